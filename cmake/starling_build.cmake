@@ -1,0 +1,42 @@
+# Settings that every target of ours shares: language, warnings, sanitizers, ccache, CUDA.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# FMA contraction would let a compiler's choice change results between instruction sets: only intrinsics fuse.
+add_library(starling_options INTERFACE)
+target_compile_options(starling_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>)
+if(STARLING_SANITIZE)
+  target_compile_options(starling_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${STARLING_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+  target_link_options(starling_options INTERFACE -fsanitize=${STARLING_SANITIZE})
+endif()
+
+set(STARLING_HAS_CUDA OFF)
+if(STARLING_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 90)
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(STARLING_HAS_CUDA ON)
+    # CMake 3.25 passes no flag for CUDA standard 20.
+    target_compile_options(starling_options INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+  endif()
+endif()

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace starling {
+
+/// A TOML file read strictly: every key must be asked for, every value must have the asked type and range.
+/// Errors are ErrorKind::usage and name the file, line, key, value and what was expected.
+class Config {
+ public:
+  static Config load(const std::filesystem::path& file);
+  static Config parse(std::string_view text, std::string name = "(text)");
+
+  Config(Config&&) noexcept;
+  Config& operator=(Config&&) noexcept;
+  ~Config();
+
+  /// Overrides from a command line, "section.key=value" with a TOML value (a bare word is taken as a string).
+  void set(std::string_view assignment);
+
+  // Each getter takes a dotted key ("training.epochs"), marks it as known, and leaves `value` as it is where the key is
+  // absent: so the C++ default is the default. The bounds are inclusive.
+  void get(std::string_view key, bool& value);
+  void get(std::string_view key, int& value, int low, int high);
+  void get(std::string_view key, std::uint64_t& value);
+  void get(std::string_view key, double& value, double low, double high);
+  void get(std::string_view key, float& value, double low, double high);
+  void get(std::string_view key, std::string& value, const std::vector<std::string>& choices = {});
+  void get(std::string_view key, std::vector<double>& value, double low, double high);
+  void get(std::string_view key, std::vector<std::string>& value);
+
+  /// The number of entries of an array of tables ("layer"): entry i is then read with keys "layer[i].radius".
+  int table_count(std::string_view key) const;
+
+  /// Throws for the first key that no getter asked for, naming the nearest known one.
+  void finish() const;
+
+  /// Every value that the getters settled on, defaults included, as TOML text: what is stored beside an output.
+  std::string resolved() const;
+
+  /// The file's name, for messages.
+  const std::string& name() const;
+
+ private:
+  struct State;
+  explicit Config(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace starling

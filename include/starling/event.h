@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace starling {
+
+/// The space points of one event; arrays of one length, in file order. Lengths in mm, the field along z.
+struct Hits {
+  std::vector<std::int64_t> hit_id;  ///< unique, any order
+  std::vector<float> x, y, z;        ///< mm, finite
+  std::vector<std::int32_t> volume_id, layer_id, module_id;
+
+  std::int32_t size() const { return static_cast<std::int32_t>(hit_id.size()); }
+};
+
+inline constexpr std::int64_t kNoise = 0;  ///< particle_id of a hit that no particle made
+inline constexpr std::int64_t kUnknown =
+    -1;  ///< particle_id of a hit whose origin is not known: counts neither for nor against
+
+/// Truth of each hit, parallel to Hits.
+struct Truth {
+  std::vector<std::int64_t> particle_id;  ///< kNoise, kUnknown or an id that may be in Particles
+  std::vector<float> weight;              ///< TrackML score weights; empty where the data set has none
+};
+
+/// Generated particles. A column that the file lacks is an empty vector.
+struct Particles {
+  std::vector<std::int64_t> particle_id;
+  std::vector<float> vx, vy, vz;            ///< production vertex, mm
+  std::vector<float> px, py, pz;            ///< momentum there, GeV
+  std::vector<std::int32_t> q;              ///< charge, e
+  std::vector<std::int32_t> nhits;          ///< hits in the whole detector, as the file says
+  std::vector<std::int32_t> particle_type;  ///< PDG code; empty where unknown
+  std::vector<std::int32_t> primary;        ///< 1 = from the generator, 0 = made in the detector; empty where unknown
+
+  std::int32_t size() const { return static_cast<std::int32_t>(particle_id.size()); }
+};
+
+/// Charge deposits, sorted by hit as in the file. `hit` is an index into Hits.
+struct Cells {
+  std::vector<std::int32_t> hit, ch0, ch1;
+  std::vector<float> value;
+};
+
+/// One event. `name` is the prefix of its files without the folder, "event000001000".
+struct Event {
+  std::string name;
+  Hits hits;
+  std::optional<Truth> truth;
+  std::optional<Particles> particles;
+  std::optional<Cells> cells;
+};
+
+struct ReadOptions {
+  bool truth = true;   ///< read truth and particles where they are
+  bool cells = false;  ///< read cells where they are
+  /// The largest size, in bytes, that one gzipped file may unpack to.
+  std::size_t max_unpacked_bytes = std::size_t{4} << 30;
+};
+
+/// Reads the TrackML files `<prefix>-hits.csv`, `-truth.csv`, `-particles.csv` and `-cells.csv` (each plain or .gz;
+/// only hits are required). Columns are found by name, in any order; unknown ones are ignored. Where there is no truth
+/// file but a `<prefix>-tracks.csv` with the columns (hit_id, track), that is the truth: hits of track t >= 0 belong to
+/// particle t + 1, every other hit is kUnknown, and there are no particles. Throws ErrorKind::input naming the file,
+/// row and column for anything that is not as it must be.
+Event read_event(const std::filesystem::path& prefix, const ReadOptions& options = {});
+
+/// The prefixes of the events that `path` names: itself where `<path>-hits.csv[.gz]` exists, else every event in the
+/// folder `path`, sorted. Throws ErrorKind::input where there is none.
+std::vector<std::filesystem::path> find_events(const std::filesystem::path& path);
+
+/// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth and particles: read_event gives the
+/// same event back. Each file is written beside its place and renamed.
+void write_event(const std::filesystem::path& folder, const Event& event);
+
+/// Writes the columns (hit_id, track_id), one row a hit in the order of `hits`; −1 = on no track.
+/// `track_of_hit` has hits.size() entries. Written beside its place and renamed.
+void write_tracks(const std::filesystem::path& file, const Hits& hits, std::span<const std::int32_t> track_of_hit);
+
+/// Reads such a file back into one track index a hit (−1 where the hit is not in the file). Throws ErrorKind::input for
+/// an unknown or repeated hit_id.
+std::vector<std::int32_t> read_tracks(const std::filesystem::path& file, const Hits& hits);
+
+}  // namespace starling

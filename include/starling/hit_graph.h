@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "starling/event.h"
+#include "starling/graph.h"
+#include "starling/safetensors.h"
+
+namespace starling {
+
+class Config;
+
+/// What node and edge features are divided by (definitions, section 1).
+struct FeatureScales {
+  float r = 1000.f, phi = 3.14159265358979323846f, z = 1000.f, eta = 1.f;
+};
+
+inline constexpr int kNodeFeatures = 12;  ///< r, phi, z, eta of the space point, then of its first and second cluster
+inline constexpr int kEdgeFeatures = 6;   ///< dr, dphi, dz, deta, phislope, rphislope
+
+/// A hit graph: every hit is a node; candidate edges point outwards.
+struct HitGraph {
+  EdgeList edges;                    ///< sorted by (src, dst)
+  std::vector<float> node_features;  ///< [num_nodes, 12], scaled
+  std::vector<float> edge_features;  ///< [E, 6], of scaled quantities
+  std::int32_t hits_outside = 0;     ///< hits on no layer that the windows know: kept as nodes, on no edge
+};
+
+/// How windows are learned; section [graph] of a configuration.
+struct WindowSettings {
+  double min_pt = 1.0;            ///< GeV: the lowest pt of interest
+  int min_hits = 3;               ///< layers that a track must have to count
+  int events = 0;                 ///< simulated events to learn from; see the implementation for the default
+  double lambda_doublets = 1e-4;  ///< true segments given up per extra doublet
+  double lambda_triplets = 1e-3;  ///< true segments given up per extra edge
+  bool overlaps = false;          ///< same-layer pairs of overlapping modules as extra edges
+};
+
+/// Reads the section [graph].
+WindowSettings read_window_settings(Config& config);
+
+/// Layer-pair (doublet) and layer-triple windows learned from simulated tracks. What they hold is the business of
+/// src/hit_graph.
+class Windows {
+ public:
+  Windows();
+  Windows(const Windows&);
+  Windows(Windows&&) noexcept;
+  Windows& operator=(Windows) noexcept;
+  ~Windows();
+
+  /// Into and out of a model file: arrays under "windows." and metadata "windows". from_file checks everything
+  /// (ErrorKind::input).
+  void to_file(TensorFile& file) const;
+  static Windows from_file(const TensorFile& file);
+
+  double min_pt() const;
+  std::int32_t layer_pairs() const;
+  std::int32_t layer_triples() const;
+
+  struct Content;
+  const Content& content() const { return *content_; }
+  explicit Windows(std::unique_ptr<Content> content);
+
+ private:
+  std::unique_ptr<Content> content_;
+};
+
+/// Learns windows. `event(i)` gives simulated event i with full truth; it is called from several threads.
+/// Deterministic. `progress`, where given, is told the fraction done.
+Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
+                      const std::function<void(double)>& progress = {});
+
+/// Builds the graph of one event, features included. Deterministic; single-threaded where the caller's arena has one
+/// thread.
+HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const FeatureScales& scales = {});
+
+/// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated.
+std::vector<float> node_features(const Hits& hits, const FeatureScales& scales);
+
+/// [E, 6] features; where dr = 0, phislope and rphislope are 0.
+std::vector<float> edge_features(std::span<const float> node_features, const EdgeList& edges);
+
+/// True segments of an event: consecutive hits of a particle, ordered by distance from its production vertex (from the
+/// beam line's middle where particles are not known), one hit a layer.
+struct Segments {
+  std::vector<std::int32_t> src, dst;  ///< hit indices
+  std::vector<std::int64_t> particle_id;
+};
+Segments true_segments(const Event& event);
+
+}  // namespace starling
