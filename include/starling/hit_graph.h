@@ -81,14 +81,17 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
 /// thread.
 HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const FeatureScales& scales = {});
 
-/// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated.
+/// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated. On the beam line eta is ±10.
 std::vector<float> node_features(const Hits& hits, const FeatureScales& scales);
 
-/// [E, 6] features; where dr = 0, phislope and rphislope are 0.
-std::vector<float> edge_features(std::span<const float> node_features, const EdgeList& edges);
+/// [E, 6] features of nodes whose features are scaled with `scales` (dphi is wrapped in scaled units); where dr = 0,
+/// phislope and rphislope are 0.
+std::vector<float> edge_features(std::span<const float> node_features, const EdgeList& edges,
+                                 const FeatureScales& scales = {});
 
 /// True segments of an event: consecutive hits of a particle, ordered by distance from its production vertex (from the
-/// beam line's middle where particles are not known), one hit a layer.
+/// beam line's middle where particles are not known), one hit a layer: the first met. So segments join different
+/// layers, and a second hit from overlapping modules is on none.
 struct Segments {
   std::vector<std::int32_t> src, dst;  ///< hit indices
   std::vector<std::int64_t> particle_id;
