@@ -1,0 +1,361 @@
+#include "starling/config.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <sstream>
+
+#include "files/files.h"
+#include "starling/error.h"
+
+namespace starling {
+
+namespace {
+
+struct Contents {
+  std::string name;
+  toml::table values;
+  toml::table resolved;
+  std::set<std::string, std::less<>> known;
+  std::set<std::string, std::less<>> from_command_line;
+};
+
+std::string text_of(const toml::node& node) {
+  std::ostringstream text;
+  text << toml::node_view<const toml::node>(node);
+  return files::printable(text.str());
+}
+
+template <class Number>
+std::string text_of_number(Number value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+// Where a key was set, and what to: "run.toml:12: training.epochs = 0".
+std::string where(const Contents& state, std::string_view key, const toml::node& node) {
+  if (state.from_command_line.contains(key)) return "--set " + std::string(key) + "=" + text_of(node);
+  return state.name + ":" + std::to_string(node.source().begin.line) + ": " + std::string(key) + " = " + text_of(node);
+}
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
+
+[[noreturn]] void expected(const Contents& state, std::string_view key, const toml::node& node,
+                           const std::string& what) {
+  fail(where(state, key, node) + ": expected " + what);
+}
+
+template <class Number>
+std::string range(const char* what, Number low, Number high) {
+  const bool below = low > std::numeric_limits<Number>::lowest(), above = high < std::numeric_limits<Number>::max();
+  std::string text = what;
+  if (below && above) return text + " from " + text_of_number(low) + " to " + text_of_number(high);
+  if (below) return text + " of at least " + text_of_number(low);
+  if (above) return text + " of at most " + text_of_number(high);
+  return text;
+}
+
+// The table that holds the last part of a dotted key, made where it is absent; nullptr where something else is in the
+// way or, unless `append`, where an array has no such entry.
+toml::table* table_of(toml::table& root, std::string_view key, bool append, std::string_view& last) {
+  toml::table* table = &root;
+  for (;;) {
+    const auto dot = key.find('.');
+    std::string_view part = key.substr(0, dot);
+    if (dot == std::string_view::npos) {
+      last = part;
+      return part.empty() || part.find_first_of("[]") != part.npos ? nullptr : table;
+    }
+    key.remove_prefix(dot + 1);
+    std::size_t index = 0;
+    const auto bracket = part.find('[');
+    if (bracket != std::string_view::npos) {
+      const auto [end, error] = std::from_chars(part.data() + bracket + 1, part.data() + part.size(), index);
+      if (error != std::errc() || end + 1 != part.data() + part.size() || *end != ']') return nullptr;
+      part = part.substr(0, bracket);
+    }
+    if (part.empty()) return nullptr;
+    if (bracket == std::string_view::npos) {
+      table = table->insert(part, toml::table{}).first->second.as_table();
+    } else {
+      if (!append && !table->contains(part)) return nullptr;
+      toml::array* const array = table->insert(part, toml::array{}).first->second.as_array();
+      if (array == nullptr || index > array->size() || (index == array->size() && !append)) return nullptr;
+      if (index == array->size()) array->push_back(toml::table{});
+      table = array->get(index)->as_table();
+    }
+    if (table == nullptr) return nullptr;
+  }
+}
+
+// Marks `key` as known and returns what the file or the command line says about it, or nullptr.
+const toml::node* find(Contents& state, std::string_view key) {
+  state.known.emplace(key);
+  return toml::at_path(state.values, key).node();
+}
+
+template <class Value>
+void settle(Contents& state, std::string_view key, Value&& value) {
+  std::string_view last;
+  toml::table* const table = table_of(state.resolved, key, true, last);
+  if (table == nullptr) throw Error(ErrorKind::internal, "not a key of a configuration: " + std::string(key));
+  table->insert_or_assign(last, std::forward<Value>(value));
+}
+
+double number(const Contents& state, std::string_view key, const toml::node& node, double low, double high) {
+  const auto value = node.is_number() ? node.value<double>() : std::nullopt;
+  if (!value || !(*value >= low && *value <= high)) expected(state, key, node, range("a number", low, high));
+  return *value;
+}
+
+// Edit distance between two keys (Levenshtein), in one row.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+
+[[noreturn]] void unknown(const Contents& state, const std::string& key, const toml::node& node) {
+  const std::string* nearest = nullptr;
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  for (const std::string& known : state.known) {
+    if (known.starts_with(key + ".") || known.starts_with(key + "[")) expected(state, key, node, "a section");
+    if (const std::size_t d = distance(key, known); d < least) {
+      least = d;
+      nearest = &known;
+    }
+  }
+  fail(where(state, key, node) + ": unknown key, expected one that is known" +
+       (nearest != nullptr ? ", such as " + *nearest : std::string()));
+}
+
+void check_known(const Contents& state, const std::string& prefix, const toml::table& table) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    // A quoted key with a dot in it would look like a section's key, but no getter finds it.
+    const bool plain = name.str().find_first_of(".[]") == std::string_view::npos;
+    if (plain && state.known.contains(key) && !node.is_table() && !node.is_array_of_tables()) continue;
+    if (!plain || (!node.is_table() && !node.is_array_of_tables())) unknown(state, key, node);
+    const std::string inside = key + (node.is_table() ? "." : "[");
+    const auto first = state.known.lower_bound(inside);
+    const bool known_inside = first != state.known.end() && first->starts_with(inside);
+    if (!known_inside && !(node.is_array_of_tables() && state.known.contains(key))) unknown(state, key, node);
+    if (const toml::table* const section = node.as_table()) check_known(state, key + ".", *section);
+    if (const toml::array* const tables = node.as_array()) {
+      for (std::size_t i = 0; i < tables->size(); ++i) {
+        check_known(state, key + "[" + std::to_string(i) + "].", *tables->get(i)->as_table());
+      }
+    }
+  }
+}
+
+void print(const toml::node& value, std::string& out) {
+  if (const auto* const number = value.as_floating_point()) {
+    // toml++ prints 17 digits; these are the fewest that read back as the same number.
+    const std::string digits = text_of_number(**number);
+    out += digits;
+    if (digits.find_first_of(".en") == std::string::npos) out += ".0";
+  } else if (const toml::array* const array = value.as_array()) {
+    out += '[';
+    for (const toml::node& entry : *array) {
+      if (&entry != &array->front()) out += ", ";
+      print(entry, out);
+    }
+    out += ']';
+  } else {
+    std::ostringstream other;
+    other << toml::node_view<const toml::node>(value);
+    out += other.str();
+  }
+}
+
+// Values first: after a section's header they would belong to that section.
+void print(const toml::table& table, const std::string& prefix, std::string& out) {
+  for (const auto& [name, node] : table) {
+    if (node.is_table() || node.is_array_of_tables()) continue;
+    out += std::string(name.str()) + " = ";
+    print(node, out);
+    out += '\n';
+  }
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    if (const toml::table* const section = node.as_table()) {
+      out += "\n[" + key + "]\n";
+      print(*section, key + ".", out);
+    } else if (node.is_array_of_tables()) {
+      for (const toml::node& entry : *node.as_array()) {
+        out += "\n[[" + key + "]]\n";
+        print(*entry.as_table(), key + ".", out);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+struct Config::State : Contents {};
+
+Config::Config(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Config::Config(Config&&) noexcept = default;
+Config& Config::operator=(Config&&) noexcept = default;
+Config::~Config() = default;
+
+Config Config::load(const std::filesystem::path& file) {
+  return parse(files::read(file, ErrorKind::usage).text(), file.string());
+}
+
+Config Config::parse(std::string_view text, std::string name) {
+  auto state = std::make_unique<State>();
+  try {
+    state->values = toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    fail(name + ":" + std::to_string(error.source().begin.line) +
+         ": not TOML: " + files::printable(error.description()));
+  }
+  state->name = std::move(name);
+  return Config(std::move(state));
+}
+
+void Config::set(std::string_view assignment) {
+  const std::string where = "--set " + files::printable(assignment) + ": ";
+  const auto equals = assignment.find('=');
+  if (equals == std::string_view::npos) fail(where + "expected section.key=value");
+  const std::string key(assignment.substr(0, equals));
+  const std::string_view value = assignment.substr(equals + 1);
+
+  toml::table parsed;
+  try {
+    parsed = toml::parse("value = " + std::string(value));
+  } catch (const toml::parse_error&) {
+    // A bare word; what was meant as a string, an array or a table must be one.
+    if (value.find_first_of("\"'[]{}\n") == 0 || value.find('\n') != std::string_view::npos) {
+      fail(where + "the value is not TOML");
+    }
+    parsed.clear();
+    parsed.insert("value", std::string(value));
+  }
+  if (parsed.size() != 1) fail(where + "expected one value");
+
+  std::string_view last;
+  toml::table* const table = table_of(state_->values, key, false, last);
+  if (table == nullptr) fail(where + "there is no place for the key " + files::printable(key));
+  table->insert_or_assign(last, std::move(*parsed.get("value")));
+  state_->from_command_line.insert(key);
+}
+
+void Config::get(std::string_view key, bool& value) {
+  if (const toml::node* const node = find(*state_, key)) {
+    if (!node->is_boolean()) expected(*state_, key, *node, "true or false");
+    value = **node->as_boolean();
+  }
+  settle(*state_, key, value);
+}
+
+void Config::get(std::string_view key, int& value, int low, int high) {
+  if (const toml::node* const node = find(*state_, key)) {
+    if (!node->is_integer() || **node->as_integer() < low || **node->as_integer() > high) {
+      expected(*state_, key, *node, range("an integer", low, high));
+    }
+    value = static_cast<int>(**node->as_integer());
+  }
+  settle(*state_, key, std::int64_t{value});
+}
+
+void Config::get(std::string_view key, std::uint64_t& value) {
+  constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (const toml::node* const node = find(*state_, key)) {
+    if (!node->is_integer() || **node->as_integer() < 0) expected(*state_, key, *node, "an integer of at least 0");
+    value = static_cast<std::uint64_t>(**node->as_integer());
+  }
+  if (value > kLargest) throw Error(ErrorKind::internal, std::string(key) + ": TOML has no integer this large");
+  settle(*state_, key, static_cast<std::int64_t>(value));
+}
+
+void Config::get(std::string_view key, double& value, double low, double high) {
+  if (const toml::node* const node = find(*state_, key)) value = number(*state_, key, *node, low, high);
+  settle(*state_, key, value);
+}
+
+void Config::get(std::string_view key, float& value, double low, double high) {
+  if (const toml::node* const node = find(*state_, key)) {
+    value = static_cast<float>(number(*state_, key, *node, low, high));
+  }
+  // The shortest decimal that gives this float, not the digits of the double that it widens to.
+  const std::string text = text_of_number(value);
+  double shortest = value;
+  std::from_chars(text.data(), text.data() + text.size(), shortest);
+  settle(*state_, key, shortest);
+}
+
+void Config::get(std::string_view key, std::string& value, const std::vector<std::string>& choices) {
+  if (const toml::node* const node = find(*state_, key)) {
+    std::string what = "text";
+    for (std::size_t i = 0; i < choices.size(); ++i) what = (i == 0 ? "one of " : what + ", ") + choices[i];
+    if (!node->is_string()) expected(*state_, key, *node, what);
+    const std::string& text = **node->as_string();
+    if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
+      expected(*state_, key, *node, what);
+    }
+    value = text;
+  }
+  settle(*state_, key, value);
+}
+
+void Config::get(std::string_view key, std::vector<double>& value, double low, double high) {
+  if (const toml::node* const node = find(*state_, key)) {
+    if (!node->is_array()) expected(*state_, key, *node, range("an array, each entry a number", low, high));
+    value.clear();
+    for (const toml::node& entry : *node->as_array()) value.push_back(number(*state_, key, entry, low, high));
+  }
+  toml::array array;
+  for (const double entry : value) array.push_back(entry);
+  settle(*state_, key, std::move(array));
+}
+
+void Config::get(std::string_view key, std::vector<std::string>& value) {
+  if (const toml::node* const node = find(*state_, key)) {
+    if (!node->is_array()) expected(*state_, key, *node, "an array of texts");
+    value.clear();
+    for (const toml::node& entry : *node->as_array()) {
+      if (!entry.is_string()) expected(*state_, key, entry, "an array of texts");
+      value.push_back(**entry.as_string());
+    }
+  }
+  toml::array array;
+  for (const std::string& entry : value) array.push_back(entry);
+  settle(*state_, key, std::move(array));
+}
+
+int Config::table_count(std::string_view key) const {
+  const toml::node* const node = find(*state_, key);
+  if (node == nullptr) return 0;
+  const toml::array* const array = node->as_array();
+  if (array == nullptr || (!array->empty() && !array->is_array_of_tables())) {
+    expected(*state_, key, *node, "sections [[" + std::string(key) + "]]");
+  }
+  return static_cast<int>(array->size());
+}
+
+void Config::finish() const { check_known(*state_, "", state_->values); }
+
+std::string Config::resolved() const {
+  std::string text;
+  print(state_->resolved, "", text);
+  return text;
+}
+
+const std::string& Config::name() const { return state_->name; }
+
+}  // namespace starling

@@ -1,0 +1,238 @@
+#include "starling/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "starling/error.h"
+
+namespace {
+
+using namespace starling;
+using testing::HasSubstr;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// The message of the usage error that `action` ends with.
+template <class Action>
+std::string usage_error(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return {};
+}
+
+TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
+  Config config = Config::parse(R"(
+    name = "run"
+    [training]
+    epochs = 12
+    rate = 1e-3
+    whole = 3
+    mixed = true
+    seed = 9223372036854775807
+    scales = [1, 2.5]
+    files = ["a", "b"]
+  )");
+  std::string name;
+  int epochs = 1, absent = 7;
+  double rate = 0, whole = 0;
+  bool mixed = false;
+  std::uint64_t seed = 0;
+  std::vector<double> scales;
+  std::vector<std::string> files;
+  float kept = 0.1f;
+  config.get("name", name);
+  config.get("training.epochs", epochs, 1, 100);
+  config.get("training.absent", absent, 1, 100);
+  config.get("training.rate", rate, 0, 1);
+  config.get("training.whole", whole, 0, kInfinity);
+  config.get("training.mixed", mixed);
+  config.get("training.seed", seed);
+  config.get("training.scales", scales, 0, 10);
+  config.get("training.files", files);
+  config.get("training.kept", kept, 0, 1);
+  config.finish();
+  EXPECT_EQ(name, "run");
+  EXPECT_EQ(epochs, 12);
+  EXPECT_EQ(absent, 7);
+  EXPECT_EQ(rate, 1e-3);
+  EXPECT_EQ(whole, 3.0);
+  EXPECT_TRUE(mixed);
+  EXPECT_EQ(seed, 9223372036854775807u);
+  EXPECT_EQ(scales, (std::vector<double>{1, 2.5}));
+  EXPECT_EQ(files, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(kept, 0.1f);
+}
+
+TEST(Config, ResolvedReadsBackAsTheSame) {
+  Config config = Config::parse("[[layer]]\nradius = 30\n[[layer]]\n[training]\nepochs = 3\n");
+  config.set("training.device=cuda");
+  std::string device = "cpu";
+  int epochs = 1;
+  float rate = 0.1f;
+  double radius[2] = {1, 2}, large = 1e300;
+  std::string note = "two\nlines, 'quoted' \"twice\" \\ \t";
+  std::vector<double> scales = {1, 0.3, -1e-9};
+  config.get("training.more.large", large, 0, kInfinity);
+  config.get("note", note);
+  config.get("training.scales", scales, -1, 1);
+  ASSERT_EQ(config.table_count("layer"), 2);
+  config.get("layer[0].radius", radius[0], 0, 100);
+  config.get("layer[1].radius", radius[1], 0, 100);
+  config.get("training.device", device, {"cpu", "cuda"});
+  config.get("training.epochs", epochs, 1, 100);
+  config.get("training.rate", rate, 0, 1);
+  config.finish();
+  EXPECT_EQ(radius[0], 30);
+  EXPECT_EQ(radius[1], 2);
+  const std::string text = config.resolved();
+  EXPECT_THAT(text, HasSubstr("rate = 0.1\n"));
+
+  Config again = Config::parse(text);
+  std::string device2;
+  int epochs2 = 0;
+  float rate2 = 0;
+  double radius2[2] = {};
+  ASSERT_EQ(again.table_count("layer"), 2);
+  again.get("layer[0].radius", radius2[0], 0, 100);
+  again.get("layer[1].radius", radius2[1], 0, 100);
+  double large2 = 0;
+  std::string note2;
+  std::vector<double> scales2;
+  again.get("training.more.large", large2, 0, kInfinity);
+  again.get("note", note2);
+  again.get("training.scales", scales2, -1, 1);
+  EXPECT_EQ(large2, large);
+  EXPECT_EQ(note2, note);
+  EXPECT_EQ(scales2, scales);
+  again.get("training.device", device2);
+  again.get("training.epochs", epochs2, 1, 100);
+  again.get("training.rate", rate2, 0, 1);
+  again.finish();
+  EXPECT_EQ(device2, "cuda");
+  EXPECT_EQ(epochs2, 3);
+  EXPECT_EQ(rate2, 0.1f);
+  EXPECT_EQ(radius2[0], 30);
+  EXPECT_EQ(radius2[1], 2);
+  EXPECT_EQ(again.resolved(), text);
+}
+
+TEST(Config, UnknownKeyNamesTheNearest) {
+  Config config = Config::parse("[training]\nepochs = 1\nepohcs = 2\n", "run.toml");
+  int epochs = 0, batch = 0;
+  config.get("training.epochs", epochs, 1, 10);
+  config.get("training.batch", batch, 0, 10);
+  const std::string message = usage_error([&] { config.finish(); });
+  EXPECT_EQ(message,
+            "run.toml:3: training.epohcs = 2: unknown key, expected one that is known, such as training.epochs");
+}
+
+TEST(Config, UnknownSectionsAndQuotedKeysAreFound) {
+  for (const char* const text : {"[trainin]\n", "\"training.epochs\" = 3\n", "[[layers]]\nradius = 1\n",
+                                 "[training.epochs]\nx = 1\n", "[[layer]]\nradius = 1\n[[layer]]\nradiu = 1\n"}) {
+    Config config = Config::parse(text);
+    int epochs = 0;
+    double radius = 0;
+    EXPECT_THAT(usage_error([&] {
+                  const int layers = config.table_count("layer");
+                  for (int i = 0; i < layers; ++i) {
+                    config.get("layer[" + std::to_string(i) + "].radius", radius, 0, 9);
+                  }
+                  config.get("training.epochs", epochs, 1, 10);
+                  config.finish();
+                }),
+                HasSubstr("expected"))
+        << text;
+  }
+}
+
+TEST(Config, AValueWhereASectionBelongs) {
+  Config config = Config::parse("training = 4\n", "run.toml");
+  int epochs = 0;
+  config.get("training.epochs", epochs, 1, 10);
+  EXPECT_EQ(usage_error([&] { config.finish(); }), "run.toml:1: training = 4: expected a section");
+}
+
+TEST(Config, RangesAndTypes) {
+  const std::string text =
+      "a = 11\nb = 2.5\nc = nan\nd = [1, 20]\ne = \"x\"\nf = 1\ng = -1\nh = 9223372036854775807\ni = 'two\\nlines'\n"
+      "j = [[1]]\nk = [1]\n";
+  Config config = Config::parse(text, "run.toml");
+  int i = 0;
+  double d = 0;
+  bool b = false;
+  std::uint64_t u = 0;
+  std::string s;
+  std::vector<double> v;
+  std::vector<std::string> texts;
+  EXPECT_EQ(usage_error([&] { config.get("a", i, 1, 10); }), "run.toml:1: a = 11: expected an integer from 1 to 10");
+  EXPECT_EQ(usage_error([&] { config.get("b", i, 1, std::numeric_limits<int>::max()); }),
+            "run.toml:2: b = 2.5: expected an integer of at least 1");
+  EXPECT_THAT(usage_error([&] { config.get("c", d, -kInfinity, kInfinity); }), HasSubstr("c = nan: expected a number"));
+  EXPECT_EQ(usage_error([&] { config.get("d", v, 0, 10); }), "run.toml:4: d = 20: expected a number from 0 to 10");
+  EXPECT_EQ(usage_error([&] {
+              config.get("e", s, {"cpu", "cuda"});
+            }),
+            "run.toml:5: e = 'x': expected one of cpu, cuda");
+  EXPECT_EQ(usage_error([&] { config.get("f", b); }), "run.toml:6: f = 1: expected true or false");
+  EXPECT_EQ(usage_error([&] { config.get("g", u); }), "run.toml:7: g = -1: expected an integer of at least 0");
+  EXPECT_THAT(usage_error([&] { config.get("h", i, -5, 5); }), HasSubstr("expected an integer from -5 to 5"));
+  EXPECT_THAT(usage_error([&] { config.get("i", d, 0, 1); }), HasSubstr("expected a number from 0 to 1"));
+  EXPECT_THAT(usage_error([&] { config.get("j", v, 0, 1); }), HasSubstr("expected a number"));
+  EXPECT_THAT(usage_error([&] { config.get("k", texts); }), HasSubstr("expected an array of texts"));
+  EXPECT_THAT(usage_error([&] { config.get("k", s); }), HasSubstr("expected text"));
+  EXPECT_THAT(usage_error([&] { (void)config.table_count("k"); }), HasSubstr("expected sections [[k]]"));
+}
+
+TEST(Config, OverridesFromTheCommandLine) {
+  Config config = Config::parse("[training]\nepochs = 1\n[[layer]]\nradius = 1\n", "run.toml");
+  config.set("training.epochs=5");
+  config.set("training.device=cpu");
+  config.set("output.folder=out/run-1");
+  config.set("training.scales=[1, 2]");
+  config.set("layer[0].radius=7");
+  int epochs = 0;
+  std::string device, folder;
+  std::vector<double> scales;
+  double radius = 0;
+  config.get("training.epochs", epochs, 1, 10);
+  config.get("training.device", device);
+  config.get("output.folder", folder);
+  config.get("training.scales", scales, 0, 10);
+  config.get("layer[0].radius", radius, 0, 10);
+  config.finish();
+  EXPECT_EQ(epochs, 5);
+  EXPECT_EQ(device, "cpu");
+  EXPECT_EQ(folder, "out/run-1");
+  EXPECT_EQ(scales, (std::vector<double>{1, 2}));
+  EXPECT_EQ(radius, 7);
+
+  config.set("training.epochs=50");
+  EXPECT_EQ(usage_error([&] { config.get("training.epochs", epochs, 1, 10); }),
+            "--set training.epochs=50: expected an integer from 1 to 10");
+  for (const char* const bad : {"training.epochs", "=3", "training.=3", ".epochs=3", "training.epochs.x=3",
+                                "layer[1].radius=3", "layer[x].radius=3", "other[0].radius=3", "training.device=\"cpu",
+                                "training.epochs=3\nother = 4", "training.epochs=[1"}) {
+    usage_error([&] { config.set(bad); });
+  }
+}
+
+TEST(Config, BrokenFiles) {
+  EXPECT_THAT(usage_error([] { Config::parse("a = 1\nb = \n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));
+  EXPECT_THAT(usage_error([] { Config::parse("a = 1\na = 2\n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));
+  EXPECT_THAT(usage_error([] { Config::parse(std::string(100000, '['), "run.toml"); }), HasSubstr("not TOML"));
+  EXPECT_THAT(usage_error([] { Config::parse("a = \"\xff\xfe\"\n", "run.toml"); }), HasSubstr("not TOML"));
+  EXPECT_THAT(usage_error([] { Config::load("/nonexistent/run.toml"); }), HasSubstr("/nonexistent/run.toml"));
+  EXPECT_THAT(usage_error([] { Config::load("/"); }), HasSubstr("is a folder"));
+  Config empty = Config::parse("");
+  empty.finish();
+}
+
+}  // namespace
