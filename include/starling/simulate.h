@@ -14,7 +14,7 @@ struct SimulationSettings {
   double pileup = 200;              ///< mean number of collisions beside the first, which is always there
   double vertex_sigma_xy = 0.015;   ///< spread of the collisions across the beam line
   double vertex_sigma_z = 5.5;      ///< and along it: 5.5 as in TrackML's events, 45 as at the LHC
-  double particles = 53;            ///< mean number of charged particles of a collision, displaced ones included
+  double particles = 40;            ///< mean number of charged particles of a collision, displaced ones included
   double max_abs_eta = 4.0;         ///< directions are drawn up to here
   double min_pt = 0.1;              ///< softer particles make hits without a label only
   double median_pt = 0.41;          ///< of the prompt particles
