@@ -137,6 +137,7 @@ TEST(Safetensors, HostileHeaders) {
   expect_refused(file_of("", 0), "not JSON");
   expect_refused(file_of("{", 0), "not JSON");
   expect_refused(file_of("{\"\xff\":1}", 0), "not JSON");
+  expect_refused(file_of(R"({"a":1e999})", 0), "a number that no double can");
   expect_refused(file_of("[]", 0), "not a JSON object");
   expect_refused(file_of(std::string(100000, '['), 0), "nests deeper");
   expect_refused(file_of(R"({"a":1})", 0), R"(tensor "a": expected an object)");

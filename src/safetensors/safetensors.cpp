@@ -87,6 +87,8 @@ Json parse_header(const char* begin, const char* end, const std::string& file) {
     return Json::parse(begin, end, check);
   } catch (const Json::parse_error& error) {
     bad_file(file, "the header is not JSON: byte " + std::to_string(error.byte));
+  } catch (const Json::out_of_range&) {
+    bad_file(file, "the header holds a number that no double can");
   }
 }
 
