@@ -13,12 +13,23 @@ struct HitGraph;
 
 enum class TrackBuilder { components, walkthrough, junction_removal };
 
-/// How scored edges become tracks (definitions, section 4).
+/// How scored edges become tracks (definitions, section 4). An edge whose score is NaN takes no part.
+///
+/// components: the connected components of the edges with score >= `score`.
+///
+/// walkthrough: of the edges with score >= `walk_min`, a component whose hits all have at most two edges is a track. In
+/// every other component a hit is followed outwards by its best-scored edge and by every edge with score >= `walk_add`;
+/// the longest path that begins at an inner end (a hit without an edge from further in) is a track, its hits are taken
+/// away, and so on. Of paths of one length the one with the larger sum of scores goes first, then that of the smaller
+/// hit index. An edge that would close a cycle is left out of the walk.
+///
+/// junction_removal: of the edges with score >= `score`, those that are the best outgoing edge of their inner hit and
+/// the best incoming one of their outer hit; then components.
 struct TrackCuts {
   TrackBuilder builder = TrackBuilder::walkthrough;
   float score = 0.5f;     ///< edges below take no part (components, junction removal)
-  float walk_min = 0.1f;  ///< walkthrough: edges below take no part
-  float walk_add = 0.6f;  ///< walkthrough: every continuation above is followed, not only the best
+  float walk_min = 0.1f;  ///< edges below take no part (walkthrough)
+  float walk_add = 0.6f;  ///< every continuation from here on is followed, not only the best (walkthrough)
   int min_hits = 3;       ///< shorter candidates are dropped
 };
 
@@ -36,11 +47,13 @@ struct Tracks {
   std::vector<std::int32_t> track_of_hit(std::int32_t num_hits) const;
 };
 
-/// `scores` has one entry an edge. Deterministic; ties are broken by the smaller hit index.
+/// `scores` has one entry an edge; edges point outwards, those from a hit to itself are ignored. Deterministic; ties
+/// are broken by the smaller hit index. Throws ErrorKind::usage where sizes or indices do not fit.
 Tracks build_tracks(const EdgeList& edges, std::span<const float> scores, const TrackCuts& cuts);
 Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts);
 
-/// Tracks from one track index a hit (a tracks file); hits in ascending order.
+/// Tracks from one track index a hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
+/// track.
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
 
 }  // namespace starling
