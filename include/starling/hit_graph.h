@@ -35,8 +35,9 @@ struct HitGraph {
 /// How windows are learned; section [graph] of a configuration.
 struct WindowSettings {
   double min_pt = 1.0;            ///< GeV: the lowest pt of interest
-  int min_hits = 3;               ///< layers that a track must have to count
-  int events = 0;                 ///< simulated events to learn from; see the implementation for the default
+  int min_hits = 3;               ///< layers that a track must have to count, 3 or more
+  int events = 128;               ///< simulated events whose tracks are the signal
+  int background_events = 8;      ///< the first of them, whose hits are also the background
   double lambda_doublets = 1e-4;  ///< true segments given up per extra doublet
   double lambda_triplets = 1e-3;  ///< true segments given up per extra edge
   bool overlaps = false;          ///< same-layer pairs of overlapping modules as extra edges
@@ -72,8 +73,9 @@ class Windows {
   std::unique_ptr<Content> content_;
 };
 
-/// Learns windows. `event(i)` gives simulated event i with full truth; it is called from several threads.
-/// Deterministic. `progress`, where given, is told the fraction done.
+/// Learns windows. `event(i)` gives simulated event i < settings.events with full truth, particles included; it is
+/// called from several threads. Deterministic. `progress`, where given, is told the fraction done, from several threads
+/// too. Throws ErrorKind::usage for settings out of range or events without a track above min_pt.
 Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
                       const std::function<void(double)>& progress = {});
 

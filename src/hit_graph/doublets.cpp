@@ -1,0 +1,63 @@
+#include "hit_graph/doublets.h"
+
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <atomic>
+#include <string>
+
+#include "starling/error.h"
+
+namespace starling {
+
+Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows) {
+  constexpr std::int32_t kTile = 1024;
+  constexpr std::int64_t kMost = std::int64_t{1} << 28;
+  struct Tile {
+    std::vector<std::int32_t> dst, pair;
+  };
+  const std::int32_t count = hits.size();
+  const std::int32_t tiles = (count + kTile - 1) / kTile;
+  std::vector<Tile> found(static_cast<std::size_t>(tiles));
+  std::atomic<std::int64_t> total{0};
+
+  Doublets doublets;
+  doublets.first.assign(static_cast<std::size_t>(count) + 1, 0);
+  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, tiles, 1), [&](const auto& range) {
+    for (std::int32_t t = range.begin(); t < range.end(); ++t) {
+      Tile& tile = found[static_cast<std::size_t>(t)];
+      const std::int32_t end = std::min(count, (t + 1) * kTile);
+      for (std::int32_t source = t * kTile; source < end; ++source) {
+        const std::size_t before = tile.dst.size();
+        for_each_doublet(hits, windows, source,
+                         [&](std::int32_t b, std::int32_t pair, const DoubletFit&, std::int32_t) {
+                           tile.dst.push_back(b);
+                           tile.pair.push_back(pair);
+                         });
+        const auto added = static_cast<std::int64_t>(tile.dst.size() - before);
+        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMost) {
+          throw Error(ErrorKind::input, "hit graph: more than " + std::to_string(kMost) + " doublets among " +
+                                            std::to_string(count) + " hits: these windows are not for this event");
+        }
+        doublets.first[static_cast<std::size_t>(source) + 1] = static_cast<std::int32_t>(added);
+      }
+    }
+  });
+  for (std::size_t i = 1; i < doublets.first.size(); ++i) doublets.first[i] += doublets.first[i - 1];
+  doublets.dst.resize(static_cast<std::size_t>(doublets.first.back()));
+  doublets.src.resize(doublets.dst.size());
+  doublets.pair.resize(doublets.dst.size());
+  for (std::int32_t t = 0; t < tiles; ++t) {
+    const Tile& tile = found[static_cast<std::size_t>(t)];
+    const auto at = doublets.first[static_cast<std::size_t>(t) * kTile];
+    std::copy(tile.dst.begin(), tile.dst.end(), doublets.dst.begin() + at);
+    std::copy(tile.pair.begin(), tile.pair.end(), doublets.pair.begin() + at);
+  }
+  for (std::int32_t i = 0; i < count; ++i) {
+    std::fill(doublets.src.begin() + doublets.first[static_cast<std::size_t>(i)],
+              doublets.src.begin() + doublets.first[static_cast<std::size_t>(i) + 1], i);
+  }
+  return doublets;
+}
+
+}  // namespace starling

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "hit_graph/geometry.h"
+#include "hit_graph/layout.h"
+#include "hit_graph/windows.h"
+
+namespace starling {
+
+/// Where on a target layer the partners of one hit can lie: conservative, so that a search inside finds every pair that
+/// passes the window.
+struct SearchRegion {
+  float half_phi;   ///< rad
+  float low, high;  ///< along the target grid's second axis, mm
+};
+
+/// The widest of a pair's windows that hit `a` can need. False where no cell can hold it.
+inline bool widest_window(const Windows::Content& w, std::int32_t pair, const Point& a, float& k, float& z0) {
+  k = z0 = -1.f;
+  const std::int32_t last = w.pair_cells[pair + 1];
+  float lower = 0.f;
+  for (std::int32_t c = w.pair_cells[pair]; c < last; ++c) {
+    // |cot θ| = |za − z0| / s(ra) with s between ra and its arc length at the largest k.
+    const float far = (std::fabs(a.z) + w.pair_z0[c]) / a.r * 1.0001f;
+    const float near = (std::fabs(a.z) - w.pair_z0[c]) / arc_length(a.r, w.pair_k[c]) * 0.9999f;
+    if (far >= lower && (near <= w.pair_cot[c])) {
+      k = std::max(k, w.pair_k[c]);
+      z0 = std::max(z0, w.pair_z0[c]);
+    }
+    lower = w.pair_cot[c];
+  }
+  return z0 >= 0.f;
+}
+
+/// False where no hit of the target layer can pass |k| ≤ k_max, |z0| ≤ z0_max with `a`.
+inline bool search_region(const Point& a, const HitLayout::Layer& target, float k_max, float z0_max,
+                          SearchRegion& region) {
+  if (target.first == target.last || !(target.r_max > a.r)) return false;
+  const float growth = k_max * k_max * (1.f / 24.f);
+  // s(rb)/s(ra) = rb/ra · f with f between 1 and its value at the largest k.
+  const auto stretch = [&](float r) { return (1.f + growth * r * r) / (1.f + growth * a.r * a.r); };
+  float r_high = target.r_max;
+  if (target.along_z) {
+    const float small = std::max(target.r_min, a.r) / a.r, large = target.r_max / a.r * stretch(target.r_max);
+    const float outer = a.z + z0_max, inner = a.z - z0_max;  // za − z0 at the window's ends
+    region.low =
+        std::min({-z0_max + outer * small, -z0_max + outer * large, z0_max + inner * small, z0_max + inner * large});
+    region.high =
+        std::max({-z0_max + outer * small, -z0_max + outer * large, z0_max + inner * small, z0_max + inner * large});
+    const float margin = 0.02f + 2e-5f * std::max(std::fabs(region.low), std::fabs(region.high));
+    region.low -= margin;
+    region.high += margin;
+    if (region.low > target.z_max || region.high < target.z_min) return false;
+  } else {
+    float small = 1.f, large = target.r_max / a.r * stretch(target.r_max);
+    if (std::fabs(a.z) > z0_max * 1.0001f + 0.001f) {
+      const float ratio[4] = {(target.z_min - z0_max) / (a.z - z0_max), (target.z_max - z0_max) / (a.z - z0_max),
+                              (target.z_min + z0_max) / (a.z + z0_max), (target.z_max + z0_max) / (a.z + z0_max)};
+      const float least = *std::min_element(ratio, ratio + 4), most = *std::max_element(ratio, ratio + 4);
+      // Rounding of z matters where the lever arm za ± z0 is short.
+      const float margin = 2e-5f + 2e-6f * (std::fabs(a.z) + std::fabs(target.z_max) + std::fabs(target.z_min)) /
+                                       (std::fabs(a.z) - z0_max);
+      small = std::max(small, least - margin * (1.f + std::fabs(least)));
+      large = std::min(large, most + margin * (1.f + std::fabs(most)));
+      if (large < small) return false;
+    }
+    region.high = std::min(a.r * large * 1.00002f, target.r_max);
+    region.low = a.r * small / stretch(region.high) * 0.99998f;
+    if (region.low > target.r_max || region.high < target.r_min) return false;
+    r_high = region.high;
+  }
+  // With h = sin(Δφ/2) and dxy² = Δr² + 4·ra·rb·h², |k| ≤ k_max reads 4h²(1 − h²) ≤ (k_max/2)²·dxy²: a quadratic in h².
+  const float quarter = 0.25f * k_max * k_max, dr = r_high - a.r;
+  const float p = 1.f - quarter * a.r * r_high;
+  const float discriminant = p * p - quarter * dr * dr;
+  region.half_phi = 1.5708f;
+  if (p > 0.f && discriminant >= 0.f) {
+    const float h2 = 0.5f * quarter * dr * dr / (p + std::sqrt(discriminant));
+    // asin h ≤ h(1 + 0.2215·h²) up to h = √½.
+    if (h2 < 0.5f) region.half_phi = std::min(1.5708f, 2.f * std::sqrt(h2) * (1.f + 0.2215f * h2) * 1.0001f + 2e-6f);
+  }
+  return true;
+}
+
+/// Calls visit(position of b, pair, fit, cell) for every doublet a → b that passes its window, a at `source`; partners
+/// in ascending order of pair, then of the search.
+template <class Visit>
+void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int32_t source, Visit&& visit) {
+  const Point a = hits.points[source];
+  const std::int32_t layer = hits.layer[source];
+  const float phi = hits.phi[source];
+  for (std::int32_t pair = w.out_pairs[layer]; pair < w.out_pairs[layer + 1]; ++pair) {
+    const auto& target = hits.layers[w.pair_dst[pair]];
+    float k_max, z0_max;
+    SearchRegion region;
+    if (!widest_window(w, pair, a, k_max, z0_max) || !search_region(a, target, k_max, z0_max, region)) continue;
+    const int low = target.long_bin(region.low), high = target.long_bin(region.high);
+    const int last_row = phi_bin(phi + region.half_phi);
+    for (int row = phi_bin(phi - region.half_phi); row <= last_row; ++row) {
+      const int wrapped = row & (HitLayout::kPhiBins - 1);
+      const std::int32_t* const bins = hits.bins.data() + target.first_bin + wrapped * HitLayout::kLongBins;
+      const std::int32_t end = bins[high + 1];
+      for (std::int32_t b = bins[low]; b < end; ++b) {
+        DoubletFit fit;
+        if (!fit_doublet(a, hits.points[b], fit)) continue;
+        if (!(std::fabs(fit.k) <= k_max) || !(std::fabs(fit.z0) <= z0_max)) continue;
+        const std::int32_t cell =
+            find_cell(w.pair_cot.data(), w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot));
+        if (std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell]) visit(b, pair, fit, cell);
+      }
+    }
+  }
+}
+
+/// The doublets of an event, by source position.
+struct Doublets {
+  std::vector<std::int32_t> first;  ///< [positions + 1] row splits
+  std::vector<std::int32_t> src;    ///< position
+  std::vector<std::int32_t> dst;    ///< position
+  std::vector<std::int32_t> pair;
+
+  std::int32_t size() const { return static_cast<std::int32_t>(dst.size()); }
+};
+
+/// Throws ErrorKind::input where there are more than 2^28 of them: no event that the windows were made for.
+Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows);
+
+}  // namespace starling

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cmath>
+
+namespace starling {
+
+/// A hit as the windows see it: mm; r is the distance from the beam line, which is at x = y = 0.
+struct Point {
+  float x, y, z, r;
+};
+
+/// A helix through the beam line and two hits.
+struct DoubletFit {
+  float k;    ///< signed curvature, 1/mm: 6e-4 / pt[GeV] at 2 T
+  float cot;  ///< cot θ = dz/ds along the arc
+  float z0;   ///< z at the beam line, mm
+};
+
+/// Length of the arc from the beam line out to radius r, to third order in k·r.
+inline float arc_length(float r, float k) { return r * (1.f + k * k * r * r * (1.f / 24.f)); }
+
+/// Fits a → b. False where b does not lie further out, or lies in the other half of the transverse plane.
+inline bool fit_doublet(const Point& a, const Point& b, DoubletFit& fit) {
+  const float dx = b.x - a.x, dy = b.y - a.y;
+  const float cross = a.x * b.y - a.y * b.x;
+  const float dot = a.x * b.x + a.y * b.y;
+  fit.k = 2.f * cross / (a.r * b.r * std::sqrt(dx * dx + dy * dy));
+  const float sa = arc_length(a.r, fit.k), sb = arc_length(b.r, fit.k);
+  fit.cot = (b.z - a.z) / (sb - sa);
+  fit.z0 = a.z - sa * fit.cot;
+  return b.r > a.r && sb > sa && dot > 0.f;
+}
+
+/// The step from one hit to the next, as triplets use it.
+struct Step {
+  float dx, dy, dz;
+  float chord;   ///< in the transverse plane, mm
+  float length;  ///< in space, mm
+};
+
+inline Step make_step(const Point& a, const Point& b) {
+  Step step{b.x - a.x, b.y - a.y, b.z - a.z, 0.f, 0.f};
+  const float chord2 = step.dx * step.dx + step.dy * step.dy;
+  step.chord = std::sqrt(chord2);
+  step.length = std::sqrt(chord2 + step.dz * step.dz);
+  return step;
+}
+
+/// A helix through three hits a, b, c.
+struct TripletFit {
+  float k;     ///< signed curvature, 1/mm
+  float d0;    ///< signed distance of the circle from the beam line, mm
+  float bend;  ///< sine of the angle between a–b and b–c in the plane of arc length and z
+};
+
+inline float triplet_curvature(const Step& ab, const Step& bc) {
+  const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
+  const float dot = ab.dx * bc.dx + ab.dy * bc.dy;
+  const float ac2 = ab.chord * ab.chord + bc.chord * bc.chord + 2.f * dot;
+  return 2.f * cross / (ab.chord * bc.chord * std::sqrt(ac2));
+}
+
+inline float triplet_bend(const Step& ab, const Step& bc, float k) {
+  const float k2 = k * k * (1.f / 24.f);
+  const float s_ab = ab.chord * (1.f + k2 * ab.chord * ab.chord);
+  const float s_bc = bc.chord * (1.f + k2 * bc.chord * bc.chord);
+  return (bc.dz * s_ab - ab.dz * s_bc) / (ab.length * bc.length);
+}
+
+/// With t the unit tangent at a and n its normal: q = k·|a|² + 2(a·n), d0 = q / (1 + √(1 + k·q)).
+inline float triplet_d0(const Point& a, const Step& ab, float k) {
+  const float sine = 0.5f * k * ab.chord;
+  const float cosine = std::sqrt(1.f - sine * sine);
+  const float tx = (ab.dx * cosine + ab.dy * sine) / ab.chord;
+  const float ty = (ab.dy * cosine - ab.dx * sine) / ab.chord;
+  const float q = k * (a.x * a.x + a.y * a.y) + 2.f * (a.y * tx - a.x * ty);
+  return q / (1.f + std::sqrt(1.f + k * q));
+}
+
+inline TripletFit fit_triplet(const Point& a, const Step& ab, const Step& bc) {
+  TripletFit fit;
+  fit.k = triplet_curvature(ab, bc);
+  fit.bend = triplet_bend(ab, bc, fit.k);
+  fit.d0 = triplet_d0(a, ab, fit.k);
+  return fit;
+}
+
+/// |cot θ| by which the cell of a triplet is chosen.
+inline float triplet_cot(const Step& ab) { return std::fabs(ab.dz / ab.chord); }
+
+}  // namespace starling

@@ -1,0 +1,305 @@
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "hit_graph/doublets.h"
+#include "hit_graph/layout.h"
+#include "hit_graph/triplets.h"
+#include "hit_graph/window_search.h"
+#include "hit_graph/windows.h"
+#include "starling/error.h"
+#include "starling/hit_graph.h"
+
+namespace starling {
+namespace {
+
+constexpr double kRarest = 3e-4;   // layer pairs and triples on a smaller share of the signal are left out
+constexpr int kDoubletSteps = 32;  // per observable: k, z0
+constexpr int kTripletSteps = 16;  // per observable: k, d0, bend
+constexpr int kSourceStride = 4;   // background doublets are counted from every fourth hit
+
+using LayerKey = std::pair<std::int32_t, std::int32_t>;
+using LayerPair = std::pair<std::int32_t, std::int32_t>;
+
+/// What one simulated event teaches: the hits of each track of interest, in order.
+struct Tracks {
+  std::vector<std::size_t> first{0};  ///< row splits
+  std::vector<Point> points;
+  std::vector<LayerKey> keys;
+  std::vector<std::int32_t> layer;  ///< of each point, once the layers are numbered
+  std::vector<LayerKey> met;        ///< layers that any hit of the event is on
+};
+
+Point make_point(const Hits& hits, std::int32_t hit) {
+  const auto i = static_cast<std::size_t>(hit);
+  const double x = hits.x[i], y = hits.y[i];
+  return {hits.x[i], hits.y[i], hits.z[i], static_cast<float>(std::sqrt(x * x + y * y))};
+}
+
+Tracks find_tracks(const Event& event, const WindowSettings& settings) {
+  if (!event.truth || !event.particles || event.particles->px.empty() || event.particles->py.empty()) {
+    throw Error(ErrorKind::usage, "learn_windows: event " + event.name + " has no particles with momenta");
+  }
+  const Particles& particles = *event.particles;
+  std::vector<std::int64_t> wanted;
+  for (std::size_t p = 0; p < particles.particle_id.size(); ++p) {
+    if (std::hypot(particles.px[p], particles.py[p]) >= settings.min_pt) wanted.push_back(particles.particle_id[p]);
+  }
+  std::sort(wanted.begin(), wanted.end());
+
+  Tracks tracks;
+  const Hits& hits = event.hits;
+  for (std::size_t i = 0; i < hits.hit_id.size(); ++i) {
+    const LayerKey key{hits.volume_id[i], hits.layer_id[i]};
+    if (tracks.met.empty() || tracks.met.back() != key) tracks.met.push_back(key);
+  }
+  std::sort(tracks.met.begin(), tracks.met.end());
+  tracks.met.erase(std::unique(tracks.met.begin(), tracks.met.end()), tracks.met.end());
+
+  const Segments segments = true_segments(event);
+  const auto add = [&](std::int32_t hit) {
+    const auto i = static_cast<std::size_t>(hit);
+    tracks.points.push_back(make_point(hits, hit));
+    tracks.keys.emplace_back(hits.volume_id[i], hits.layer_id[i]);
+  };
+  for (std::size_t s = 0; s < segments.src.size();) {
+    std::size_t end = s + 1;
+    while (end < segments.src.size() && segments.particle_id[end] == segments.particle_id[s]) ++end;
+    const auto layers = static_cast<int>(end - s + 1);
+    if (layers >= settings.min_hits && std::binary_search(wanted.begin(), wanted.end(), segments.particle_id[s])) {
+      add(segments.src[s]);
+      for (std::size_t k = s; k < end; ++k) add(segments.dst[k]);
+      tracks.first.push_back(tracks.points.size());
+    }
+    s = end;
+  }
+  return tracks;
+}
+
+/// Calls visit(i) for every point of a track that has `after` more points behind it.
+template <class Visit>
+void for_each_step(const Tracks& tracks, std::size_t after, Visit&& visit) {
+  for (std::size_t t = 0; t + 1 < tracks.first.size(); ++t) {
+    for (std::size_t i = tracks.first[t]; i + after < tracks.first[t + 1]; ++i) visit(i);
+  }
+}
+
+/// Keys that hold at least a share kRarest of all counts, in ascending order.
+template <class Key>
+std::vector<Key> frequent(const std::map<Key, std::int64_t>& counts) {
+  std::int64_t total = 0;
+  for (const auto& [key, count] : counts) total += count;
+  std::vector<Key> keys;
+  for (const auto& [key, count] : counts) {
+    if (static_cast<double>(count) >= kRarest * static_cast<double>(total)) keys.push_back(key);
+  }
+  return keys;
+}
+
+template <class Key>
+std::int32_t find(const std::vector<Key>& keys, const Key& key) {
+  const auto at = std::lower_bound(keys.begin(), keys.end(), key);
+  return at != keys.end() && *at == key ? static_cast<std::int32_t>(at - keys.begin()) : -1;
+}
+
+class Learner {
+ public:
+  Learner(const WindowSettings& settings, std::vector<Tracks> tracks, std::vector<Hits> background)
+      : settings_(settings), tracks_(std::move(tracks)), background_(std::move(background)) {
+    content_.min_pt = settings.min_pt;
+  }
+
+  void number_layers() {
+    std::vector<LayerKey> keys;
+    for (const auto& tracks : tracks_) keys.insert(keys.end(), tracks.met.begin(), tracks.met.end());
+    std::sort(keys.begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+    for (const auto& key : keys) {
+      content_.volume_id.push_back(key.first);
+      content_.layer_id.push_back(key.second);
+    }
+    content_.overlap_distance.assign(keys.size(), 0.f);
+    content_.overlap_rphi.assign(keys.size(), 0.f);
+    for (auto& tracks : tracks_) {
+      for (const auto& key : tracks.keys) tracks.layer.push_back(find(keys, key));
+    }
+  }
+
+  void learn_doublets() {
+    std::map<LayerPair, std::int64_t> counts;
+    for (const auto& tracks : tracks_) {
+      for_each_step(tracks, 1, [&](std::size_t i) { ++counts[{tracks.layer[i], tracks.layer[i + 1]}]; });
+    }
+    const auto pairs = frequent(counts);
+    if (pairs.empty()) {
+      throw Error(ErrorKind::usage, "learn_windows: no track above " + std::to_string(settings_.min_pt) + " GeV in " +
+                                        std::to_string(tracks_.size()) + " events");
+    }
+    for (const auto& [src, dst] : pairs) {
+      content_.pair_src.push_back(src);
+      content_.pair_dst.push_back(dst);
+    }
+    std::vector<std::vector<Candidate>> signal(pairs.size());
+    for (const auto& tracks : tracks_) {
+      for_each_step(tracks, 1, [&](std::size_t i) {
+        const std::int32_t pair = find(pairs, {tracks.layer[i], tracks.layer[i + 1]});
+        DoubletFit fit;
+        if (pair < 0 || !fit_doublet(tracks.points[i], tracks.points[i + 1], fit)) return;
+        signal[static_cast<std::size_t>(pair)].push_back(
+            {{std::fabs(fit.k), std::fabs(fit.z0), 0.f}, std::fabs(fit.cot)});
+      });
+    }
+    WindowSearch search(signal, 2, kDoubletSteps);
+    use_doublets(search.widest());
+    for (const auto& hits : background_) {
+      const HitLayout layout(hits, content_);
+      tbb::parallel_for(
+          tbb::blocked_range<std::int32_t>(0, layout.size() / kSourceStride, 256), [&](const auto& range) {
+            for (std::int32_t i = range.begin(); i < range.end(); ++i) {
+              for_each_doublet(
+                  layout, content_, i * kSourceStride,
+                  [&](std::int32_t, std::int32_t pair, const DoubletFit& fit, std::int32_t) {
+                    search.add_background(pair, {{std::fabs(fit.k), std::fabs(fit.z0), 0.f}, std::fabs(fit.cot)});
+                  });
+            }
+          });
+    }
+    use_doublets(search.best(settings_.lambda_doublets, static_cast<double>(tracks_.size()),
+                             static_cast<double>(background_.size()) / kSourceStride));
+  }
+
+  void learn_triplets() {
+    std::vector<LayerPair> pairs;
+    for (std::size_t p = 0; p < content_.pair_src.size(); ++p) {
+      pairs.emplace_back(content_.pair_src[p], content_.pair_dst[p]);
+    }
+    struct Sample {
+      LayerPair triple;
+      Candidate candidate;
+    };
+    std::vector<std::vector<Sample>> samples(tracks_.size());
+    tbb::parallel_for(std::size_t{0}, tracks_.size(), [&](std::size_t event) {
+      const Tracks& tracks = tracks_[event];
+      for_each_step(tracks, 2, [&](std::size_t i) {
+        const std::int32_t first = find(pairs, {tracks.layer[i], tracks.layer[i + 1]});
+        const std::int32_t second = find(pairs, {tracks.layer[i + 1], tracks.layer[i + 2]});
+        const Point &a = tracks.points[i], &b = tracks.points[i + 1], &c = tracks.points[i + 2];
+        if (first < 0 || second < 0 || !passes_doublet(first, a, b) || !passes_doublet(second, b, c)) return;
+        samples[event].push_back({{first, second}, triplet_candidate(a, make_step(a, b), make_step(b, c))});
+      });
+    });
+    std::map<LayerPair, std::int64_t> counts;
+    for (const auto& event : samples) {
+      for (const auto& sample : event) ++counts[sample.triple];
+    }
+    const auto triples = frequent(counts);
+    for (const auto& [first, second] : triples) {
+      content_.triple_first.push_back(first);
+      content_.triple_second.push_back(second);
+    }
+    std::vector<std::vector<Candidate>> signal(triples.size());
+    for (const auto& event : samples) {
+      for (const auto& sample : event) {
+        const std::int32_t triple = find(triples, sample.triple);
+        if (triple >= 0) signal[static_cast<std::size_t>(triple)].push_back(sample.candidate);
+      }
+    }
+    WindowSearch search(signal, 3, kTripletSteps);
+    use_triplets(search.widest());
+    for (const auto& hits : background_) {
+      const HitLayout layout(hits, content_);
+      const Doublets doublets = find_doublets(layout, content_);
+      const Csr into = group_edges(doublets.dst, layout.size());
+      tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, layout.size(), 512), [&](const auto& range) {
+        std::vector<TripletArm> in, out;
+        for (std::int32_t b = range.begin(); b < range.end(); ++b) {
+          for_each_triplet(
+              layout, content_, doublets, into, b, in, out,
+              [&](const TripletArm& ab, const TripletArm& bc, std::int32_t triple) {
+                search.add_background(
+                    triple, triplet_candidate(layout.points[static_cast<std::size_t>(ab.other)], ab.step, bc.step));
+              });
+        }
+      });
+    }
+    use_triplets(search.best(settings_.lambda_triplets, static_cast<double>(tracks_.size()),
+                             static_cast<double>(background_.size())));
+  }
+
+  Windows::Content take() { return std::move(content_); }
+
+ private:
+  static Candidate triplet_candidate(const Point& a, const Step& ab, const Step& bc) {
+    const TripletFit fit = fit_triplet(a, ab, bc);
+    return {{std::fabs(fit.k), std::fabs(fit.d0), std::fabs(fit.bend)}, triplet_cot(ab)};
+  }
+
+  bool passes_doublet(std::int32_t pair, const Point& a, const Point& b) const {
+    DoubletFit fit;
+    if (!fit_doublet(a, b, fit)) return false;
+    const auto p = static_cast<std::size_t>(pair);
+    const auto cell = static_cast<std::size_t>(
+        find_cell(content_.pair_cot.data(), content_.pair_cells[p], content_.pair_cells[p + 1], std::fabs(fit.cot)));
+    return std::fabs(fit.k) <= content_.pair_k[cell] && std::fabs(fit.z0) <= content_.pair_z0[cell];
+  }
+
+  void use_doublets(WindowSearch::Windows windows) {
+    content_.pair_cells = std::move(windows.cells);
+    content_.pair_cot = std::move(windows.cot);
+    content_.pair_k = std::move(windows.width[0]);
+    content_.pair_z0 = std::move(windows.width[1]);
+    content_.index();
+  }
+
+  void use_triplets(WindowSearch::Windows windows) {
+    content_.triple_cells = std::move(windows.cells);
+    content_.triple_cot = std::move(windows.cot);
+    content_.triple_k = std::move(windows.width[0]);
+    content_.triple_d0 = std::move(windows.width[1]);
+    content_.triple_bend = std::move(windows.width[2]);
+    content_.index();
+  }
+
+  const WindowSettings& settings_;
+  std::vector<Tracks> tracks_;
+  std::vector<Hits> background_;
+  Windows::Content content_;
+};
+
+}  // namespace
+
+Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
+                      const std::function<void(double)>& progress) {
+  if (settings.events < 1 || settings.background_events < 1 || settings.background_events > settings.events) {
+    throw Error(ErrorKind::usage, "learn_windows: " + std::to_string(settings.events) + " events, " +
+                                      std::to_string(settings.background_events) +
+                                      " of them for background, expected 1 <= background <= events");
+  }
+  const auto count = static_cast<std::size_t>(settings.events);
+  const auto background_count = static_cast<std::size_t>(settings.background_events);
+  std::vector<Tracks> tracks(count);
+  std::vector<Hits> background(background_count);
+  std::atomic<int> done{0};
+  tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
+    Event simulated = event(i);
+    tracks[i] = find_tracks(simulated, settings);
+    if (i < background_count) background[i] = std::move(simulated.hits);
+    const int now = ++done;
+    if (progress) progress(0.8 * now / static_cast<double>(count));
+  });
+  Learner learner(settings, std::move(tracks), std::move(background));
+  learner.number_layers();
+  learner.learn_doublets();
+  if (progress) progress(0.9);
+  learner.learn_triplets();
+  if (progress) progress(1.);
+  return Windows(std::make_unique<Windows::Content>(learner.take()));
+}
+
+}  // namespace starling

@@ -1,0 +1,52 @@
+#include "hit_graph/windows.h"
+
+#include <algorithm>
+
+namespace starling {
+
+Windows::Windows() : content_(std::make_unique<Content>()) {
+  content_->pair_cells = content_->triple_cells = {0};
+  content_->index();
+}
+Windows::Windows(std::unique_ptr<Content> content) : content_(std::move(content)) {}
+Windows::Windows(const Windows& other) : content_(std::make_unique<Content>(*other.content_)) {}
+Windows::Windows(Windows&& other) noexcept = default;
+Windows& Windows::operator=(Windows other) noexcept {
+  content_.swap(other.content_);
+  return *this;
+}
+Windows::~Windows() = default;
+
+double Windows::min_pt() const { return content_->min_pt; }
+std::int32_t Windows::layer_pairs() const { return content_->pairs(); }
+std::int32_t Windows::layer_triples() const { return content_->triples(); }
+
+std::int32_t Windows::Content::find_layer(std::int32_t volume, std::int32_t layer) const {
+  const auto range = std::equal_range(volume_id.begin(), volume_id.end(), volume);
+  const auto first = layer_id.begin() + (range.first - volume_id.begin());
+  const auto last = layer_id.begin() + (range.second - volume_id.begin());
+  const auto at = std::lower_bound(first, last, layer);
+  return at != last && *at == layer ? static_cast<std::int32_t>(at - layer_id.begin()) : -1;
+}
+
+void Windows::Content::index() {
+  out_pairs.assign(static_cast<std::size_t>(layers()) + 1, 0);
+  for (const std::int32_t layer : pair_src) ++out_pairs[static_cast<std::size_t>(layer) + 1];
+  for (std::size_t l = 1; l < out_pairs.size(); ++l) out_pairs[l] += out_pairs[l - 1];
+  triple_rows.clear();
+  std::int32_t entries = 0;
+  for (const std::int32_t middle : pair_dst) {
+    triple_rows.push_back(entries);
+    entries += out_pairs[static_cast<std::size_t>(middle) + 1] - out_pairs[static_cast<std::size_t>(middle)];
+  }
+  triple_of.assign(static_cast<std::size_t>(entries), -1);
+  for (std::int32_t t = 0; t < triples(); ++t) {
+    const std::int32_t first = triple_first[static_cast<std::size_t>(t)];
+    const std::int32_t second = triple_second[static_cast<std::size_t>(t)];
+    const std::int32_t middle = pair_dst[static_cast<std::size_t>(first)];
+    triple_of[static_cast<std::size_t>(triple_rows[static_cast<std::size_t>(first)] + second -
+                                       out_pairs[static_cast<std::size_t>(middle)])] = t;
+  }
+}
+
+}  // namespace starling
