@@ -29,9 +29,9 @@ struct Truth {
   std::vector<float> weight;              ///< TrackML score weights; empty where the data set has none
 };
 
-/// Generated particles. A column that the file lacks is an empty vector.
+/// Generated particles.
 struct Particles {
-  std::vector<std::int64_t> particle_id;
+  std::vector<std::int64_t> particle_id;    ///< unique, >= 1
   std::vector<float> vx, vy, vz;            ///< production vertex, mm
   std::vector<float> px, py, pz;            ///< momentum there, GeV
   std::vector<std::int32_t> q;              ///< charge, e
@@ -60,27 +60,31 @@ struct Event {
 struct ReadOptions {
   bool truth = true;   ///< read truth and particles where they are
   bool cells = false;  ///< read cells where they are
-  /// The largest size, in bytes, that one gzipped file may unpack to.
-  std::size_t max_unpacked_bytes = std::size_t{4} << 30;
+  /// The largest size, in bytes, that one gzipped file may unpack to: a whole event's cells take about 20 MB.
+  std::size_t max_unpacked_bytes = std::size_t{1} << 30;
 };
 
-/// Reads the TrackML files `<prefix>-hits.csv`, `-truth.csv`, `-particles.csv` and `-cells.csv` (each plain or .gz;
-/// only hits are required). Columns are found by name, in any order; unknown ones are ignored. Where there is no truth
-/// file but a `<prefix>-tracks.csv` with the columns (hit_id, track), that is the truth: hits of track t >= 0 belong to
-/// particle t + 1, every other hit is kUnknown, and there are no particles. Throws ErrorKind::input naming the file,
-/// row and column for anything that is not as it must be.
+/// Reads the TrackML files `<prefix>-hits.csv`, `-truth.csv`, `-particles.csv` and `-cells.csv` (each plain or, where
+/// there is no plain one, .gz; only hits are required). Columns are found by name, in any order; unknown ones are
+/// ignored. All that are named above are required but weight, particle_type and primary. The truth has one row a hit:
+/// a hit without a row and a row without a hit are errors, so a file that was cut short is found out.
+/// Where there is no truth file but a `<prefix>-tracks.csv` with the columns (hit_id, track), that is the truth: hits
+/// of track t >= 0 belong to particle t + 1, every other hit is kUnknown, and there are no particles. Throws
+/// ErrorKind::input naming the file, line, column, value and what was expected for anything that is not as it must be.
 Event read_event(const std::filesystem::path& prefix, const ReadOptions& options = {});
 
 /// The prefixes of the events that `path` names: itself where `<path>-hits.csv[.gz]` exists, else every event in the
 /// folder `path`, sorted. Throws ErrorKind::input where there is none.
 std::vector<std::filesystem::path> find_events(const std::filesystem::path& path);
 
-/// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth and particles: read_event gives the
-/// same event back. Each file is written beside its place and renamed.
+/// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth, particles and cells: read_event gives
+/// the same event back, bit for bit. Makes the folder where it is absent. All files are written beside their places and
+/// then renamed, hits last: where they are, the event is whole. Throws ErrorKind::usage for a place that cannot be
+/// written and for columns that no reader would take.
 void write_event(const std::filesystem::path& folder, const Event& event);
 
 /// Writes the columns (hit_id, track_id), one row a hit in the order of `hits`; −1 = on no track.
-/// `track_of_hit` has hits.size() entries. Written beside its place and renamed.
+/// `track_of_hit` has hits.size() entries. Written beside its place and renamed. Throws ErrorKind::usage.
 void write_tracks(const std::filesystem::path& file, const Hits& hits, std::span<const std::int32_t> track_of_hit);
 
 /// Reads such a file back into one track index a hit (−1 where the hit is not in the file). Throws ErrorKind::input for

@@ -1,0 +1,152 @@
+#include "event/parse.h"
+
+#include <algorithm>
+
+#include "event/csv.h"
+
+namespace starling {
+namespace {
+
+// Hands out the hit that each row of a file is about, once.
+class Rows {
+ public:
+  Rows(std::string_view text, const std::string& name, const std::vector<std::int64_t>& hit_id, const HitIndex& index,
+       std::size_t hits)
+      : text_(text), name_(name), hit_id_(hit_id), index_(index), seen_(hits, false) {}
+
+  std::size_t hit(std::int32_t row) {
+    const std::int64_t id = hit_id_[static_cast<std::size_t>(row)];
+    const std::int32_t hit = index_.find(id);
+    if (hit < 0) fail(row, "expected one of the hits file");
+    const auto at = static_cast<std::size_t>(hit);
+    if (seen_[at]) fail(row, "expected once, is there again");
+    seen_[at] = true;
+    return at;
+  }
+
+  [[noreturn]] void fail(std::int32_t row, const std::string& what) const {
+    csv::fail_at_row(text_, name_, row,
+                     "hit_id = " + std::to_string(hit_id_[static_cast<std::size_t>(row)]) + ": " + what);
+  }
+
+ private:
+  std::string_view text_;
+  const std::string& name_;
+  const std::vector<std::int64_t>& hit_id_;
+  const HitIndex& index_;
+  std::vector<bool> seen_;
+};
+
+// One int32 a hit from a file of (hit_id, `column`), −1 where the file has no such hit.
+std::vector<std::int32_t> track_of_hit(std::string_view text, const std::string& name, std::string_view column,
+                                       const Hits& hits, const HitIndex& index) {
+  std::vector<std::int64_t> hit_id;
+  std::vector<std::int32_t> track;
+  const csv::Column columns[] = {{"hit_id", &hit_id}, {column, &track, -1}};
+  const std::int32_t rows = csv::read(text, name, columns);
+  std::vector<std::int32_t> result(hits.hit_id.size(), -1);
+  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
+  for (std::int32_t row = 0; row < rows; ++row) result[row_hits.hit(row)] = track[static_cast<std::size_t>(row)];
+  return result;
+}
+
+void fail_duplicate(std::string_view text, const std::string& name, const std::string& column,
+                    const std::vector<std::int64_t>& ids, const HitIndex& index) {
+  const std::int32_t row = index.duplicate();
+  if (row < 0) return;
+  csv::fail_at_row(
+      text, name, row,
+      column + " = " + std::to_string(ids[static_cast<std::size_t>(row)]) + ": expected once, is there again");
+}
+
+}  // namespace
+
+Hits parse_hits(std::string_view text, const std::string& name, HitIndex& index) {
+  Hits hits;
+  const csv::Column columns[] = {{"hit_id", &hits.hit_id},
+                                 {"x", &hits.x},
+                                 {"y", &hits.y},
+                                 {"z", &hits.z},
+                                 {"volume_id", &hits.volume_id},
+                                 {"layer_id", &hits.layer_id},
+                                 {"module_id", &hits.module_id}};
+  csv::read(text, name, columns);
+  index = HitIndex(hits.hit_id);
+  fail_duplicate(text, name, "hit_id", hits.hit_id, index);
+  return hits;
+}
+
+Truth parse_truth(std::string_view text, const std::string& name, const Hits& hits, const HitIndex& index) {
+  std::vector<std::int64_t> hit_id, particle_id;
+  std::vector<float> weight;
+  const csv::Column columns[] = {{"hit_id", &hit_id},
+                                 {"particle_id", &particle_id, kUnknown},
+                                 {.name = "weight", .into = &weight, .required = false}};
+  const std::int32_t rows = csv::read(text, name, columns);
+  Truth truth;
+  truth.particle_id.resize(hits.hit_id.size());
+  truth.weight.resize(weight.empty() ? 0 : hits.hit_id.size());
+  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::size_t hit = row_hits.hit(row);
+    truth.particle_id[hit] = particle_id[static_cast<std::size_t>(row)];
+    if (!weight.empty()) truth.weight[hit] = weight[static_cast<std::size_t>(row)];
+  }
+  if (rows < hits.size()) {
+    throw Error(ErrorKind::input, name + ": has " + std::to_string(rows) + " rows for " + std::to_string(hits.size()) +
+                                      " hits, expected one a hit (particle_id -1 where it is not known)");
+  }
+  return truth;
+}
+
+Particles parse_particles(std::string_view text, const std::string& name) {
+  Particles p;
+  const csv::Column columns[] = {{"particle_id", &p.particle_id, 1},
+                                 {"vx", &p.vx},
+                                 {"vy", &p.vy},
+                                 {"vz", &p.vz},
+                                 {"px", &p.px},
+                                 {"py", &p.py},
+                                 {"pz", &p.pz},
+                                 {"q", &p.q},
+                                 {"nhits", &p.nhits, 0},
+                                 {.name = "particle_type", .into = &p.particle_type, .required = false},
+                                 {.name = "primary", .into = &p.primary, .required = false}};
+  csv::read(text, name, columns);
+  // The index serves any unique ids.
+  fail_duplicate(text, name, "particle_id", p.particle_id, HitIndex(p.particle_id));
+  return p;
+}
+
+Cells parse_cells(std::string_view text, const std::string& name, const HitIndex& index) {
+  Cells cells;
+  std::vector<std::int64_t> hit_id;
+  const csv::Column columns[] = {
+      {"hit_id", &hit_id}, {"ch0", &cells.ch0}, {"ch1", &cells.ch1}, {"value", &cells.value}};
+  const std::int32_t rows = csv::read(text, name, columns);
+  cells.hit.reserve(hit_id.size());
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::int64_t id = hit_id[static_cast<std::size_t>(row)];
+    cells.hit.push_back(index.find(id));
+    if (cells.hit.back() < 0) {
+      csv::fail_at_row(text, name, row, "hit_id = " + std::to_string(id) + ": expected one of the hits file");
+    }
+  }
+  return cells;
+}
+
+Truth parse_known_tracks(std::string_view text, const std::string& name, const Hits& hits, const HitIndex& index) {
+  Truth truth;
+  truth.particle_id.reserve(hits.hit_id.size());
+  for (const std::int32_t track : track_of_hit(text, name, "track", hits, index)) {
+    truth.particle_id.push_back(track < 0 ? kUnknown : std::int64_t{track} + 1);
+  }
+  return truth;
+}
+
+std::vector<std::int32_t> parse_tracks(std::string_view text, const std::string& name, const Hits& hits,
+                                       const HitIndex& index) {
+  return track_of_hit(text, name, "track_id", hits, index);
+}
+
+}  // namespace starling
