@@ -1,0 +1,61 @@
+#include "network/graph_order.h"
+
+#include <algorithm>
+
+namespace starling::network {
+
+std::int32_t GraphOrder::most_rows(std::int32_t num_nodes, std::int64_t num_edges, bool isolated) {
+  return isolated ? num_nodes : static_cast<std::int32_t>(std::min<std::int64_t>(num_nodes, 2 * num_edges));
+}
+
+void GraphOrder::take(Arena& arena, std::int32_t num_nodes, std::int64_t num_edges, bool isolated) {
+  const std::int32_t most = most_rows(num_nodes, num_edges, isolated);
+  node = arena.take<std::int32_t>(most);
+  for (std::int32_t** const array : {&edge, &src, &dst, &in_edges}) *array = arena.take<std::int32_t>(num_edges);
+  for (std::int32_t** const array : {&out_splits, &in_splits}) *array = arena.take<std::int32_t>(most + std::int64_t{1});
+  row = arena.take<std::int32_t>(num_nodes);
+}
+
+void GraphOrder::fill(const GraphView& graph, bool isolated) {
+  enum : std::int32_t { kNeither = 0, kOut = 1, kIn = 2, kBoth = 3 };
+  std::fill_n(row, graph.num_nodes, kNeither);
+  for (std::int64_t i = 0; i < graph.num_edges; ++i) {
+    row[graph.src[i]] |= kOut;
+    row[graph.dst[i]] |= kIn;
+  }
+  std::int32_t count[4] = {};
+  for (std::int32_t v = 0; v < graph.num_nodes; ++v) ++count[row[v]];
+  first_with_in = count[kOut];
+  end_with_out = first_with_in + count[kBoth];
+  end_with_in = end_with_out + count[kIn];
+  rows = end_with_in + (isolated ? count[kNeither] : 0);
+
+  std::int32_t next[4] = {end_with_in, 0, end_with_out, first_with_in};
+  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
+    if (row[v] == kNeither && !isolated) continue;
+    row[v] = next[row[v]]++;
+    node[row[v]] = v;
+  }
+
+  // Two counting sorts, by source and then by destination. A split is the end of its row while rows fill backwards, and
+  // the beginning when they are full.
+  std::fill_n(out_splits, rows + std::int64_t{1}, 0);
+  std::fill_n(in_splits, rows + std::int64_t{1}, 0);
+  for (std::int64_t i = 0; i < graph.num_edges; ++i) {
+    ++out_splits[row[graph.src[i]]];
+    ++in_splits[row[graph.dst[i]]];
+  }
+  for (std::int32_t r = 0; r < rows; ++r) {
+    out_splits[r + 1] += out_splits[r];
+    in_splits[r + 1] += in_splits[r];
+  }
+  for (std::int64_t i = graph.num_edges; i-- > 0;) {
+    const std::int32_t at = --out_splits[row[graph.src[i]]];
+    edge[at] = static_cast<std::int32_t>(i);
+    src[at] = row[graph.src[i]];
+    dst[at] = row[graph.dst[i]];
+  }
+  for (std::int64_t i = graph.num_edges; i-- > 0;) in_edges[--in_splits[dst[i]]] = static_cast<std::int32_t>(i);
+}
+
+}  // namespace starling::network

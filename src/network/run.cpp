@@ -1,0 +1,330 @@
+#include "network/run.h"
+
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+namespace starling::network {
+
+namespace {
+
+constexpr int kTilesPerChunk = 8;  // a chunk is what a thread takes at a time
+
+std::int64_t chunk_count(std::int64_t rows, int tile) {
+  return (rows + std::int64_t{tile} * kTilesPerChunk - 1) / (std::int64_t{tile} * kTilesPerChunk);
+}
+
+// Rows first .. first + count - 1 of all rows of a pass.
+struct Range {
+  std::int64_t first;
+  int count;
+  std::int64_t chunk;
+  bool opens_chunk;
+};
+
+class Runner {
+ public:
+  Runner(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
+         Workspace& workspace, int slots, float* logits)
+      : architecture_(architecture),
+        weights_(weights),
+        kernels_(kernels),
+        graph_(graph),
+        work_(workspace),
+        order_(workspace.order),
+        slots_(slots),
+        width_(architecture.hidden),
+        padded_(padded_width(architecture, kernels)),
+        tile_(tile_rows(padded_)),
+        batch_(architecture.norm == Norm::batch),
+        logits_(logits) {}
+
+  void run() {
+    order_.fill(graph_, batch_);
+    batch_ ? by_layers() : by_tiles();
+  }
+
+ private:
+  using Tile = Workspace::Tile;
+
+  // One pass over the nodes and one over the edges a step: a tile goes through all its layers while it is in the cache.
+  void by_tiles() {
+    for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
+      mlp(weights_.node_encoder, node_features(range, tile), row(work_.x0, range.first), tile);
+      project(0, range);
+    });
+    for (int step = 0; step < architecture_.steps; ++step) {
+      const bool last = step + 1 == architecture_.steps;
+      for_tiles(graph_.num_edges, [&](const Range& range, Tile& tile) {
+        float* const e = row(work_.e, range.first);
+        if (step == 0) mlp(weights_.edge_encoder, edge_features(range, tile), row(work_.e0, range.first), tile);
+        mlp(weights_.step(step).edge, edge_inputs(step, range), e, tile);
+        if (!last) return;
+        mlp(weights_.edge_decoder, one_input(e, range.count), e, tile);
+        mlp(weights_.edge_output, one_input(e, range.count), nullptr, tile);
+        write_logits(range, tile.hidden[1]);
+      });
+      if (last) return;
+      for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
+        mlp(weights_.step(step).node, node_inputs(step, range, tile), row(work_.x, range.first), tile);
+        project(step + 1, range);
+      });
+    }
+  }
+
+  // Batch normalisation needs every row of a layer before the next: one pass a layer.
+  void by_layers() {
+    layers(weights_.node_encoder, order_.rows, work_.x0,
+           [&](const Range& range, Tile& tile) { return node_features(range, tile); });
+    layers(weights_.edge_encoder, graph_.num_edges, work_.e0,
+           [&](const Range& range, Tile& tile) { return edge_features(range, tile); });
+    for (int step = 0; step < architecture_.steps; ++step) {
+      for_tiles(order_.rows, [&](const Range& range, Tile&) { project(step, range); });
+      layers(weights_.step(step).edge, graph_.num_edges, work_.e,
+             [&](const Range& range, Tile&) { return edge_inputs(step, range); });
+      if (step + 1 == architecture_.steps) break;
+      layers(weights_.step(step).node, order_.rows, work_.x,
+             [&](const Range& range, Tile& tile) { return node_inputs(step, range, tile); });
+    }
+    const auto edges = [&](const Range& range, Tile&) { return one_input(row(work_.e, range.first), range.count); };
+    layers(weights_.edge_decoder, graph_.num_edges, work_.e, edges);
+    layers(weights_.edge_output, graph_.num_edges, work_.e, edges);
+  }
+
+  // Calls body(range, tile) for all rows. Ranges and chunks are the same for any number of threads.
+  template <typename Body>
+  void for_tiles(std::int64_t rows, const Body& body) {
+    const std::int64_t chunks = chunk_count(rows, tile_);
+    std::atomic<std::int64_t> next{0};
+    const auto work = [&](int slot) {
+      for (std::int64_t chunk = next++; chunk < chunks; chunk = next++) {
+        const std::int64_t begin = chunk * kTilesPerChunk * tile_;
+        const std::int64_t end = std::min<std::int64_t>(rows, begin + kTilesPerChunk * std::int64_t{tile_});
+        for (std::int64_t first = begin; first < end; first += tile_) {
+          body(Range{first, static_cast<int>(std::min<std::int64_t>(tile_, end - first)), chunk, first == begin},
+               work_.tiles[slot]);
+        }
+      }
+    };
+    tbb::parallel_for(0, static_cast<int>(std::min<std::int64_t>(slots_, chunks)), work, tbb::simple_partitioner());
+  }
+
+  float* row(float* array, std::int64_t at) const { return array + at * padded_; }
+  Rows state(const float* array, std::int64_t at) const { return {array + at * padded_, padded_, width_}; }
+
+  Product with_inputs(std::initializer_list<Rows> inputs, int rows) const {
+    Product product{};
+    std::copy(inputs.begin(), inputs.end(), product.inputs);
+    product.num_inputs = static_cast<int>(inputs.size());
+    product.rows = rows;
+    return product;
+  }
+
+  Product one_input(const float* rows, int count) const { return with_inputs({{rows, padded_, width_}}, count); }
+
+  Product features(const float* source, const std::int32_t* places, int inputs, const Range& range, Tile& tile) const {
+    for (int i = 0; i < range.count; ++i) {
+      std::copy_n(source + std::int64_t{places[range.first + i]} * inputs, inputs, tile.features + i * inputs);
+    }
+    return with_inputs({{tile.features, inputs, inputs}}, range.count);
+  }
+  Product node_features(const Range& range, Tile& tile) const {
+    return features(graph_.node_features, order_.node, architecture_.node_inputs, range, tile);
+  }
+  Product edge_features(const Range& range, Tile& tile) const {
+    return features(graph_.edge_features, order_.edge, architecture_.edge_inputs, range, tile);
+  }
+
+  Product edge_inputs(int step, const Range& range) const {
+    const Rows e = state(step == 0 ? work_.e0 : work_.e, range.first), e0 = state(work_.e0, range.first);
+    Product product = weights_.has_encoded(step) ? with_inputs({e, e0}, range.count) : with_inputs({e}, range.count);
+    product.by_src = work_.by_src;
+    product.by_dst = work_.by_dst;
+    product.src = order_.src + range.first;
+    product.dst = order_.dst + range.first;
+    return product;
+  }
+
+  Product node_inputs(int step, const Range& range, Tile& tile) const {
+    Rows in{nullptr, padded_, width_}, out{nullptr, padded_, width_};
+    if (range.first + range.count > order_.first_with_in && range.first < order_.end_with_in) {
+      kernels_.sum_rows(
+          {work_.e, order_.in_splits + range.first, order_.in_edges, range.count, padded_, tile.sums[0]});
+      in.data = tile.sums[0];
+    }
+    if (range.first < order_.end_with_out) {
+      kernels_.sum_rows({work_.e, order_.out_splits + range.first, nullptr, range.count, padded_, tile.sums[1]});
+      out.data = tile.sums[1];
+    }
+    const Rows x = state(step == 0 ? work_.x0 : work_.x, range.first), x0 = state(work_.x0, range.first);
+    return weights_.has_encoded(step) ? with_inputs({in, out, x, x0}, range.count)
+                                      : with_inputs({in, out, x}, range.count);
+  }
+
+  // What the edges of a step read from the nodes; nothing reads by_src of a node without edges out.
+  void project(int step, const Range& range) const {
+    const Rows x = state(step == 0 ? work_.x0 : work_.x, range.first), x0 = state(work_.x0, range.first);
+    const auto product = [&](const Linear& linear, float* out) {
+      Product p = weights_.has_encoded(step) ? with_inputs({x, x0}, range.count) : with_inputs({x}, range.count);
+      apply(linear, p, row(out, range.first));
+    };
+    if (range.first < order_.end_with_out) product(weights_.step(step).by_src, work_.by_src);
+    if (range.first + range.count > order_.first_with_in && range.first < order_.end_with_in) {
+      product(weights_.step(step).by_dst, work_.by_dst);
+    }
+  }
+
+  void apply(const Linear& linear, Product& product, float* out) const {
+    product.weights = linear.weights;
+    product.bias = linear.bias;
+    product.columns = linear.columns;
+    product.out = out;
+    product.out_stride = linear.columns;
+    kernels_.product(product);
+  }
+
+  // All layers on one tile, the last into `out` (null: tile.hidden[1]), which may be the input.
+  void mlp(const Mlp& mlp, Product product, float* out, Tile& tile) const {
+    const int count = static_cast<int>(mlp.layers.size());
+    for (int k = 0; k < count; ++k) {
+      const Linear& linear = mlp.layers[k];
+      float* const to = k + 1 == count && out != nullptr ? out : tile.hidden[k % 2];
+      product.relu = linear.activated;
+      if (linear.normalised) {
+        product.inverse_deviation = tile.scale[k % 2];
+        product.squares = tile.squares;
+        product.normalised_width = width_;
+        product.epsilon = kLayerNormEpsilon;
+      }
+      apply(linear, product, to);
+      const float* const scale = product.inverse_deviation;
+      product = one_input(to, product.rows);
+      product.row_scale = scale;
+    }
+  }
+
+  // All layers on all rows, one behind the other, through `array`: it holds each layer's outputs before their
+  // normalisation, at last the outputs themselves. `first(range, tile)` gives the inputs, which may lie in it.
+  template <typename First>
+  void layers(const Mlp& mlp, std::int64_t rows, float* array, const First& first) {
+    for (std::size_t k = 0; k < mlp.layers.size(); ++k) {
+      const Linear& linear = mlp.layers[k];
+      const bool logit = &mlp == &weights_.edge_output && k + 1 == mlp.layers.size();
+      for_tiles(rows, [&](const Range& range, Tile& tile) {
+        Product product;
+        if (k == 0) {
+          product = first(range, tile);
+        } else {
+          kernels_.scale_shift_relu(row(array, range.first), range.count, padded_, work_.norm_scale, work_.norm_shift,
+                                    tile.hidden[0]);
+          product = one_input(tile.hidden[0], range.count);
+        }
+        product.relu = linear.activated && !linear.normalised;
+        apply(linear, product, tile.hidden[1]);
+        if (logit) return write_logits(range, tile.hidden[1]);
+        if (linear.normalised) add_moments(range, tile);
+        std::copy_n(tile.hidden[1], std::int64_t{range.count} * padded_, row(array, range.first));
+      });
+      if (linear.normalised) finish_moments(linear, rows);
+    }
+  }
+
+  // Merges the moments of tile.hidden[1] into those of its chunk (Chan, Golub and LeVeque's pairwise update).
+  void add_moments(const Range& range, Tile& tile) const {
+    kernels_.moments(tile.hidden[1], range.count, padded_, tile.moments[0], tile.moments[1]);
+    double* const mean = work_.chunk_moments + range.chunk * 2 * padded_;
+    double* const m2 = mean + padded_;
+    const double before = range.opens_chunk ? 0. : double(range.first % (std::int64_t{tile_} * kTilesPerChunk));
+    merge(before, mean, m2, range.count, tile.moments[0], tile.moments[1]);
+  }
+
+  // Merges `count` rows into `before` rows.
+  template <typename T>
+  void merge(double before, double* mean, double* m2, double count, const T* other_mean, const T* other_m2) const {
+    for (int c = 0; c < padded_; ++c) {
+      if (before == 0.) mean[c] = m2[c] = 0.;
+      const double difference = double(other_mean[c]) - mean[c];
+      mean[c] += difference * (count / (before + count));
+      m2[c] += double(other_m2[c]) + difference * difference * (before * count / (before + count));
+    }
+  }
+
+  void finish_moments(const Linear& linear, std::int64_t rows) const {
+    const std::int64_t chunk_rows = std::int64_t{tile_} * kTilesPerChunk;
+    double* const mean = work_.chunk_moments;
+    double* const m2 = mean + padded_;
+    for (std::int64_t chunk = 1; chunk < chunk_count(rows, tile_); ++chunk) {
+      const std::int64_t before = chunk * chunk_rows;
+      const double* const other = work_.chunk_moments + chunk * 2 * padded_;
+      merge(double(before), mean, m2, double(std::min(chunk_rows, rows - before)), other, other + padded_);
+    }
+    for (int c = 0; c < padded_; ++c) {
+      const double scale = double{linear.norm_weight[c]} / std::sqrt(m2[c] / double(rows) + double{kBatchNormEpsilon});
+      work_.norm_scale[c] = static_cast<float>(scale);
+      work_.norm_shift[c] = static_cast<float>(double{linear.norm_bias[c]} - mean[c] * scale);
+    }
+  }
+
+  void write_logits(const Range& range, const float* values) const {
+    for (int i = 0; i < range.count; ++i) logits_[order_.edge[range.first + i]] = values[i * kernels_.width];
+  }
+
+  const Architecture& architecture_;
+  const PackedWeights& weights_;
+  const Kernels& kernels_;
+  const GraphView& graph_;
+  Workspace& work_;
+  GraphOrder& order_;
+  int slots_, width_, padded_, tile_;
+  bool batch_;
+  float* logits_;
+};
+
+}  // namespace
+
+int padded_width(const Architecture& architecture, const Kernels& kernels) {
+  return (architecture.hidden + kernels.width - 1) / kernels.width * kernels.width;
+}
+
+// A multiple of every kernel's block of rows, at most 16 KB a buffer where that leaves a block.
+int tile_rows(int padded) { return 24 * std::clamp(4096 / (24 * padded), 1, 4); }
+
+Workspace::Workspace(Arena& arena, const Architecture& architecture, const Kernels& kernels, std::int32_t num_nodes,
+                     std::int64_t num_edges, int slots) {
+  const bool batch = architecture.norm == Norm::batch;
+  const int padded = padded_width(architecture, kernels), rows = tile_rows(padded);
+  order.take(arena, num_nodes, num_edges, batch);
+  const std::int64_t nodes = GraphOrder::most_rows(num_nodes, num_edges, batch);
+  for (float** const array : {&x0, &by_src, &by_dst}) *array = arena.take<float>(nodes * padded);
+  e0 = arena.take<float>(num_edges * padded);
+  // Without concat the encoded states are read once, as the first states.
+  x = architecture.concat ? arena.take<float>(nodes * padded) : x0;
+  e = architecture.concat && architecture.steps > 1 ? arena.take<float>(num_edges * padded) : e0;
+  chunk_moments = nullptr;
+  if (batch) {
+    chunk_moments = arena.take<double>(chunk_count(std::max<std::int64_t>(nodes, num_edges), rows) * 2 * padded);
+  }
+  norm_scale = arena.take<float>(padded);
+  norm_shift = arena.take<float>(padded);
+  tiles = arena.take<Tile>(slots);
+  for (int i = 0; i < slots; ++i) {
+    Tile tile;
+    tile.features = arena.take<float>(rows * std::max(architecture.node_inputs, architecture.edge_inputs));
+    for (float** const buffer : {&tile.sums[0], &tile.sums[1], &tile.hidden[0], &tile.hidden[1]}) {
+      *buffer = arena.take<float>(rows * padded);
+    }
+    for (float** const buffer : {&tile.scale[0], &tile.scale[1]}) *buffer = arena.take<float>(rows);
+    tile.squares = arena.take<float>(rows * kernels.width);
+    for (float** const buffer : {&tile.moments[0], &tile.moments[1]}) *buffer = arena.take<float>(padded);
+    if (tiles != nullptr) tiles[i] = tile;
+  }
+}
+
+void run(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
+         Workspace& workspace, int slots, float* logits) {
+  Runner(architecture, weights, kernels, graph, workspace, slots, logits).run();
+}
+
+}  // namespace starling::network

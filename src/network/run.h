@@ -1,0 +1,40 @@
+#pragma once
+
+#include "network/graph_order.h"
+#include "network/pack.h"
+
+namespace starling::network {
+
+/// The caller's memory, as one run uses it.
+struct Workspace {
+  /// What one thread at a time works in. Aligned, so that each takes the same number of bytes.
+  struct alignas(kAlignment) Tile {
+    float* features;    ///< [tile rows, inputs]
+    float* sums[2];     ///< [tile rows, padded]: messages into and out of nodes
+    float* hidden[2];   ///< [tile rows, padded]
+    float* scale[2];    ///< [tile rows]
+    float* squares;     ///< [tile rows, vector width]
+    float* moments[2];  ///< [padded]
+  };
+
+  GraphOrder order;
+  float *x, *x0, *by_src, *by_dst;  ///< [rows, padded]
+  float *e, *e0;                    ///< [E, padded]
+  double* chunk_moments;            ///< [chunks, 2, padded]: mean and sum of squared differences
+  float *norm_scale, *norm_shift;   ///< [padded]
+  Tile* tiles;                      ///< [slots]
+
+  Workspace(Arena& arena, const Architecture& architecture, const Kernels& kernels, std::int32_t num_nodes,
+            std::int64_t num_edges, int slots);
+};
+
+/// Rows that a tile holds at this padded width.
+int tile_rows(int padded);
+
+/// All of Plan::run() behind its checks; the graph has edges. `slots` is how many threads work at most.
+void run(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
+         Workspace& workspace, int slots, float* logits);
+
+int padded_width(const Architecture& architecture, const Kernels& kernels);
+
+}  // namespace starling::network
