@@ -23,7 +23,7 @@ struct Graph {
   std::vector<float> node_features, edge_features;
 
   GraphView view() const {
-    return {num_nodes, static_cast<std::int64_t>(src.size()), src.data(), dst.data(), node_features.data(),
+    return {num_nodes,           static_cast<std::int64_t>(src.size()), src.data(), dst.data(), node_features.data(),
             edge_features.data()};
   }
 };
@@ -129,12 +129,12 @@ TEST(Network, ThePublishedParameterCounts) {
   Architecture batch = plain(48, 8), no_bias = plain(48, 8);
   batch.norm = Norm::batch;
   no_bias.bias = false;
-  const Published published[] = {{plain(16, 8), 31'953},  {plain(32, 8), 125'345},    {plain(48, 8), 280'177},
-                                 {plain(64, 8), 496'449}, {plain(80, 8), 774'161},    {plain(96, 8), 1'113'313},
-                                 {plain(128, 8), 1'975'937}, {no_bias, 277'392},      {batch, 283'921},
-                                 {plain(48, 4), 150'001}, {plain(48, 2), 84'913},     {plain(64, 4), 265'537},
-                                 {plain(64, 2), 150'081}, {recurrent(48), 52'369},    {recurrent(64), 92'353},
-                                 {recurrent(96), 206'113}, {recurrent(128), 364'929}};
+  const Published published[] = {{plain(16, 8), 31'953},     {plain(32, 8), 125'345},  {plain(48, 8), 280'177},
+                                 {plain(64, 8), 496'449},    {plain(80, 8), 774'161},  {plain(96, 8), 1'113'313},
+                                 {plain(128, 8), 1'975'937}, {no_bias, 277'392},       {batch, 283'921},
+                                 {plain(48, 4), 150'001},    {plain(48, 2), 84'913},   {plain(64, 4), 265'537},
+                                 {plain(64, 2), 150'081},    {recurrent(48), 52'369},  {recurrent(64), 92'353},
+                                 {recurrent(96), 206'113},   {recurrent(128), 364'929}};
   ASSERT_EQ(std::size(published), 17u);
   for (const Published& entry : published) {
     EXPECT_EQ(parameter_count(entry.architecture), entry.parameters)
@@ -160,8 +160,8 @@ struct Golden {
 };
 
 std::vector<Golden> golden_variants() {
-  std::vector<Golden> all = {{"plain", plain(8, 3)},     {"wide", plain(24, 2)},     {"batch", plain(8, 3)},
-                             {"recurrent", plain(8, 3)}, {"no_bias", plain(8, 2)},   {"no_concat", plain(8, 3)},
+  std::vector<Golden> all = {{"plain", plain(8, 3)},     {"wide", plain(24, 2)},   {"batch", plain(8, 3)},
+                             {"recurrent", plain(8, 3)}, {"no_bias", plain(8, 2)}, {"no_concat", plain(8, 3)},
                              {"no_norm", plain(8, 2)}};
   all[2].architecture.norm = Norm::batch;
   all[3].architecture.recurrent = true;
@@ -245,8 +245,8 @@ TEST(Network, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
     Architecture architecture = plain(20, 3);
     architecture.norm = norm;
     Graph graph = random_graph(architecture, 3000, 1500, 4);
-    for (int i = 0; i < 500; ++i) graph.src[i] = 17;         // a hub that edges leave
-    for (int i = 500; i < 1000; ++i) graph.dst[i] = 2999;    // a hub that they reach
+    for (int i = 0; i < 500; ++i) graph.src[i] = 17;       // a hub that edges leave
+    for (int i = 500; i < 1000; ++i) graph.dst[i] = 2999;  // a hub that they reach
     for (int i = 1000; i < 1010; ++i) graph.src[i] = graph.dst[i] = 5;
     expect_agreement(architecture, graph);
   }
@@ -327,18 +327,16 @@ TEST(Network, WrongArgumentsAreUsageErrors) {
   Graph graph = random_graph({}, 10, 20, 1);
   std::vector<float> logits(20);
   std::vector<std::byte> workspace(plan.workspace_bytes(10, 20));
-  expect_error(ErrorKind::usage, "room for 19 logits", [&] {
-    plan.run(graph.view(), std::span(logits).first(19), workspace);
-  });
-  expect_error(ErrorKind::usage, "a workspace of 100 bytes", [&] {
-    plan.run(graph.view(), logits, std::span(workspace).first(100));
-  });
+  expect_error(ErrorKind::usage, "room for 19 logits",
+               [&] { plan.run(graph.view(), std::span(logits).first(19), workspace); });
+  expect_error(ErrorKind::usage, "a workspace of 100 bytes",
+               [&] { plan.run(graph.view(), logits, std::span(workspace).first(100)); });
   for (const std::int32_t node : {-1, 10}) {
     graph.dst[7] = node;
-    expect_error(ErrorKind::usage, "edge 7 touches node " + std::to_string(node) + ", expected 0..9", [&] {
-      plan.run(graph.view(), logits, workspace);
-    });
-    expect_error(ErrorKind::usage, "edge 7 touches", [&] { network_reference(random_model(plain(8, 2), 1), graph.view()); });
+    expect_error(ErrorKind::usage, "edge 7 touches node " + std::to_string(node) + ", expected 0..9",
+                 [&] { plan.run(graph.view(), logits, workspace); });
+    expect_error(ErrorKind::usage, "edge 7 touches",
+                 [&] { network_reference(random_model(plain(8, 2), 1), graph.view()); });
   }
   Model model = random_model(plain(8, 2), 1);
   model.weights.erase("edge_output.1.bias");
@@ -361,7 +359,8 @@ TEST(Network, ASessionGivesTheSigmoidOfTheLogits) {
   Session session(model);
   const std::vector<float> logits = session.logits(graph), scores = session.run(graph);
   EXPECT_EQ(logits, run(Plan(model), random));
-  for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(scores[i], 1. / (1. + std::exp(-double{logits[i]})), 1e-6);
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    EXPECT_NEAR(scores[i], 1. / (1. + std::exp(-double{logits[i]})), 1e-6);
 }
 
 TEST(Network, AFeatureThatIsNotANumberIsSeenInTheLogits) {

@@ -12,7 +12,8 @@ void GraphOrder::take(Arena& arena, std::int32_t num_nodes, std::int64_t num_edg
   const std::int32_t most = most_rows(num_nodes, num_edges, isolated);
   node = arena.take<std::int32_t>(most);
   for (std::int32_t** const array : {&edge, &src, &dst, &in_edges}) *array = arena.take<std::int32_t>(num_edges);
-  for (std::int32_t** const array : {&out_splits, &in_splits}) *array = arena.take<std::int32_t>(most + std::int64_t{1});
+  for (std::int32_t** const array : {&out_splits, &in_splits})
+    *array = arena.take<std::int32_t>(most + std::int64_t{1});
   row = arena.take<std::int32_t>(num_nodes);
 }
 

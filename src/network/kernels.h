@@ -15,13 +15,13 @@ struct Rows {
   int width;
 };
 
-inline constexpr int kMaxInputs = 4;
+inline constexpr int kMostParts = 4;
 
 /// out = W [inputs side by side] and what follows the product while it is in registers:
 /// y = out * row_scale + bias + gathered rows; squares; ReLU. Every row is computed by the same operations in the same
 /// order wherever it stands in a tile.
 struct Product {
-  Rows inputs[kMaxInputs];
+  Rows inputs[kMostParts];
   int num_inputs;
   int rows;
   const float* weights;  ///< packed: see panel_vectors

@@ -71,8 +71,8 @@ std::size_t Plan::workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges
 void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const {
   check_size(graph.num_nodes, graph.num_edges);
   if (logits.size() != static_cast<std::size_t>(graph.num_edges)) {
-    throw Error(ErrorKind::usage, "room for " + std::to_string(logits.size()) + " logits, expected one an edge: " +
-                                      std::to_string(graph.num_edges));
+    throw Error(ErrorKind::usage, "room for " + std::to_string(logits.size()) +
+                                      " logits, expected one an edge: " + std::to_string(graph.num_edges));
   }
   network::check_edges(graph);
   if (graph.num_edges == 0) return;
@@ -111,7 +111,7 @@ std::vector<float> Session::logits(const HitGraph& graph) {
       graph.edge_features.size() != edges * kEdgeFeatures) {
     throw Error(ErrorKind::usage, "a hit graph whose arrays do not fit together");
   }
-  const GraphView view{graph.edges.num_nodes,    graph.edges.size(),         graph.edges.src.data(),
+  const GraphView view{graph.edges.num_nodes,  graph.edges.size(),         graph.edges.src.data(),
                        graph.edges.dst.data(), graph.node_features.data(), graph.edge_features.data()};
   const std::size_t bytes = plan_.workspace_bytes(view.num_nodes, view.num_edges);
   if (workspace_.size() < bytes) workspace_.resize(bytes);

@@ -150,8 +150,7 @@ class Runner {
   Product node_inputs(int step, const Range& range, Tile& tile) const {
     Rows in{nullptr, padded_, width_}, out{nullptr, padded_, width_};
     if (range.first + range.count > order_.first_with_in && range.first < order_.end_with_in) {
-      kernels_.sum_rows(
-          {work_.e, order_.in_splits + range.first, order_.in_edges, range.count, padded_, tile.sums[0]});
+      kernels_.sum_rows({work_.e, order_.in_splits + range.first, order_.in_edges, range.count, padded_, tile.sums[0]});
       in.data = tile.sums[0];
     }
     if (range.first < order_.end_with_out) {
