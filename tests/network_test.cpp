@@ -252,7 +252,7 @@ TEST(Network, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
   }
 }
 
-TEST(Network, EdgesWithoutNodesInBothDirections) {
+TEST(Network, NodesWithEdgesOneWayOnly) {
   // Layers of a detector: the inner nodes have no edge in, the outer ones none out.
   Graph graph = random_graph({}, 300, 400, 5);
   for (std::size_t i = 0; i < graph.src.size(); ++i) {
@@ -369,6 +369,95 @@ TEST(Network, AFeatureThatIsNotANumberIsSeenInTheLogits) {
   for (const SimdLevel level : kLevels) {
     if (level > best_simd_level()) continue;
     EXPECT_TRUE(std::isnan(run(Plan(random_model(plain(8, 2), 1), level), graph)[11])) << to_string(level);
+  }
+}
+
+struct Folder {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("starling_network_" + std::to_string(getpid()));
+  Folder() { std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+TEST(Model, WhatIsSavedIsLoaded) {
+  const Folder folder;
+  for (int variant = 0; variant < 3; ++variant) {
+    Architecture architecture = plain(5, 2);
+    architecture.norm = static_cast<Norm>(variant);
+    architecture.recurrent = variant == 1;
+    architecture.bias = variant != 1;
+    architecture.concat = variant != 2;
+    architecture.node_inputs = 4 + variant;
+    Model model = random_model(architecture, 3);
+    model.scales = {900.f, 3.f, 1.f / 3.f, 2.f};
+    model.cuts = {TrackBuilder::junction_removal, 0.4f, 0.1f, 0.7f, 4};
+    model.provenance = R"({"seed": 1})";
+    model.save(folder.path / "m.safetensors");
+    const Model back = Model::load(folder.path / "m.safetensors");
+    EXPECT_EQ(back.architecture, architecture);
+    EXPECT_EQ(back.weights, model.weights);
+    EXPECT_EQ(back.provenance, model.provenance);
+    EXPECT_EQ(back.scales.z, model.scales.z);
+    EXPECT_EQ(back.scales.phi, model.scales.phi);
+    EXPECT_EQ(back.cuts.builder, model.cuts.builder);
+    EXPECT_EQ(back.cuts.walk_add, model.cuts.walk_add);
+    EXPECT_EQ(back.cuts.min_hits, 4);
+  }
+}
+
+TEST(Model, WhatCouldNotBeLoadedIsNotSaved) {
+  Model model = random_model(plain(5, 2), 3);
+  model.provenance = "not JSON";
+  expect_error(ErrorKind::usage, "provenance", [&] { model.to_file(); });
+  model = random_model(plain(5, 2), 3);
+  model.weights["edge_output.1.bias"][0] = std::nanf("");
+  expect_error(ErrorKind::usage, "edge_output.1.bias, value 0 is nan", [&] { model.to_file(); });
+}
+
+TEST(Model, AWrongFileIsAnInputErrorThatNamesIt) {
+  const TensorFile right = random_model(plain(5, 2), 3).to_file();
+  ASSERT_NO_THROW(Model::from_file(right, "m"));
+  const auto refused = [&](const std::string& what, const auto& change) {
+    TensorFile file = right;
+    change(file);
+    expect_error(ErrorKind::input, what, [&] { Model::from_file(file, "m.safetensors"); });
+    expect_error(ErrorKind::input, "m.safetensors: ", [&] { Model::from_file(file, "m.safetensors"); });
+  };
+  const auto edited = [&](const std::string& key, const std::string& from, const std::string& to,
+                          const std::string& what) {
+    refused(what, [&](TensorFile& file) {
+      std::string& text = file.metadata.at(key);
+      ASSERT_NE(text.find(from), std::string::npos) << text;
+      text.replace(text.find(from), from.size(), to);
+    });
+  };
+  refused("starling_format is missing", [](TensorFile& file) { file.metadata.erase("starling_format"); });
+  refused("starling_format = \"2\", expected \"1\"", [](TensorFile& file) { file.metadata["starling_format"] = "2"; });
+  refused("architecture: is missing", [](TensorFile& file) { file.metadata.erase("architecture"); });
+  refused("cuts: is not a JSON object", [](TensorFile& file) { file.metadata["cuts"] = "[1"; });
+  refused("provenance is not a JSON object", [](TensorFile& file) { file.metadata["provenance"] = "1"; });
+  edited("architecture", "interaction_network", "perceptron", "kind = \"perceptron\", expected");
+  edited("architecture", "\"hidden\":5", "\"hidden\":0", "hidden = 0, expected 1..1024");
+  edited("architecture", "\"hidden\":5", "\"hidden\":-5", "hidden = -5, expected a whole number");
+  edited("architecture", "\"hidden\":5", "\"hidden\":99999999999999999999", "hidden = 1e+20, expected a whole number");
+  edited("architecture", "\"hidden\":5", "\"hidden\":6",
+         "tensor node_encoder.0.weight has the shape [5,12], expected [6,12]");
+  edited("architecture", "\"hidden\":5", "\"width\":5", "hidden is missing");
+  edited("architecture", "\"hidden\":5", "\"hidden\":5,\"heads\":2", "unknown key \"heads\"");
+  edited("architecture", "\"layer\"", "\"group\"", "norm = \"group\", expected none, layer or batch");
+  edited("architecture", "\"bias\":true", "\"bias\":1", "bias = 1, expected true or false");
+  edited("scales", "\"r\":1000.0", "\"r\":0", "r = 0, expected a number above 0");
+  edited("cuts", "walkthrough", "guess", "builder = \"guess\", expected");
+  edited("cuts", "\"score\":0.5", "\"score\":1.5", "score = 1.5, expected a number in 0..1");
+  refused("tensor edge_output.1.bias is missing", [](TensorFile& file) { file.tensors.erase("edge_output.1.bias"); });
+  refused("tensor \"more\" is not part of the architecture",
+          [](TensorFile& file) { file.tensors["more"] = Tensor::of(std::vector<float>{1.f}, {1}); });
+  refused("tensor edge_output.1.bias is not F32",
+          [](TensorFile& file) { file.tensors["edge_output.1.bias"] = Tensor::of(std::vector<std::int32_t>{1}, {1}); });
+  for (const float value : {std::nanf(""), INFINITY}) {
+    refused("tensor edge_encoder.2.bias, value 3 is ", [&](TensorFile& file) {
+      file.tensors["edge_encoder.2.bias"] = Tensor::of(std::vector<float>{0.f, 0.f, 0.f, value, 0.f}, {5});
+    });
   }
 }
 
