@@ -89,6 +89,9 @@ struct GraphCounts {
 };
 GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeList& edges);
 
+/// Per segment: is it an edge of the graph, in either direction.
+std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeList& edges);
+
 /// When a track finds a particle, by the hits that they share (definitions, section 3).
 enum class Matching {
   double_majority,  ///< > 1/2 of the track's hits and > 1/2 of the particle's

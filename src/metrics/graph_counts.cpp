@@ -5,20 +5,27 @@
 
 namespace starling {
 
-GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeList& edges) {
+std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeList& edges) {
   const auto ends = [](std::int32_t a, std::int32_t b) { return std::pair(std::min(a, b), std::max(a, b)); };
   std::vector<std::pair<std::int32_t, std::int32_t>> present;
   present.reserve(edges.src.size());
   for (std::size_t e = 0; e < edges.src.size(); ++e) present.push_back(ends(edges.src[e], edges.dst[e]));
   std::sort(present.begin(), present.end());
+  std::vector<std::uint8_t> found(segments.src.size());
+  for (std::size_t s = 0; s < found.size(); ++s) {
+    found[s] = std::binary_search(present.begin(), present.end(), ends(segments.src[s], segments.dst[s]));
+  }
+  return found;
+}
 
+GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeList& edges) {
   GraphCounts counts;
   const Segments segments = true_segments(event);
-  for (std::size_t s = 0; s < segments.src.size(); ++s) {
+  const std::vector<std::uint8_t> found = found_segments(segments, edges);
+  for (std::size_t s = 0; s < found.size(); ++s) {
     const std::int32_t row = truth.of_hit[segments.src[s]];
     if (row < 0 || !truth.target[row]) continue;
-    const bool found = std::binary_search(present.begin(), present.end(), ends(segments.src[s], segments.dst[s]));
-    const Ratio one{found, 1};
+    const Ratio one{found[s], 1};
     counts.segments += one;
     if (truth.radius[row] < kPromptRadius) counts.prompt_segments += one;
   }

@@ -1,0 +1,231 @@
+#include <oneapi/tbb/enumerable_thread_specific.h>
+
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "environment.h"
+#include "evaluation.h"
+#include "files/files.h"
+#include "in_flight.h"
+#include "report.h"
+#include "starling/error.h"
+#include "starling/network.h"
+
+namespace starling::cli {
+namespace fs = std::filesystem;
+
+namespace {
+
+Tracks bare_components(const HitGraph& graph, const TrackCuts& cuts) {
+  TrackCuts components = cuts;
+  components.builder = TrackBuilder::components;
+  return build_tracks(graph, std::vector<float>(graph.edges.src.size(), 1.0F), components);
+}
+
+Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& options) {
+  const Event event = read_event(prefix);
+  const TruthTable truth = truth_table(event, options.target);
+  Evaluation result;
+  result.events = 1;
+  result.hits = event.hits.size();
+  result.skipped_cuts = truth.skipped_cuts;
+  const Tracks tracks =
+      tracks_from_labels(read_tracks(options.tracks_folder / (event.name + "-tracks.csv"), event.hits));
+  result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
+  return result;
+}
+
+Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& session, const TrackCuts& cuts,
+                          const EvaluateOptions& options) {
+  const Event event = read_event(prefix);
+  const TruthTable truth = truth_table(event, options.target);
+  Evaluation result;
+  result.events = 1;
+  result.hits = event.hits.size();
+  result.skipped_cuts = truth.skipped_cuts;
+  const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
+  result.add_graph(event, truth, graph);
+  const std::vector<float> scores = session.run(graph);
+  result.add_edges(event, truth, graph.edges, scores, cuts.score);
+  result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
+  result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
+  return result;
+}
+
+Ratio unmatched(const TrackCounts& counts) {
+  return {counts.fakes.passed + counts.fragments.passed, counts.fakes.total};
+}
+
+double mean_score(const TrackCounts& counts) { return counts.trackml_score / static_cast<double>(counts.events); }
+
+std::string describe(const TargetCuts& cuts) {
+  char text[160];
+  if (cuts.all) {
+    std::snprintf(text, sizeof text, "every particle; reconstructable with at least %d hits", cuts.min_hits);
+    return text;
+  }
+  std::snprintf(text, sizeof text, "pt >= %g GeV, at least %d hits, production radius <= %g mm, |eta| <= %g%s%s",
+                cuts.min_pt, cuts.min_hits, cuts.max_radius, cuts.max_abs_eta, cuts.primary ? ", primary" : "",
+                cuts.no_electrons ? ", no electrons" : "");
+  return text;
+}
+
+void print_ratio(const char* label, const Ratio& ratio) {
+  std::printf("  %-34s %s   %9lld / %lld\n", label, percent(ratio).c_str(), static_cast<long long>(ratio.passed),
+              static_cast<long long>(ratio.total));
+}
+
+void print_graph_and_edges(const Evaluation& sum, float cut) {
+  std::printf("\nGraph: %lld edges, %lld hits outside every layer\n", static_cast<long long>(sum.graph.edges),
+              static_cast<long long>(sum.hits_outside));
+  print_ratio("efficiency", sum.graph.segments);
+  print_ratio("  prompt", sum.graph.prompt_segments);
+  print_ratio("purity", sum.graph.purity);
+  std::printf("\nEdges, score >= %g\n", cut);
+  print_ratio("efficiency", sum.edges.efficiency());
+  print_ratio("  prompt", sum.edge_efficiency_prompt);
+  print_ratio("  displaced", sum.edge_efficiency_displaced);
+  print_ratio("total purity", sum.edges.total_purity());
+  print_ratio("target purity", sum.edges.target_purity());
+  print_ratio("masked purity", sum.edges.masked_purity());
+  std::printf("  %-34s %6.2f\n", "cumulative efficiency",
+              100 * sum.graph.segments.value() * sum.edges.efficiency().value());
+}
+
+void print_tracks(const Evaluation& sum, const EvaluateOptions& options, bool with_bare) {
+  std::printf("\nTracks, %s matching: %lld tracks\n", to_string(options.matching).c_str(),
+              static_cast<long long>(sum.tracks));
+  if (with_bare) std::printf("  %-34s %-38s  %s\n", "", "", "without the network");
+  const auto row = [&](const char* label, const Ratio& found, const Ratio& bare) {
+    std::printf("  %-34s %s   %6lld / %-6lld", label, percent(found).c_str(), static_cast<long long>(found.passed),
+                static_cast<long long>(found.total));
+    if (with_bare) std::printf("   %s", percent(bare).c_str());
+    std::printf("\n");
+  };
+  const TrackCounts &found = sum.found, &bare = sum.bare;
+  row("efficiency", found.efficiency, bare.efficiency);
+  row("  prompt", found.efficiency_prompt, bare.efficiency_prompt);
+  row("  displaced", found.efficiency_displaced, bare.efficiency_displaced);
+  row("complete, of the matched", found.complete, bare.complete);
+  row("fakes", found.fakes, bare.fakes);
+  row("fragments", found.fragments, bare.fragments);
+  row("unmatched (fakes + fragments)", unmatched(found), unmatched(bare));
+  row("duplicates", found.duplicates, bare.duplicates);
+  if (std::isnan(found.trackml_score)) return;
+  std::printf("  %-34s %6.2f", "TrackML score", 100 * mean_score(found));
+  if (with_bare) std::printf(" %38s %6.2f", "", 100 * mean_score(bare));
+  std::printf("\n");
+}
+
+nlohmann::ordered_json json_of(const TrackCounts& counts) {
+  nlohmann::ordered_json result = {{"efficiency", to_json(counts.efficiency)},
+                                   {"efficiency_prompt", to_json(counts.efficiency_prompt)},
+                                   {"efficiency_displaced", to_json(counts.efficiency_displaced)},
+                                   {"complete", to_json(counts.complete)},
+                                   {"fakes", to_json(counts.fakes)},
+                                   {"fragments", to_json(counts.fragments)},
+                                   {"unmatched", to_json(unmatched(counts))},
+                                   {"duplicates", to_json(counts.duplicates)}};
+  result["trackml_score"] = mean_score(counts);  // NaN becomes null
+  return result;
+}
+
+nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& options, const TrackCuts& cuts,
+                               bool with_network) {
+  nlohmann::ordered_json result;
+  if (with_network) {
+    result["model"] = options.model.string();
+    result["track_cuts"] = {{"builder", to_string(cuts.builder)},
+                            {"score", cuts.score},
+                            {"walk_min", cuts.walk_min},
+                            {"walk_add", cuts.walk_add},
+                            {"min_hits", cuts.min_hits}};
+  } else {
+    result["tracks_folder"] = options.tracks_folder.string();
+  }
+  result["target"] = {{"min_pt", options.target.min_pt},
+                      {"min_hits", options.target.min_hits},
+                      {"max_radius", options.target.max_radius},
+                      {"max_abs_eta", options.target.max_abs_eta},
+                      {"primary", options.target.primary},
+                      {"no_electrons", options.target.no_electrons},
+                      {"all", options.target.all}};
+  result["skipped_cuts"] = sum.skipped_cuts;
+  result["matching"] = to_string(options.matching);
+  result["min_track_hits"] = options.min_track_hits;
+  result["events"] = sum.events;
+  result["hits"] = sum.hits;
+  result["tracks_built"] = sum.tracks;
+  if (with_network) {
+    result["hits_outside"] = sum.hits_outside;
+    result["graph"] = {{"edges", sum.graph.edges},
+                       {"efficiency", to_json(sum.graph.segments)},
+                       {"efficiency_prompt", to_json(sum.graph.prompt_segments)},
+                       {"purity", to_json(sum.graph.purity)}};
+    result["edges"] = {{"efficiency", to_json(sum.edges.efficiency())},
+                       {"efficiency_prompt", to_json(sum.edge_efficiency_prompt)},
+                       {"efficiency_displaced", to_json(sum.edge_efficiency_displaced)},
+                       {"total_purity", to_json(sum.edges.total_purity())},
+                       {"target_purity", to_json(sum.edges.target_purity())},
+                       {"masked_purity", to_json(sum.edges.masked_purity())},
+                       {"cumulative_efficiency", sum.graph.segments.value() * sum.edges.efficiency().value()}};
+  }
+  result["tracks"] = json_of(sum.found);
+  if (with_network) result["tracks_without_network"] = json_of(sum.bare);
+  return result;
+}
+
+}  // namespace
+
+void evaluate(const EvaluateOptions& options) {
+  check_device(options.device);
+  const bool with_network = options.tracks_folder.empty();
+  const std::vector<fs::path> prefixes = events_of(options.events);
+  if (!options.out.empty()) make_output_folder(options.out);
+
+  Evaluation sum;
+  Progress progress("evaluating");
+  const auto take = [&](const Evaluation& event) {
+    sum += event;
+    progress.show(static_cast<double>(sum.events) / static_cast<double>(prefixes.size()));
+  };
+  TrackCuts cuts;
+  if (with_network) {
+    const Model model = Model::load(options.model);
+    cuts = options.tracks.applied_to(model.cuts);
+    oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));
+    in_flight(
+        prefixes.size(),
+        [&](std::size_t i) { return evaluate_model(prefixes[i], model, sessions.local(), cuts, options); }, take);
+  } else {
+    in_flight(
+        prefixes.size(), [&](std::size_t i) { return evaluate_tracks_file(prefixes[i], options); }, take);
+  }
+
+  const nlohmann::ordered_json json = json_of(sum, options, cuts, with_network);
+  std::vector<fs::path> written;
+  if (!options.out.empty()) {
+    files::write(options.out / "metrics.json", json.dump() + '\n', files::Durable::no);
+    written = sum.curves.write(options.out);
+    written.insert(written.begin(), options.out / "metrics.json");
+  }
+  if (options.json) {
+    std::puts(json.dump().c_str());
+    return;
+  }
+  std::printf("%lld %s, %lld hits; %s\n", static_cast<long long>(sum.events), sum.events == 1 ? "event" : "events",
+              static_cast<long long>(sum.hits),
+              with_network ? ("model " + options.model.string()).c_str()
+                           : ("tracks from " + options.tracks_folder.string()).c_str());
+  std::printf("target particles: %s\n", describe(options.target).c_str());
+  for (const std::string& cut : sum.skipped_cuts) std::printf("  cut skipped, %s\n", cut.c_str());
+  std::printf("per cent, with 68 %% intervals\n");
+  if (with_network) print_graph_and_edges(sum, cuts.score);
+  print_tracks(sum, options, with_network);
+  for (std::size_t i = 0; i < written.size(); ++i) std::printf("%s%s\n", i == 0 ? "\n" : "", written[i].c_str());
+}
+
+}  // namespace starling::cli

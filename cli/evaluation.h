@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "curves.h"
+#include "starling/event.h"
+#include "starling/hit_graph.h"
+#include "starling/metrics.h"
+#include "starling/tracks.h"
+
+namespace starling::cli {
+
+/// What `evaluate` counts in one event, and its sum over events.
+struct Evaluation {
+  std::int64_t events = 0, hits = 0, hits_outside = 0, tracks = 0;
+  GraphCounts graph;
+  EdgeCounts edges;
+  Ratio edge_efficiency_prompt, edge_efficiency_displaced;
+  TrackCounts found;
+  TrackCounts bare;  ///< tracks without the network: the components of the graph
+  Curves curves;
+  std::vector<std::string> skipped_cuts;
+
+  Evaluation& operator+=(const Evaluation& other);
+
+  // Each adds one part of an event to the counts.
+  void add_graph(const Event& event, const TruthTable& truth, const HitGraph& graph);
+  void add_edges(const Event& event, const TruthTable& truth, const EdgeList& edges, std::span<const float> scores,
+                 float cut);
+  void add_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,
+                  int min_track_hits);
+  void add_bare_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,
+                       int min_track_hits);
+};
+
+}  // namespace starling::cli

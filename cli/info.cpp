@@ -1,0 +1,128 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "starling/error.h"
+#include "starling/network.h"
+
+namespace starling::cli {
+namespace {
+
+const char* name_of(Norm norm) {
+  switch (norm) {
+    case Norm::none:
+      return "none";
+    case Norm::layer:
+      return "layer";
+    case Norm::batch:
+      return "batch";
+  }
+  throw Error(ErrorKind::internal, "unknown normalisation");
+}
+
+// Parameters of one linear layer: weights, biases, and the affine of batch normalisation.
+std::int64_t parameters_of(const Layer& layer, const Architecture& architecture) {
+  std::int64_t count = std::int64_t{layer.in} * layer.out;
+  if (architecture.bias) count += layer.out;
+  if (architecture.norm == Norm::batch && layer.normalised) count += 2 * layer.out;
+  return count;
+}
+
+std::string after(const Layer& layer, const Architecture& architecture) {
+  std::string text;
+  if (layer.normalised && architecture.norm != Norm::none) text += std::string(name_of(architecture.norm)) + " norm, ";
+  if (layer.activated) text += "ReLU";
+  return text;
+}
+
+void print_architecture(const Architecture& a) {
+  std::printf("interaction network: H = %d, N = %d%s, %s normalisation, %s biases, %s concatenation\n\n", a.hidden,
+              a.steps, a.recurrent ? ", recurrent" : "", name_of(a.norm), a.bias ? "with" : "without",
+              a.concat ? "with" : "without");
+  std::printf("%-22s %6s %6s %10s   %s\n", "layer", "in", "out", "parameters", "then");
+  for (const Layer& layer : layers(a)) {
+    std::printf("%-22s %6d %6d %10lld   %s\n", layer.name.c_str(), layer.in, layer.out,
+                static_cast<long long>(parameters_of(layer, a)), after(layer, a).c_str());
+  }
+  const std::int64_t parameters = parameter_count(a);
+  std::printf("\nparameters  %lld\nbytes       %lld as float32\n", static_cast<long long>(parameters),
+              static_cast<long long>(parameters * 4));
+}
+
+void print_model(const Model& model, std::uintmax_t file_bytes) {
+  std::printf("file        %llu bytes\n\n", static_cast<unsigned long long>(file_bytes));
+  std::printf("windows     %d layer pairs, %d layer triples, for tracks above %g GeV\n", model.windows.layer_pairs(),
+              model.windows.layer_triples(), model.windows.min_pt());
+  std::printf("scales      r %g mm, phi %g, z %g mm, eta %g\n", model.scales.r, model.scales.phi, model.scales.z,
+              model.scales.eta);
+  std::printf("track cuts  %s, score %g, walk from %g, add from %g, at least %d hits\n",
+              to_string(model.cuts.builder).c_str(), model.cuts.score, model.cuts.walk_min, model.cuts.walk_add,
+              model.cuts.min_hits);
+  const auto provenance = nlohmann::ordered_json::parse(model.provenance, nullptr, false);
+  std::printf("provenance  %s\n", provenance.is_discarded() || !provenance.is_object() ? model.provenance.c_str() : "");
+  if (!provenance.is_object()) return;
+  for (const auto& [key, value] : provenance.items()) {
+    if (!value.is_string() || value.get<std::string>().find('\n') == std::string::npos) {
+      std::printf("  %s: %s\n", key.c_str(),
+                  value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+      continue;
+    }
+    std::printf("  %s:\n", key.c_str());
+    std::string text = value.get<std::string>();
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      std::printf("    %s\n", text.substr(begin, end - begin).c_str());
+      begin = end + 1;
+    }
+  }
+}
+
+nlohmann::ordered_json json_of(const Architecture& a) {
+  nlohmann::ordered_json result = {
+      {"hidden", a.hidden}, {"steps", a.steps},   {"recurrent", a.recurrent},         {"norm", name_of(a.norm)},
+      {"bias", a.bias},     {"concat", a.concat}, {"parameters", parameter_count(a)}, {"bytes", 4 * parameter_count(a)},
+  };
+  for (const Layer& layer : layers(a)) {
+    result["layers"].push_back(
+        {{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"parameters", parameters_of(layer, a)}});
+  }
+  return result;
+}
+
+}  // namespace
+
+void info(const InfoOptions& options) {
+  if (options.model.empty()) {
+    if (options.json) {
+      std::puts(json_of(options.architecture).dump().c_str());
+    } else {
+      print_architecture(options.architecture);
+    }
+    return;
+  }
+  const Model model = Model::load(options.model);
+  const std::uintmax_t file_bytes = std::filesystem::file_size(options.model);
+  if (!options.json) {
+    std::printf("%s\n", options.model.c_str());
+    print_architecture(model.architecture);
+    print_model(model, file_bytes);
+    return;
+  }
+  nlohmann::ordered_json line = {{"model", options.model.string()}};
+  line.update(json_of(model.architecture));
+  line["file_bytes"] = file_bytes;
+  line["windows"] = {{"layer_pairs", model.windows.layer_pairs()},
+                     {"layer_triples", model.windows.layer_triples()},
+                     {"min_pt", model.windows.min_pt()}};
+  line["scales"] = {{"r", model.scales.r}, {"phi", model.scales.phi}, {"z", model.scales.z}, {"eta", model.scales.eta}};
+  line["track_cuts"] = {{"builder", to_string(model.cuts.builder)},
+                        {"score", model.cuts.score},
+                        {"walk_min", model.cuts.walk_min},
+                        {"walk_add", model.cuts.walk_add},
+                        {"min_hits", model.cuts.min_hits}};
+  const auto provenance = nlohmann::ordered_json::parse(model.provenance, nullptr, false);
+  line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(model.provenance) : provenance;
+  std::puts(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
+}  // namespace starling::cli
