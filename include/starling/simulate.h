@@ -11,29 +11,39 @@ class Config;
 
 /// What an event is made of. Lengths in mm, momenta in GeV.
 struct SimulationSettings {
-  double pileup = 200;              ///< mean number of collisions beside the first, which is always there
-  double vertex_sigma_xy = 0.015;   ///< spread of the collisions across the beam line
-  double vertex_sigma_z = 5.5;      ///< and along it: 5.5 as in TrackML's events, 45 as at the LHC
-  double particles = 40;            ///< mean number of charged particles of a collision, displaced ones included
-  double max_abs_eta = 4.0;         ///< directions are drawn up to here
-  double min_pt = 0.1;              ///< softer particles make hits without a label only
-  double median_pt = 0.41;          ///< of the prompt particles
-  double pt_power = 5.5;            ///< n of the spectrum pt (1 + pt/p0)^-n
-  double displaced_fraction = 0.1;  ///< of the particles above 1 GeV, those born off the beam line
-  double displaced_radius = 400;    ///< largest production radius; drawn log-uniformly from 1 mm
-  double displaced_angle = 0.08;    ///< rad at 1 GeV: mean angle between flight and direction, as 1/pt
-  double electron_fraction = 0.03;  ///< of the particles
-  double background = 1;            ///< scales the noise_hits and unlabelled_hits of the detector
-  bool overlaps = true;             ///< keep the second hits where modules of one layer overlap
+  double pileup = 200;             ///< mean number of soft collisions beside the hard one, which is always there
+  double vertex_sigma_xy = 0.015;  ///< spread of the collisions across the beam line
+  double vertex_sigma_z = 5.5;     ///< and along it: 5.5 as in TrackML's events, 45 as at the LHC
+  double max_abs_eta = 4.0;        ///< directions are drawn up to here
+  double min_pt = 0.15;            ///< the softest particles; median_pt and the numbers of particles are those above
+
+  double particles = 32;        ///< mean number of charged hadrons of a soft collision
+  double median_pt = 0.47;      ///< of them; with the softer secondaries it is 0.41 among all that leave hits
+  double pt_power = 7;          ///< n of their spectrum pt (1 + pt/p0)^-n
+  double hard_particles = 160;  ///< mean number of charged hadrons of the hard collision
+  double hard_median_pt = 0.8;
+  double hard_pt_power = 3.4;
+
+  double electron_fraction = 0.003;  ///< electrons for each charged hadron
+  double heavy_fraction = 0.01;      ///< of the charged hadrons of soft collisions, those from charm and beauty
+  double hard_heavy_fraction = 0.2;  ///< the same of the hard collision
+  double strange_fraction = 0.10;    ///< K0s and Lambda for each charged hadron: they decay off the beam line
+  double neutral_fraction = 0.20;    ///< neutrons and K0L for each charged hadron: they are seen where they interact
+  double secondaries = 1.5;          ///< mean number of charged secondaries of a nuclear interaction
+
+  double max_turn = 2.5;  ///< rad: a particle is followed until its direction has turned by this
+  double noise = 1;       ///< scales the detector's noise
+  bool overlaps = true;   ///< a crossing leaves a hit in each module it meets; else in the first one of a layer only
   std::uint64_t seed = 1;
 };
 
 /// Reads the section [simulation] of a configuration: a key for each setting, of the same name.
 SimulationSettings read_simulation_settings(Config& config);
 
-/// One event with full truth: hits, truth and particles (with particle_type and primary). Random numbers are
-/// counter-based, keyed by (seed, event_number, particle): the same bytes whatever runs beside it. Single-threaded;
-/// call from several threads at will. Throws ErrorKind::usage for a detector without layers.
+/// One event with full truth: hits, truth and particles (with particle_type, and primary = 0 for those from nuclear
+/// interactions). Random numbers are counter-based, keyed by (seed, event_number, particle): the same bytes whatever
+/// runs beside it. Single-threaded; call from several threads at will. Throws ErrorKind::usage for a detector without
+/// layers.
 Event simulate_event(const Detector& detector, const SimulationSettings& settings, std::uint64_t event_number);
 
 }  // namespace starling

@@ -25,7 +25,7 @@ inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
 /// (seed, event, stream) alone.
 class Random {
  public:
-  /// `stream` < 2^48.
+  /// Streams of one event must differ.
   Random(std::uint64_t seed, std::uint64_t event, std::uint64_t stream)
       : key_(seed ^ (event & 0xFFFFFFFF00000000ull)),
         counter_{0, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32),
