@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+namespace starling {
+
+inline constexpr int kMaxDimensions = 16;
+
+/// What a point may take part in, one byte a point.
+enum class Direction : std::int8_t {
+  both = 0,
+  only_neighbor = 1,       ///< may be a neighbour, has none itself
+  only_has_neighbors = 2,  ///< has neighbours, is none
+  neither = 3,
+};
+
+/// A neighbour search: for each query the nearest points of the same event, by squared Euclidean distance. T is float
+/// or double. All pointers are host memory for the host calls and device memory for the CUDA calls.
+///
+/// d² is computed in T as s = fma(q_d − p_d, q_d − p_d, s) over ascending d from s = 0, so that every backend gives the
+/// same bytes. Neighbours stand in ascending order of (d², index), which is unique.
+template <typename T>
+struct NeighborSearch {
+  const T* points = nullptr;  ///< [num_points, dimensions], row-major, finite
+  std::int32_t num_points = 0;
+  int dimensions = 0;  ///< 1..kMaxDimensions
+  /// [num_events + 1] first rows of each event and num_points; nullptr = one event.
+  const std::int32_t* row_splits = nullptr;
+  std::int32_t num_events = 1;
+
+  /// [num_queries, dimensions]; nullptr = the points themselves are the queries (num_queries and query_row_splits are
+  /// then ignored).
+  const T* queries = nullptr;
+  std::int32_t num_queries = 0;
+  const std::int32_t* query_row_splits = nullptr;  ///< [num_events + 1]; nullptr = one event
+
+  /// Queries that are the points: true = the point itself is always the first neighbour, before its duplicates and even
+  /// where `direction` bars it as a neighbour of others; false = it is left out.
+  bool loop = true;
+  /// Points with d² > max_radius² (the square rounded to T) are no neighbours. Not negative.
+  T max_radius = std::numeric_limits<T>::infinity();
+  /// [num_points]; nullptr = all both. Only where the queries are the points; a point that has no neighbours gets a row
+  /// without any, itself included.
+  const Direction* direction = nullptr;
+};
+
+/// Bytes of workspace of knn(): O(num_points + num_queries + num_events), whatever k is. Reads the row splits. Throws
+/// as knn() does for wrong arguments.
+template <typename T>
+std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k);
+
+/// The k nearest of each query, exactly. Writes index [queries, k] and distance2 [queries, k]. Where fewer than k are
+/// found: index −1, d² = +infinity. Runs in the caller's TBB arena and allocates nothing for k ≤ 500 (beyond, two rows
+/// a running thread). Throws ErrorKind::usage naming sizes and rule for wrong arguments, ErrorKind::input naming the
+/// row for a coordinate that is not finite or an unknown direction.
+template <typename T>
+void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::span<std::byte> workspace);
+
+/// Bytes of workspace of radius_count() and of radius_fill().
+template <typename T>
+std::size_t radius_workspace_bytes(const NeighborSearch<T>& search);
+
+/// All points within max_radius of each query (which must be finite), in two calls. radius_count writes the number of
+/// each query's neighbours, at most max_neighbors (the nearest are kept), to count [queries]; found [queries], where
+/// not null, receives the number before truncation. Errors as knn().
+template <typename T>
+void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count, std::int32_t* found,
+                  std::span<std::byte> workspace);
+
+/// The second call: writes the neighbours of query i to index and distance2 from neighbor_row_splits[i] to
+/// neighbor_row_splits[i + 1] − 1, the running sum [queries + 1] of the counts.
+template <typename T>
+void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
+                 T* distance2, std::span<std::byte> workspace);
+
+}  // namespace starling

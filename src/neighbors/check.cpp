@@ -1,0 +1,136 @@
+#include "neighbors/check.h"
+
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_reduce.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "starling/error.h"
+
+namespace starling::neighbors {
+namespace {
+
+[[noreturn]] void usage(const char* function, const std::string& message) {
+  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
+}
+
+/// The first row of `rows` for which `bad` holds, or `rows`.
+template <typename Predicate>
+std::int64_t first_row(std::int64_t rows, const Predicate& bad) {
+  return tbb::parallel_reduce(
+      tbb::blocked_range<std::int64_t>(0, rows, 1 << 14), rows,
+      [&](const tbb::blocked_range<std::int64_t>& range, std::int64_t found) {
+        for (std::int64_t row = range.begin(); row < std::min(range.end(), found); ++row) {
+          if (bad(row)) return row;
+        }
+        return found;
+      },
+      [](std::int64_t a, std::int64_t b) { return std::min(a, b); });
+}
+
+template <typename T>
+void check_finite(const T* rows, std::int64_t num_rows, int dimensions, const char* function, const char* name) {
+  const auto bad = [&](std::int64_t row) {
+    // x · 0 is NaN for what is not finite and ±0 for all else.
+    T sum = 0;
+    for (int d = 0; d < dimensions; ++d) sum += rows[row * dimensions + d] * T(0);
+    return std::isnan(sum);
+  };
+  const std::int64_t row = first_row(num_rows, bad);
+  if (row == num_rows) return;
+  int d = 0;
+  while (std::isfinite(rows[row * dimensions + d])) ++d;
+  throw Error(ErrorKind::input, std::string(function) + ": " + name + " row " + std::to_string(row) + ", coordinate " +
+                                    std::to_string(d) + " is " + std::to_string(rows[row * dimensions + d]) +
+                                    ": expected a finite number");
+}
+
+void check_splits(const std::int32_t* splits, std::int32_t num_events, std::int32_t rows, const char* function,
+                  const std::string& name) {
+  if (splits == nullptr) return;
+  if (splits[0] != 0) usage(function, name + "[0] is " + std::to_string(splits[0]) + ": expected 0");
+  for (std::int32_t event = 0; event < num_events; ++event) {
+    if (splits[event + 1] >= splits[event]) continue;
+    usage(function, name + "[" + std::to_string(event + 1) + "] is " + std::to_string(splits[event + 1]) +
+                        ", less than the entry before, " + std::to_string(splits[event]) + ": expected ascending rows");
+  }
+  if (splits[num_events] != rows) {
+    usage(function, name + "[" + std::to_string(num_events) + "] is " + std::to_string(splits[num_events]) +
+                        ": expected the number of rows, " + std::to_string(rows));
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void check_sizes(const NeighborSearch<T>& search, const char* function) {
+  if (search.dimensions < 1 || search.dimensions > kMaxDimensions) {
+    usage(function,
+          "dimensions is " + std::to_string(search.dimensions) + ": expected 1 to " + std::to_string(kMaxDimensions));
+  }
+  if (search.num_points < 0) usage(function, "num_points is " + std::to_string(search.num_points) + ": expected ≥ 0");
+  if (search.points == nullptr && search.num_points > 0) {
+    usage(function, "points is null, num_points " + std::to_string(search.num_points));
+  }
+  if (search.num_events < 0) usage(function, "num_events is " + std::to_string(search.num_events) + ": expected ≥ 0");
+  if (search.row_splits == nullptr && search.num_events != 1) {
+    usage(function, "num_events is " + std::to_string(search.num_events) + " without row_splits: expected 1");
+  }
+  if (!(search.max_radius >= 0)) {
+    usage(function, "max_radius is " + std::to_string(search.max_radius) + ": expected ≥ 0");
+  }
+  if (search.queries == nullptr) return;
+  if (search.num_queries < 0) {
+    usage(function, "num_queries is " + std::to_string(search.num_queries) + ": expected ≥ 0");
+  }
+  if (search.query_row_splits == nullptr && search.num_events != 1) {
+    usage(function, "num_events is " + std::to_string(search.num_events) + " without query_row_splits: expected 1");
+  }
+  if (search.direction != nullptr) usage(function, "direction with queries that are not the points");
+}
+
+template <typename T>
+void check_k(const NeighborSearch<T>& search, int k, const char* function) {
+  if (k < 0) usage(function, "k is " + std::to_string(k) + ": expected ≥ 0");
+  const std::int64_t rows = num_rows(search);
+  if (k > 0 && rows > PTRDIFF_MAX / static_cast<std::int64_t>(sizeof(T)) / k) {
+    usage(function, std::to_string(rows) + " queries of k " + std::to_string(k) + ": more than memory can hold");
+  }
+}
+
+template <typename T>
+void check_row_splits(const NeighborSearch<T>& search, const char* function) {
+  check_splits(search.row_splits, search.num_events, search.num_points, function, "row_splits");
+  if (search.queries != nullptr) {
+    check_splits(search.query_row_splits, search.num_events, search.num_queries, function, "query_row_splits");
+  }
+}
+
+template <typename T>
+void check_values(const NeighborSearch<T>& search, const char* function) {
+  check_finite(search.points, search.num_points, search.dimensions, function, "points");
+  if (search.queries != nullptr) {
+    check_finite(search.queries, search.num_queries, search.dimensions, function, "queries");
+  }
+  if (search.direction == nullptr) return;
+  const auto unknown = [&](std::int64_t row) {
+    return search.direction[row] < Direction::both || search.direction[row] > Direction::neither;
+  };
+  const std::int64_t row = first_row(search.num_points, unknown);
+  if (row == search.num_points) return;
+  throw Error(ErrorKind::input, std::string(function) + ": direction row " + std::to_string(row) + " is " +
+                                    std::to_string(static_cast<int>(search.direction[row])) + ": expected 0 to 3");
+}
+
+#define STARLING_INSTANTIATE(T)                                          \
+  template void check_sizes(const NeighborSearch<T>&, const char*);      \
+  template void check_k(const NeighborSearch<T>&, int, const char*);     \
+  template void check_row_splits(const NeighborSearch<T>&, const char*); \
+  template void check_values(const NeighborSearch<T>&, const char*)
+STARLING_INSTANTIATE(float);
+STARLING_INSTANTIATE(double);
+
+}  // namespace starling::neighbors

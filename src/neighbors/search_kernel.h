@@ -1,0 +1,452 @@
+#pragma once
+
+// The search, written once over a vector type V. Included by one file an instruction level, inside which all of it has
+// internal linkage.
+//
+// Pruning is exact: rounding is monotonic, so the fma chain of d² over the distances to a box's faces is never greater
+// than that of any point in the box. A box is skipped only if (its bound, its smallest row) lies behind (d², row) of a
+// candidate that k are not behind.
+
+#include <cstdint>
+
+#include "neighbors/search.h"
+
+namespace starling::neighbors {
+namespace {
+
+constexpr int kStackDepth = 96;  // seven siblings a level, of at most nine levels, and a node's eight
+constexpr std::int32_t kNoIndex = 0x7FFFFFFF;
+
+template <class V>
+class Search {
+ public:
+  using T = typename V::Scalar;
+  using Reg = typename V::Reg;
+  static constexpr int kWidth = V::kWidth;
+
+  Search(const Tree<T>& tree, const Scratch<T>& scratch)
+      : tree_(tree), dimensions_(tree.dimensions), d2_(scratch.distance2), index_(scratch.index) {}
+
+  void set_query(const T* query) {
+    for (int d = 0; d < dimensions_; ++d) query_[d] = query[d];
+  }
+
+  /// Gathers the nearest `wanted` in the event of `leaf`, sorted: sorted_distance2() and sorted_index(). Returns their
+  /// number.
+  int nearest(std::int32_t leaf, std::int64_t want, T max_distance2) {
+    want_ = static_cast<int>(want);
+    limit_ = static_cast<int>(gathered(want));
+    size_ = 0;
+    bound_ = max_distance2;
+    bound_index_ = kNoIndex;
+    scan_leaf(leaf);
+    std::int32_t child = ~leaf;
+    for (std::int32_t node = tree_.leaf_parent[leaf]; node >= 0; node = tree_.nodes[node].parent) {
+      int depth = push_children(node, child, 0);
+      while (depth > 0) {
+        const Pending next = stack_[--depth];
+        if (behind(next.distance2, next.min_index)) continue;
+        if (next.child < 0) {
+          scan_leaf(~next.child);
+        } else {
+          depth = push_children(next.child, kNoIndex, depth);
+        }
+      }
+      child = node;
+    }
+    return sort();
+  }
+
+  const T* sorted_distance2() const { return sorted_d2_; }
+  const std::int32_t* sorted_index() const { return sorted_index_; }
+
+  /// Points of the event of `leaf` within max_distance2.
+  std::int32_t count(std::int32_t leaf, T max_distance2) {
+    bound_ = max_distance2;
+    bound_index_ = kNoIndex;
+    std::int32_t found = count_leaf(leaf);
+    std::int32_t child = ~leaf;
+    for (std::int32_t node = tree_.leaf_parent[leaf]; node >= 0; node = tree_.nodes[node].parent) {
+      int depth = push_children(node, child, 0);
+      while (depth > 0) {
+        const Pending next = stack_[--depth];
+        if (next.child < 0) {
+          found += count_leaf(~next.child);
+        } else {
+          depth = push_children(next.child, kNoIndex, depth);
+        }
+      }
+      child = node;
+    }
+    return found;
+  }
+
+  /// A leaf near the query, by greedy descent.
+  std::int32_t find_leaf(std::int32_t root) const {
+    std::int32_t node = root;
+    for (;;) {
+      T bounds[kFanOut];
+      unsigned children = box_bounds(node, V::infinity(), bounds);
+      int best = __builtin_ctz(children);
+      for (children &= children - 1; children != 0; children &= children - 1) {
+        const int slot = __builtin_ctz(children);
+        if (bounds[slot] < bounds[best]) best = slot;
+      }
+      const std::int32_t first = tree_.nodes[node].child;
+      if (first < 0) return ~first + best;
+      node = first + best;
+    }
+  }
+
+ private:
+  struct Pending {
+    T distance2;
+    std::int32_t child;
+    std::int32_t min_index;
+  };
+
+  bool behind(T distance2, std::int32_t min_index) const {
+    return distance2 > bound_ || (distance2 == bound_ && min_index > bound_index_);
+  }
+
+  /// Lower bounds of d² to the children of a node, and which of them are not greater than `bound`.
+  unsigned box_bounds(std::int32_t node, T bound, T* bounds) const {
+    const T* const boxes = tree_.boxes + static_cast<std::size_t>(node) * dimensions_ * 2 * kFanOut;
+    const Reg limit = V::set(bound);
+    unsigned within = 0;
+    for (int lane = 0; lane < kFanOut; lane += kWidth) {
+      Reg sum = V::zero();
+      for (int d = 0; d < dimensions_; ++d) {
+        const Reg q = V::set(query_[d]);
+        const T* const box = boxes + d * 2 * kFanOut + lane;
+        Reg outside = V::max(V::sub(V::load(box), q), V::sub(q, V::load(box + kFanOut)));
+        outside = V::max(V::zero(), outside);
+        sum = V::fma(outside, outside, sum);
+      }
+      V::store(bounds + lane, sum);
+      within |= V::less_equal(sum, limit) << lane;
+    }
+    return within;
+  }
+
+  /// Pushes the children of a node but `done` that may hold neighbours, the nearest on top.
+  int push_children(std::int32_t node, std::int32_t done, int depth) {
+    T bounds[kFanOut];
+    const std::int32_t first = tree_.nodes[node].child;
+    const bool leaves = first < 0;
+    unsigned children = box_bounds(node, bound_, bounds);
+    if (done != kNoIndex) children &= ~(1U << (leaves ? ~done - ~first : done - first));
+    const std::int32_t* const min_index = tree_.min_index + static_cast<std::size_t>(node) * kFanOut;
+    const int bottom = depth;
+    for (; children != 0; children &= children - 1) {
+      const int slot = __builtin_ctz(children);
+      const Pending child{bounds[slot], leaves ? first - slot : first + slot, min_index[slot]};
+      if (behind(child.distance2, child.min_index)) continue;
+      int place = depth++;
+      for (; place > bottom && stack_[place - 1].distance2 <= child.distance2; --place)
+        stack_[place] = stack_[place - 1];
+      stack_[place] = child;
+    }
+    return depth;
+  }
+
+  struct LeafDistances {
+    Reg of[kLeafSize / kWidth];
+  };
+
+  LeafDistances leaf_distances(std::int32_t leaf) const {
+    const T* const block = tree_.points + static_cast<std::size_t>(leaf) * dimensions_ * kLeafSize;
+    LeafDistances d2;
+    for (int v = 0; v < kLeafSize / kWidth; ++v) d2.of[v] = V::zero();
+    for (int d = 0; d < dimensions_; ++d) {
+      const Reg q = V::set(query_[d]);
+      for (int v = 0; v < kLeafSize / kWidth; ++v) {
+        const Reg difference = V::sub(q, V::load(block + d * kLeafSize + v * kWidth));
+        d2.of[v] = V::fma(difference, difference, d2.of[v]);
+      }
+    }
+    return d2;
+  }
+
+  std::int32_t count_leaf(std::int32_t leaf) const {
+    const LeafDistances d2 = leaf_distances(leaf);
+    const Reg limit = V::set(bound_);
+    int found = 0;
+    for (int v = 0; v < kLeafSize / kWidth; ++v) found += __builtin_popcount(V::less_equal(d2.of[v], limit));
+    return found;
+  }
+
+  void scan_leaf(std::int32_t leaf) {
+    const LeafDistances d2 = leaf_distances(leaf);
+    const std::int32_t* const index = tree_.index + static_cast<std::size_t>(leaf) * kLeafSize;
+    const Reg limit = V::set(bound_);
+    for (int v = 0; v < kLeafSize / kWidth; ++v) {
+      const unsigned near = V::less_equal(d2.of[v], limit);
+      V::compress(d2_ + size_, index_ + size_, d2.of[v], V::load_index(index + v * kWidth), near);
+      size_ += __builtin_popcount(near);
+    }
+    if (size_ >= limit_) drop_far();
+  }
+
+  /// Ends the buffer with what no comparison lets through, for loops over whole vectors.
+  void close_buffer() { V::store(d2_ + size_, V::set(V::nan())); }
+
+  T largest() const {
+    Reg largest = V::zero();
+    for (int i = 0; i < size_; i += kWidth) largest = V::max(V::load(d2_ + i), largest);
+    T lanes[kWidth];
+    V::store(lanes, largest);
+    T result = 0;
+    for (const T lane : lanes) result = lane > result ? lane : result;
+    return result;
+  }
+
+  int count_up_to(T value) const {
+    const Reg limit = V::set(value);
+    int count = 0;
+    for (int i = 0; i < size_; i += kWidth) count += __builtin_popcount(V::less_equal(V::load(d2_ + i), limit));
+    return count;
+  }
+
+  unsigned up_to(int i, Reg value, typename V::Index index) const {
+    const Reg d2 = V::load(d2_ + i);
+    return V::less(d2, value) | (V::equal(d2, value) & V::index_less_equal(V::load_index(index_ + i), index));
+  }
+
+  int count_up_to(T value, std::int32_t index) const {
+    const Reg limit = V::set(value);
+    const typename V::Index index_limit = V::set_index(index);
+    int count = 0;
+    for (int i = 0; i < size_; i += kWidth) count += __builtin_popcount(up_to(i, limit, index_limit));
+    return count;
+  }
+
+  /// Finds a bound that at least want_ candidates and few more meet, and drops the others. Ends for any input: the
+  /// interval that holds the bound's bits shrinks.
+  void drop_far() {
+    using Bits = typename V::Bits;
+    close_buffer();
+    const T top = largest();
+    const int enough = want_ + want_ / 8;
+    Bits low = -1;  // fewer than want_ are up to here
+    Bits high = V::to_bits(top);
+    int high_count = size_;
+    // d² up to which n are found grows about as n^(2/D), and bits are about its logarithm.
+    Bits guess = high;
+    int guess_count = size_;
+    for (int step = 0; high_count > enough && high - low > 1; ++step) {
+      const Bits shift =
+          (V::to_bits(static_cast<T>(guess_count)) - V::to_bits(static_cast<T>((want_ + enough + 1) / 2))) * 2 /
+          dimensions_;
+      guess -= shift;
+      if (step >= 4 || guess <= low || guess >= high) guess = low + (high - low) / 2;
+      guess_count = count_up_to(V::from_bits(guess));
+      if (guess_count < want_) {
+        low = guess;
+        if (guess_count == 0) guess_count = 1;
+      } else {
+        high = guess;
+        high_count = guess_count;
+      }
+    }
+    bound_ = V::from_bits(high);
+    bound_index_ = kNoIndex;
+    if (high_count > enough) {  // ties at the bound: the smallest rows stay
+      std::int64_t low_index = -1;
+      std::int64_t high_index = kNoIndex;
+      while (high_index - low_index > 1) {
+        const std::int64_t middle = (low_index + high_index) / 2;
+        (count_up_to(bound_, static_cast<std::int32_t>(middle)) < want_ ? low_index : high_index) = middle;
+      }
+      bound_index_ = static_cast<std::int32_t>(high_index);
+    }
+    const Reg limit = V::set(bound_);
+    const typename V::Index index_limit = V::set_index(bound_index_);
+    int kept = 0;
+    for (int i = 0; i < size_; i += kWidth) {
+      const unsigned near = up_to(i, limit, index_limit);
+      const Reg d2 = V::load(d2_ + i);
+      V::compress(d2_ + kept, index_ + kept, d2, V::load_index(index_ + i), near);
+      kept += __builtin_popcount(near);
+    }
+    size_ = kept;
+  }
+
+  /// Sorts the gathered candidates by (d², index) and returns how many of them are wanted.
+  int sort() {
+    if (size_ > want_ + want_ / 8 + kLeafSize / 2) drop_far();
+    close_buffer();
+    T* from_d2 = d2_ + gathered_room();
+    std::int32_t* from_index = index_ + gathered_room();
+    T* to_d2 = d2_;
+    std::int32_t* to_index = index_;
+    for (int begin = 0; begin < size_; begin += kRun) {
+      const int end = begin + kRun < size_ ? begin + kRun : size_;
+      if (!rank_run<false>(begin, end, from_d2, from_index)) rank_run<true>(begin, end, from_d2, from_index);
+    }
+    for (int run = kRun; run < size_; run *= 2) {
+      for (int begin = 0; begin < size_; begin += 2 * run) {
+        const int middle = begin + run < size_ ? begin + run : size_;
+        const int end = begin + 2 * run < size_ ? begin + 2 * run : size_;
+        merge(from_d2, from_index, begin, middle, end, to_d2, to_index);
+      }
+      T* const d2 = from_d2;
+      from_d2 = to_d2;
+      to_d2 = d2;
+      std::int32_t* const index = from_index;
+      from_index = to_index;
+      to_index = index;
+    }
+    sorted_d2_ = from_d2;
+    sorted_index_ = from_index;
+    return size_ < want_ ? size_ : want_;
+  }
+
+  std::int64_t gathered_room() const { return scratch_entries(want_) / 2; }
+
+  /// Sorts candidates begin..end−1 into the same places of `to`: the rank of each is the number of those before it. The
+  /// short form compares d² alone and returns false where ties make that no order.
+  template <bool kTies>
+  bool rank_run(int begin, int end, T* to_d2, std::int32_t* to_index) const {
+    constexpr int kVectors = kRankLanes / kWidth;
+    std::int64_t sum = 0;
+    for (int first = begin; first < end; first += kRankLanes) {
+      Reg d2[kVectors];
+      typename V::Index index[kVectors];
+      typename V::Ranks ranks[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        d2[v] = V::load(d2_ + first + v * kWidth);
+        if constexpr (kTies) index[v] = V::load_index(index_ + first + v * kWidth);
+        ranks[v] = V::no_ranks();
+      }
+      for (int i = begin; i < end; ++i) {
+        const Reg other = V::set(d2_[i]);
+        for (int v = 0; v < kVectors; ++v) {
+          if constexpr (kTies) {
+            ranks[v] = V::count_before(ranks[v], other, V::set_index(index_[i]), d2[v], index[v]);
+          } else {
+            ranks[v] = V::count_less(ranks[v], other, d2[v]);
+          }
+        }
+      }
+      typename V::Bits rank[kRankLanes];
+      for (int v = 0; v < kVectors; ++v) V::store_ranks(rank + v * kWidth, ranks[v]);
+      const int lanes = end - first < kRankLanes ? end - first : kRankLanes;
+      for (int lane = 0; lane < lanes; ++lane) {
+        sum += rank[lane];
+        to_d2[begin + rank[lane]] = d2_[first + lane];
+        to_index[begin + rank[lane]] = index_[first + lane];
+      }
+    }
+    const std::int64_t size = end - begin;
+    return sum == size * (size - 1) / 2;
+  }
+
+  static void merge(const T* d2, const std::int32_t* index, int begin, int middle, int end, T* to_d2,
+                    std::int32_t* to_index) {
+    int a = begin;
+    int b = middle;
+    for (int to = begin; to < end; ++to) {
+      const bool first = b == end || (a < middle && (d2[a] < d2[b] || (d2[a] == d2[b] && index[a] < index[b])));
+      const int from = first ? a++ : b++;
+      to_d2[to] = d2[from];
+      to_index[to] = index[from];
+    }
+  }
+
+  static constexpr int kRun = 96;
+  static constexpr int kRankLanes = 32;
+
+  const Tree<T>& tree_;
+  const int dimensions_;
+  T query_[kMaxDimensions];
+  T* d2_;  // candidates, unsorted
+  std::int32_t* index_;
+  int size_ = 0;
+  int want_ = 0;
+  int limit_ = 0;
+  T bound_ = 0;  // (bound_, bound_index_) is not before the last of the wanted
+  std::int32_t bound_index_ = kNoIndex;
+  const T* sorted_d2_ = nullptr;
+  const std::int32_t* sorted_index_ = nullptr;
+  Pending stack_[kStackDepth];
+};
+
+template <class V>
+void nearest(const Job<typename V::Scalar>& job, const Start* starts, std::int64_t count,
+             const Scratch<typename V::Scalar>& scratch) {
+  using T = typename V::Scalar;
+  Search<V> search(*job.tree, scratch);
+  const std::int64_t dimensions = job.tree->dimensions;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int32_t row = starts[i].row;
+    const std::int64_t begin = job.row_splits != nullptr ? job.row_splits[row] : static_cast<std::int64_t>(row) * job.k;
+    const std::int64_t k = job.row_splits != nullptr ? job.row_splits[row + 1] - begin : job.k;
+    if (k == 0) continue;
+    T* const out_d2 = job.distance2 + begin;
+    std::int32_t* const out_index = job.index + begin;
+    std::int64_t written = 0;
+    const auto write = [&](int from, std::int64_t to) {
+      const std::int64_t size = to - from < k - written ? to - from : k - written;
+      __builtin_memcpy(out_d2 + written, search.sorted_distance2() + from, static_cast<std::size_t>(size) * sizeof(T));
+      __builtin_memcpy(out_index + written, search.sorted_index() + from,
+                       static_cast<std::size_t>(size) * sizeof(std::int32_t));
+      written += size;
+    };
+    if (job.self && job.loop) {
+      out_d2[0] = 0;
+      out_index[0] = row;
+      written = 1;
+    }
+    if (starts[i].leaf >= 0) {
+      search.set_query(job.queries + row * dimensions);
+      const int found = search.nearest(starts[i].leaf, wanted(job, k), job.max_distance2);
+      int self = 0;
+      if (job.self) {
+        while (self < found && search.sorted_distance2()[self] == 0 && search.sorted_index()[self] != row) ++self;
+      }
+      if (job.self && self < found && search.sorted_index()[self] == row) {
+        write(0, self);
+        write(self + 1, found);
+      } else {
+        write(0, found);
+      }
+    }
+    for (; written < k; ++written) {
+      out_d2[written] = V::infinity();
+      out_index[written] = -1;
+    }
+  }
+}
+
+template <class V>
+void count(const Job<typename V::Scalar>& job, const Start* starts, std::int64_t queries, std::int32_t* found) {
+  Search<V> search(*job.tree, {});
+  for (std::int64_t i = 0; i < queries; ++i) {
+    if (starts[i].leaf < 0) {
+      found[starts[i].row] = 0;
+      continue;
+    }
+    search.set_query(job.queries + static_cast<std::int64_t>(starts[i].row) * job.tree->dimensions);
+    found[starts[i].row] = search.count(starts[i].leaf, job.max_distance2);
+  }
+}
+
+template <class V>
+void find_leaves(const Job<typename V::Scalar>& job, std::int32_t root, Start* starts, std::int64_t queries) {
+  Search<V> search(*job.tree, {});
+  for (std::int64_t i = 0; i < queries; ++i) {
+    search.set_query(job.queries + static_cast<std::int64_t>(starts[i].row) * job.tree->dimensions);
+    starts[i].leaf = search.find_leaf(root);
+  }
+}
+
+template <class V>
+void fill_kernels(Kernels<typename V::Scalar>& kernels) {
+  kernels.nearest = nearest<V>;
+  kernels.count = count<V>;
+  kernels.find_leaves = find_leaves<V>;
+}
+
+}  // namespace
+}  // namespace starling::neighbors

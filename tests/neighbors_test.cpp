@@ -1,0 +1,309 @@
+#include "starling/neighbors.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <tbb/task_arena.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+
+#include "data.h"
+#include "neighbors_cases.h"
+#include "starling/device.h"
+#include "starling/error.h"
+
+namespace {
+
+using namespace starling;
+using neighbor_cases::Case;
+using neighbor_cases::Rows;
+
+class Level {
+ public:
+  explicit Level(SimdLevel level) { setenv("STARLING_SIMD", to_string(level).c_str(), 1); }
+  ~Level() { unsetenv("STARLING_SIMD"); }
+};
+
+std::vector<SimdLevel> levels() {
+  std::vector<SimdLevel> result;
+  for (const SimdLevel level : {SimdLevel::reference, SimdLevel::avx2, SimdLevel::avx512}) {
+    if (level <= best_simd_level()) result.push_back(level);
+  }
+  return result;
+}
+
+template <typename T>
+Rows<T> run_knn(const NeighborSearch<T>& search, int k) {
+  const std::int32_t rows = search.queries != nullptr ? search.num_queries : search.num_points;
+  const auto size = static_cast<std::size_t>(rows) * static_cast<std::size_t>(k);
+  Rows<T> result{std::vector<std::int32_t>(size, -2), std::vector<T>(size, T(-2))};
+  std::vector<std::byte> workspace(knn_workspace_bytes(search, k));
+  knn(search, k, result.index.data(), result.distance2.data(), std::span(workspace));
+  return result;
+}
+
+template <typename T>
+struct Lists {
+  std::vector<std::int32_t> count, found;
+  Rows<T> rows;
+};
+
+template <typename T>
+Lists<T> run_radius(const NeighborSearch<T>& search, std::int32_t max_neighbors) {
+  const auto rows = static_cast<std::size_t>(search.queries != nullptr ? search.num_queries : search.num_points);
+  Lists<T> lists;
+  lists.count.resize(rows);
+  lists.found.resize(rows);
+  std::vector<std::byte> workspace(radius_workspace_bytes(search));
+  radius_count(search, max_neighbors, lists.count.data(), lists.found.data(), std::span(workspace));
+  std::vector<std::int64_t> splits(rows + 1, 0);
+  std::partial_sum(lists.count.begin(), lists.count.end(), splits.begin() + 1, std::plus<std::int64_t>());
+  lists.rows.index.resize(static_cast<std::size_t>(splits.back()));
+  lists.rows.distance2.resize(static_cast<std::size_t>(splits.back()));
+  radius_fill(search, splits.data(), lists.rows.index.data(), lists.rows.distance2.data(), std::span(workspace));
+  return lists;
+}
+
+/// The first row that differs, for a message.
+template <typename T>
+std::string difference(const Rows<T>& expected, const Rows<T>& got, int k) {
+  for (std::size_t i = 0; i < expected.index.size(); ++i) {
+    if (expected.index[i] == got.index[i] && std::memcmp(&expected.distance2[i], &got.distance2[i], sizeof(T)) == 0) {
+      continue;
+    }
+    return "query " + std::to_string(i / k) + ", place " + std::to_string(i % k) + ": expected " +
+           std::to_string(expected.index[i]) + " at " + std::to_string(expected.distance2[i]) + ", got " +
+           std::to_string(got.index[i]) + " at " + std::to_string(got.distance2[i]);
+  }
+  return "";
+}
+
+template <typename T>
+class Neighbors : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(Neighbors, Scalars);
+
+TYPED_TEST(Neighbors, AreThoseOfBruteForce) {
+  for (const Case<TypeParam>& test : neighbor_cases::table<TypeParam>()) {
+    const Rows<TypeParam> expected = brute_force(test);
+    for (const SimdLevel level : levels()) {
+      SCOPED_TRACE(test.name + " at " + to_string(level));
+      const Level set(level);
+      EXPECT_EQ(difference(expected, run_knn(test.search(), test.k), test.k), "");
+    }
+  }
+}
+
+TYPED_TEST(Neighbors, DoNotDependOnThreads) {
+  const Case<TypeParam> test{
+      .name = "threads", .dimensions = 4, .k = 20, .points = clouds::cluster<TypeParam>(20000, 4, 1)};
+  tbb::task_arena one(1);
+  tbb::task_arena four(4);
+  const auto expected = one.execute([&] { return run_knn(test.search(), test.k); });
+  EXPECT_EQ(difference(expected, four.execute([&] { return run_knn(test.search(), test.k); }), test.k), "");
+}
+
+TYPED_TEST(Neighbors, WithinARadiusAreThoseOfBruteForce) {
+  for (Case<TypeParam> test : neighbor_cases::table<TypeParam>()) {
+    if (!(test.max_radius < std::numeric_limits<TypeParam>::infinity())) test.max_radius = TypeParam(0.15);
+    const NeighborSearch<TypeParam> search = test.search();
+    const std::int32_t most = test.k % 2 == 0 ? test.k : std::numeric_limits<std::int32_t>::max();
+    std::vector<std::int32_t> count;
+    std::vector<std::int32_t> found;
+    Rows<TypeParam> expected;
+    for (std::int32_t row = 0; row < test.num_queries(); ++row) {
+      const auto neighbors = neighbor_cases::all_neighbors(search, row);
+      found.push_back(static_cast<std::int32_t>(neighbors.size()));
+      count.push_back(std::min(found.back(), most));
+      for (std::int32_t i = 0; i < count.back(); ++i) {
+        expected.distance2.push_back(neighbors[static_cast<std::size_t>(i)].first);
+        expected.index.push_back(neighbors[static_cast<std::size_t>(i)].second);
+      }
+    }
+    for (const SimdLevel level : levels()) {
+      SCOPED_TRACE(test.name + " at " + to_string(level));
+      const Level set(level);
+      const Lists<TypeParam> lists = run_radius(search, most);
+      EXPECT_EQ(lists.found, found);
+      EXPECT_EQ(lists.count, count);
+      EXPECT_EQ(lists.rows, expected);
+    }
+  }
+}
+
+// The definition of d² in T must not stray from the distance itself.
+TEST(NeighborsInDouble, DistancesAreRight) {
+  const Case<float> test{.name = "double", .dimensions = 5, .k = 10, .points = clouds::cluster<float>(2000, 5, 3)};
+  const Rows<float> rows = run_knn(test.search(), test.k);
+  for (std::size_t i = 0; i < rows.index.size(); ++i) {
+    const std::size_t row = i / 10;
+    double sum = 0;
+    for (std::size_t d = 0; d < 5; ++d) {
+      const double difference =
+          double(test.points[row * 5 + d]) - double(test.points[static_cast<std::size_t>(rows.index[i]) * 5 + d]);
+      sum += difference * difference;
+    }
+    EXPECT_NEAR(rows.distance2[i], sum, 1e-6 * sum);
+  }
+}
+
+template <typename T>
+std::string message(ErrorKind kind, const NeighborSearch<T>& search, int k) {
+  std::vector<std::int32_t> index(10000);
+  std::vector<T> distance2(10000);
+  std::vector<std::byte> workspace(100000);
+  try {
+    knn(search, k, index.data(), distance2.data(), std::span(workspace));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    return error.what();
+  }
+  return "no error";
+}
+
+TYPED_TEST(Neighbors, NotFiniteIsAnInputErrorNamingTheRow) {
+  std::vector<TypeParam> points = clouds::uniform<TypeParam>(100, 3, 1);
+  NeighborSearch<TypeParam> search;
+  search.points = points.data();
+  search.num_points = 100;
+  search.dimensions = 3;
+  points[3 * 70 + 1] = std::numeric_limits<TypeParam>::infinity();
+  EXPECT_THAT(message(ErrorKind::input, search, 4), testing::HasSubstr("points row 70, coordinate 1 is inf"));
+  points[3 * 17 + 2] = std::numeric_limits<TypeParam>::quiet_NaN();
+  EXPECT_THAT(message(ErrorKind::input, search, 4), testing::HasSubstr("points row 17, coordinate 2 is nan"));
+  points = clouds::uniform<TypeParam>(100, 3, 1);
+  search.points = points.data();
+  std::vector<TypeParam> queries = {0, 0, 0, 0, 0, -std::numeric_limits<TypeParam>::infinity()};
+  search.queries = queries.data();
+  search.num_queries = 2;
+  EXPECT_THAT(message(ErrorKind::input, search, 4), testing::HasSubstr("queries row 1, coordinate 2 is -inf"));
+}
+
+TEST(NeighborsErrors, NameTheSizesAndTheRule) {
+  const std::vector<float> points = clouds::uniform<float>(10, 2, 1);
+  NeighborSearch<float> right;
+  right.points = points.data();
+  right.num_points = 10;
+  right.dimensions = 2;
+  EXPECT_EQ(message(ErrorKind::usage, right, 3), "no error");
+  EXPECT_THAT(message(ErrorKind::usage, right, -1), testing::HasSubstr("k is -1"));
+
+  NeighborSearch<float> search = right;
+  for (const int dimensions : {0, 17}) {
+    search.dimensions = dimensions;
+    EXPECT_THAT(message(ErrorKind::usage, search, 3),
+                testing::HasSubstr("dimensions is " + std::to_string(dimensions) + ": expected 1 to 16"));
+  }
+  search = right;
+  search.num_points = -1;
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("num_points is -1"));
+  search = right;
+  search.points = nullptr;
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("points is null"));
+  search = right;
+  search.max_radius = -1;
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("max_radius"));
+  search.max_radius = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("max_radius"));
+  search = right;
+  search.num_events = 2;
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("without row_splits"));
+  for (const auto& [splits, text] : std::vector<std::pair<std::vector<std::int32_t>, std::string>>{
+           {{1, 5, 10}, "row_splits[0] is 1: expected 0"},
+           {{0, 5, 9}, "row_splits[2] is 9: expected the number of rows, 10"},
+           {{0, 11, 10}, "row_splits[2] is 10, less than the entry before, 11"}}) {
+    search.row_splits = splits.data();
+    EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr(text));
+  }
+  search = right;
+  std::vector<Direction> direction(10, Direction::both);
+  direction[6] = static_cast<Direction>(4);
+  search.direction = direction.data();
+  EXPECT_THAT(message(ErrorKind::input, search, 3), testing::HasSubstr("direction row 6 is 4"));
+  search.queries = points.data();
+  search.num_queries = 10;
+  EXPECT_THAT(message(ErrorKind::usage, search, 3), testing::HasSubstr("direction"));
+
+  std::vector<std::int32_t> index(30);
+  std::vector<float> distance2(30);
+  std::vector<std::byte> workspace(knn_workspace_bytes(right, 3) - 1);
+  EXPECT_THROW(knn(right, 3, index.data(), distance2.data(), std::span(workspace)), Error);
+  EXPECT_THROW(radius_workspace_bytes(right), Error);  // no radius
+}
+
+TEST(NeighborsErrors, RadiusFillChecksTheRowSplits) {
+  const std::vector<float> points = clouds::uniform<float>(3, 2, 1);
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = 3;
+  search.dimensions = 2;
+  search.max_radius = 1;
+  std::vector<std::byte> workspace(radius_workspace_bytes(search));
+  std::vector<std::int32_t> index(9);
+  std::vector<float> distance2(9);
+  for (const std::vector<std::int64_t>& splits :
+       std::vector<std::vector<std::int64_t>>{{1, 2, 3, 4}, {0, 2, 1, 3}, {0, 4, 5, 6}}) {
+    EXPECT_THROW(radius_fill(search, splits.data(), index.data(), distance2.data(), std::span(workspace)), Error);
+  }
+}
+
+/// Queries of a large cloud, spread over it, against brute force.
+void compare_some(const std::vector<float>& points, int dimensions, int k) {
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = static_cast<std::int32_t>(points.size()) / dimensions;
+  search.dimensions = dimensions;
+  const Rows<float> rows = run_knn(search, k);
+  for (std::int32_t row = 0; row < search.num_points; row += search.num_points / 40) {
+    const auto neighbors = neighbor_cases::all_neighbors(search, row);
+    for (int i = 0; i < k; ++i) {
+      const auto at = static_cast<std::size_t>(row) * static_cast<std::size_t>(k) + static_cast<std::size_t>(i);
+      ASSERT_EQ(rows.index[at], neighbors[static_cast<std::size_t>(i)].second) << "row " << row << ", place " << i;
+      ASSERT_EQ(rows.distance2[at], neighbors[static_cast<std::size_t>(i)].first) << "row " << row << ", place " << i;
+    }
+  }
+}
+
+std::vector<float> read_text(const std::filesystem::path& path, bool header) {
+  std::ifstream file(path);
+  double x = 0;
+  if (header) file >> x;
+  std::vector<float> values;
+  while (file >> x) values.push_back(static_cast<float>(x));
+  return values;
+}
+
+std::vector<float> read_floats(const std::filesystem::path& path, std::streamoff skip) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<float> values((std::filesystem::file_size(path) - static_cast<std::size_t>(skip)) / sizeof(float));
+  file.seekg(skip);
+  file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+  return values;
+}
+
+TEST(NeighborsOfRealClouds, AreThoseOfBruteForce) {
+  STARLING_NEEDS_DATA("knn_clouds");
+  STARLING_NEEDS_DATA("hgcalml_feat");
+  STARLING_NEEDS_DATA("trackml_ev1000_barrel");
+  compare_some(read_text(data_folder() / "knn_clouds/bunny.pts", true), 3, 64);
+  compare_some(read_text(data_folder() / "knn_clouds/final8_10K.txt", false), 8, 40);
+  compare_some(read_floats(data_folder() / "knn_clouds/milk_cartoon_all_small_clorox.xyz.f32", 0), 3, 16);
+  compare_some(read_floats(data_folder() / "hgcalml_feat/np_0_feat_0.npy", 128), 9, 40);
+
+  std::ifstream hits(data_folder() / "trackml_ev1000_barrel/event000001000-hits.csv");
+  std::vector<float> points;
+  std::string line;
+  std::getline(hits, line);
+  while (std::getline(hits, line)) {
+    const char* at = line.c_str();
+    for (int column = 0; column < 4; ++column) {
+      if (column > 0) points.push_back(std::strtof(at, nullptr));
+      at = std::strchr(at, ',') + 1;
+    }
+  }
+  compare_some(points, 3, 64);
+}
+
+}  // namespace
