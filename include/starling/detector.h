@@ -48,7 +48,7 @@ struct Detector {
   std::string name;
   double field = 2.0;  ///< T, in the middle
   /// Length and radius of the solenoid, mm: on the axis the field is that of a thin coil of this size, off the axis
-  /// its first order in r. 0 = uniform.
+  /// its first orders in r. 0 = uniform.
   double solenoid_length = 0, solenoid_radius = 0;
   std::vector<PassiveCylinder> cylinders;
   std::vector<DetectorLayer> layers;

@@ -37,7 +37,7 @@ Vector boosted(const Vector& rest, double rest_energy, const Vector& frame, doub
 // Masses, lifetimes and codes: Particle Data Group.
 const Generator::Species Generator::kPion{211, 1, 0.13957, 0, 1}, Generator::kKaon{321, 1, 0.49368, 0, 1},
     Generator::kProton{2212, 1, 0.93827, 0, 1}, Generator::kElectron{-11, 1, 0.000511, 0, 1},
-    Generator::kKshort{310, 0, 0.49761, 26.84, 1}, Generator::kLambda{3122, 0, 1.11568, 78.9, 1.3},
+    Generator::kKshort{310, 0, 0.49761, 26.84, 1.1}, Generator::kLambda{3122, 0, 1.11568, 78.9, 1.5},
     Generator::kNeutron{2112, 0, 0.93957, 0, 1}, Generator::kKlong{130, 0, 0.49761, 0, 1};
 
 Random stream(const SimulationSettings& settings, std::uint64_t event, Purpose purpose, std::uint64_t group,
@@ -122,10 +122,12 @@ void Generator::primary(const Vertex& vertex, const Source& source, std::uint64_
 
 void Generator::transport(const Species& species, Particle& particle, std::uint64_t stream_id, int generation,
                           bool primary, Random& random) {
-  particle.mass = species.mass;
+  // TrackML's events show every hadron losing energy and scattering as a pion of its momentum does.
+  particle.mass = std::min(species.mass, kPion.mass);
   particle.charge = species.charge;
   particle.electron = std::abs(species.code) == 11;
   if (species.decay_length > 0) {
+    particle.mass = species.mass;
     decay(species, particle, stream_id, random);
     return;
   }
@@ -180,8 +182,9 @@ void Generator::decay(const Species& species, const Particle& parent, std::uint6
   }
 }
 
-/// A simple picture of a nuclear interaction: often a leading hadron that keeps part of the momentum, and slow ones in
-/// every direction, half of them protons knocked out of the nucleus.
+/// A simple picture of a nuclear interaction: a leading hadron that keeps part of the momentum, ever more often above
+/// 3 GeV, and slow ones in every direction, half of them protons knocked out of the nucleus. Its figures fit the
+/// secondaries of event 1000.
 void Generator::interact(const Particle& parent, std::uint64_t stream_id, int generation, Random& random) {
   constexpr int kMaxGeneration = 4;
   if (generation >= kMaxGeneration) return;
@@ -195,12 +198,12 @@ void Generator::interact(const Particle& parent, std::uint64_t stream_id, int ge
       species.code = -species.code;
     }
     Vector momentum;
-    if (child == 0 && random.uniform() < 0.5) {
+    if (child == 0 && random.uniform() > std::exp(-parent.momentum / 3)) {
       const double kept = random.uniform(0.1, 0.8);
       constexpr double kKick = 0.15;  // GeV, of each component
       for (int axis = 0; axis < 3; ++axis) momentum[axis] = kept * frame[axis] + kKick * random.normal();
     } else {
-      const double size = 0.15 + 0.11 * random.exponential();
+      const double size = 0.15 + 0.13 * random.exponential();
       momentum = isotropic(random);
       for (double& component : momentum) component *= size;
     }

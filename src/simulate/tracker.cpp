@@ -47,22 +47,24 @@ Tracker::Tracker(const Detector& detector, double max_turn, bool overlaps)
   std::stable_sort(discs_.begin(), discs_.end(), ascending);
 }
 
-/// The field on the axis and its slope along it: a thin solenoid (Jackson, Classical Electrodynamics, problem 5.3).
-double Tracker::axis_field(double z, double& slope) const {
+/// The field on the axis, a thin solenoid's (Jackson, Classical Electrodynamics, problem 5.3), its slope and curvature.
+Tracker::AxisField Tracker::axis_field(double z) const {
   const double half = 0.5 * detector_.solenoid_length, radius2 = detector_.solenoid_radius * detector_.solenoid_radius;
   const double front = z + half, back = z - half;
   const double to_front = std::sqrt(front * front + radius2), to_back = std::sqrt(back * back + radius2);
   const double scale = 0.5 * detector_.field * std::sqrt(half * half + radius2) / half;
-  slope = scale * radius2 * (1 / (to_front * to_front * to_front) - 1 / (to_back * to_back * to_back));
-  return scale * (front / to_front - back / to_back);
+  const double front3 = 1 / (to_front * to_front * to_front), back3 = 1 / (to_back * to_back * to_back);
+  return {scale * (front / to_front - back / to_back), scale * radius2 * (front3 - back3),
+          -3 * scale * radius2 * (front * front3 / (to_front * to_front) - back * back3 / (to_back * to_back))};
 }
 
-/// Off the axis the field turns outwards, Br = −(r/2) dBz/dz: it bends a particle that flies outwards too.
+/// Off the axis ∇·B = 0 and ∇×B = 0 give Bz = B − (r²/4) B'' and Br = −(r/2) B', which bends what flies outwards too.
 double Tracker::bending_field(const Helix& helix) const {
   if (detector_.solenoid_length <= 0) return detector_.field;
-  double slope;
-  const double field = axis_field(helix.z, slope);
-  return field + 0.5 * slope * helix.cot * (helix.x * helix.tx + helix.y * helix.ty);
+  const AxisField axis = axis_field(helix.z);
+  const double r2 = helix.x * helix.x + helix.y * helix.y;
+  return axis.value - 0.25 * r2 * axis.curvature +
+         0.5 * axis.slope * helix.cot * (helix.x * helix.tx + helix.y * helix.ty);
 }
 
 void Tracker::bend(Particle& particle, double field) const {
@@ -72,8 +74,7 @@ void Tracker::bend(Particle& particle, double field) const {
 /// What the radial field does along z over the path length s just gone: dpz/ds = q Br (t × r).
 void Tracker::radial_kick(Particle& particle, double s) const {
   Helix& helix = particle.helix;
-  double slope;
-  axis_field(helix.z - 0.5 * s * helix.cot, slope);
+  const double slope = axis_field(helix.z - 0.5 * s * helix.cot).slope;
   const double across = helix.tx * helix.y - helix.ty * helix.x;
   const double kick = -0.5 * slope * kGevPerTeslaMm * particle.charge * across * s;
   const double along = particle.pt() * helix.cot + kick;

@@ -63,6 +63,9 @@ class Tracker {
     double s = kNever;
     enum { none, outer, inner, disc } what = none;
   };
+  struct AxisField {
+    double value, slope, curvature;  ///< T, T/mm, T/mm²
+  };
   struct Candidate {
     double s, u, v;  ///< path length to the module and place on it
     std::int32_t ring, module;
@@ -76,7 +79,7 @@ class Tracker {
   void barrel_candidates(const Helix& helix, std::int32_t layer, std::vector<Candidate>& found) const;
   void disc_candidates(const Helix& helix, std::int32_t layer, std::vector<Candidate>& found) const;
   SimulatedHit hit_at(std::int32_t layer, const Candidate& place, std::int64_t particle_id, Random& random) const;
-  double axis_field(double z, double& slope) const;
+  AxisField axis_field(double z) const;
 
   const Detector& detector_;
   double max_turn_;
