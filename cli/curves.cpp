@@ -34,6 +34,8 @@ const std::vector<double>& r_bounds() {
   return bounds;
 }
 
+constexpr std::int64_t kDrawn = 10;  // bins with fewer entries are in the tables but not in the pictures
+
 // −1 outside the bounds.
 int bin(const std::vector<double>& bounds, double value) {
   if (!(value >= bounds.front() && value < bounds.back())) return -1;
@@ -153,11 +155,11 @@ bool Curves::draw(const fs::path& file, const std::string& title, const std::vec
       const std::string block = (axis == Axis::pt ? "$pt" : "$eta") + std::to_string(s);
       std::string rows;
       for (std::size_t i = 0; i < ratios.size(); ++i) {
-        if (ratios[i].total == 0) continue;
+        if (ratios[i].total < kDrawn) continue;
         const double low = bounds(axis)[i], high = bounds(axis)[i + 1];
         append(rows, "%g %g %g %g %g %g\n", axis == Axis::pt ? std::sqrt(low * high) : (low + high) / 2,
                ratios[i].value(), low, high, ratios[i].low(), ratios[i].high());
-        if (ratios[i].total >= 20) lowest = std::min(lowest, ratios[i].value());
+        lowest = std::min(lowest, ratios[i].value());
       }
       if (rows.empty()) continue;
       plot << block << " << EOD\n" << rows << "EOD\n";
@@ -169,7 +171,7 @@ bool Curves::draw(const fs::path& file, const std::string& title, const std::vec
   }
   const double bottom = std::max(0.0, std::floor(lowest * 20 - 1) / 20);
   plot << "set multiplot layout 1," << axes.size() << " title " << Plot::quoted(title) << " font 'DejaVu Sans,13'\n"
-       << "set grid linecolor rgb '#dddddd' linewidth 0.7\nset key bottom center samplen 1.5 spacing 1.2\n"
+       << "set grid linetype 1 linecolor rgb '#e4e4e4' linewidth 0.8\nset key above horizontal samplen 1.5\n"
        << "set yrange [" << bottom << ':' << 1 + 0.02 * (1 - bottom) << "]\nset bars 0\n";
   for (std::size_t a = 0; a < axes.size(); ++a) {
     if (commands[a].empty()) continue;
@@ -192,12 +194,14 @@ bool Curves::draw_maps(const fs::path& file, const std::vector<Series>& series) 
   if (there.empty()) return false;
   Plot plot(1300, static_cast<int>(430 * there.size()));
   const std::size_t columns = z_bounds().size() - 1;
+  double lowest = 0.95;
   for (std::size_t s = 0; s < there.size(); ++s) {
     std::string rows;
     const auto& ratios = maps_.at(there[s].metric);
     for (std::size_t i = 0; i < ratios.size(); ++i) {
       const std::size_t r = i / columns, z = i % columns;
-      if (ratios[i].total == 0) continue;
+      if (ratios[i].total < kDrawn) continue;
+      lowest = std::min(lowest, ratios[i].value());
       append(rows, "%g %g %g %g %g\n", (z_bounds()[z] + z_bounds()[z + 1]) / 2, (r_bounds()[r] + r_bounds()[r + 1]) / 2,
              (z_bounds()[z + 1] - z_bounds()[z]) / 2, (r_bounds()[r + 1] - r_bounds()[r]) / 2, ratios[i].value());
     }
@@ -206,7 +210,7 @@ bool Curves::draw_maps(const fs::path& file, const std::vector<Series>& series) 
   plot << "set multiplot layout " << there.size() << ",1\nunset key\nset style fill solid noborder\n"
        << "set xrange [-3100:3100]\nset yrange [0:1100]\nset xlabel 'z [mm]'\nset ylabel 'r [mm]'\n"
        << "set palette defined (0 '#7f1d1d', 0.25 '#dc2626', 0.5 '#f59e0b', 0.75 '#84cc16', 1 '#166534')\n"
-       << "set cbrange [0:1]\n";
+       << "set cbrange [" << std::floor(lowest * 20) / 20 << ":1]\n";
   for (std::size_t s = 0; s < there.size(); ++s) {
     plot << "set title " << Plot::quoted(there[s].title) << "\nplot $map" << s
          << " using 1:2:3:4:5 with boxxyerror linecolor palette\n";
@@ -227,17 +231,18 @@ std::vector<fs::path> Curves::write(const fs::path& folder) const {
     if (draw(folder / name, title, series)) written.push_back(folder / name);
   };
   const char *blue = "#1f5fa8", *green = "#2e8b57", *orange = "#d9730d", *grey = "#8a8f98";
-  picture("track_efficiency.png", "Track efficiency, 68 % intervals",
+  picture("track_efficiency.png", "Track efficiency, with 68 % intervals",
           {{"track_efficiency_bare", "all", "without the network", grey},
            {"track_efficiency", "displaced", "displaced", orange},
            {"track_efficiency", "prompt", "prompt", green},
            {"track_efficiency", "all", "all", blue}});
-  picture("edge_efficiency.png", "Graph and edge efficiency, 68 % intervals",
-          {{"graph_efficiency", "all", "graph: true segments that are edges", grey},
+  picture("edge_efficiency.png",
+          "Efficiency of the graph (true segments) and of the network (target edges), with 68 % intervals",
+          {{"graph_efficiency", "all", "graph", grey},
            {"edge_efficiency", "displaced", "network, displaced", orange},
            {"edge_efficiency", "prompt", "network, prompt", green},
-           {"edge_efficiency", "all", "network: target edges above the cut", blue}});
-  picture("edge_purity.png", "Purity of the edges above the cut, 68 % intervals",
+           {"edge_efficiency", "all", "network, all", blue}});
+  picture("edge_purity.png", "Edge purity, with 68 % intervals",
           {{"graph_purity", "hits", "graph", grey},
            {"edge_target_purity", "hits", "target purity", orange},
            {"edge_total_purity", "hits", "total purity", blue}});

@@ -74,8 +74,9 @@ bool Plot::save(const std::filesystem::path& file) const {
   posix_spawn_file_actions_adddup2(&actions, fileno(script.get()), STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, fileno(picture.get()), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, fileno(messages.get()), STDERR_FILENO);
-  std::string name = "gnuplot", no_settings = "-d";
-  char* arguments[] = {name.data(), no_settings.data(), nullptr};
+  // Named as a file, the script is read in blocks; as the input itself it would be read byte by byte.
+  std::string name = "gnuplot", no_settings = "-d", input = "/dev/stdin";
+  char* arguments[] = {name.data(), no_settings.data(), input.data(), nullptr};
   pid_t child = 0;
   const int failed = posix_spawnp(&child, name.c_str(), &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);

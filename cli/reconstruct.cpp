@@ -2,6 +2,7 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -66,19 +67,17 @@ Report reconstruct_event(const fs::path& prefix, const Model& model, Session& se
   return report;
 }
 
-// An event's own truth may be a tracks file: <event>-tracks.csv with the column track. It must not be overwritten.
+// An event's truth may be a tracks file of its own, <event>-tracks.csv with the column track where results have
+// track_id. It must not be overwritten.
 void keep_truth_safe(const std::vector<fs::path>& prefixes, const fs::path& out) {
   for (const fs::path& prefix : prefixes) {
-    std::error_code unused;
-    const fs::path truth = prefix.string() + "-tracks.csv";
-    if (!fs::exists(truth) || fs::exists(prefix.string() + "-truth.csv") ||
-        fs::exists(prefix.string() + "-truth.csv.gz")) {
-      continue;
-    }
-    if (fs::equivalent(truth, out / truth.filename(), unused)) {
-      throw Error(ErrorKind::usage,
-                  "--out " + out.string() + ": " + truth.string() + " would be overwritten; expected another folder");
-    }
+    const fs::path there = prefix.string() + "-tracks.csv", result = out / there.filename();
+    if (!fs::exists(result) || !fs::equivalent(there, result)) continue;
+    std::string header;
+    std::getline(std::ifstream(there), header);
+    if (header.find("track_id") != std::string::npos) continue;
+    throw Error(ErrorKind::usage, "--out " + out.string() + ": would overwrite the event's own " + there.string() +
+                                      "; expected another folder");
   }
 }
 

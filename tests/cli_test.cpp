@@ -1,0 +1,444 @@
+// The program from outside: what a user types, sees and gets. STARLING_PROGRAM is the program under test.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "data.h"
+#include "starling/detector.h"
+#include "starling/event.h"
+#include "starling/network.h"
+#include "starling/simulate.h"
+
+extern char** environ;
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string content(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+
+// A model with windows and random weights: good for nothing, but complete.
+void make_model(const fs::path& file) {
+  Model model;
+  model.architecture.hidden = 8;
+  model.architecture.steps = 2;
+  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
+  SimulationSettings simulation;
+  simulation.pileup = 5;
+  WindowSettings windows;
+  windows.events = 6;
+  windows.background_events = 2;
+  model.windows =
+      learn_windows([&](std::uint64_t event) { return simulate_event(detector, simulation, event); }, windows);
+  std::mt19937 random(1);
+  for (const Layer& layer : layers(model.architecture)) {
+    auto& weight = model.weights[layer.name + ".weight"];
+    for (int i = 0; i < layer.in * layer.out; ++i) {
+      weight.push_back((static_cast<float>(random()) / 4294967296.0F - 0.5F) * 4.0F / static_cast<float>(layer.in));
+    }
+    model.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
+  }
+  model.provenance = R"({"data": "random weights"})";
+  model.save(file);
+}
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+class Cli : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string name = (fs::temp_directory_path() / "starling-cli-XXXXXX").string();
+    folder = mkdtemp(name.data());
+    make_model(path("model.safetensors"));
+    ASSERT_EQ(run("simulate --events 2 --pileup 5 --seed 3 --first 7 --out " + path("events")).code, 0);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder); }
+
+  static std::string path(const std::string& name) { return (folder / name).string(); }
+  static std::string event() { return path("events/event000000007"); }
+  static std::string model() { return " --model " + path("model.safetensors") + " "; }
+
+  // Runs `before; starling arguments` in a shell.
+  static Result run(const std::string& arguments, const std::string& before = "") {
+    const std::string command =
+        before + "'" STARLING_PROGRAM "' " + arguments + " >" + path("stdout") + " 2>" + path("stderr") + " </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(path("stdout")), content(path("stderr"))};
+  }
+
+  // A copy of the event with one file changed.
+  static std::string copy_of_event(const std::string& name) {
+    const fs::path copy = folder / name;
+    fs::remove_all(copy);
+    fs::create_directory(copy);
+    for (const char* end : {"-hits.csv", "-truth.csv", "-particles.csv"}) {
+      fs::copy(event() + end, copy / (std::string("event000000007") + end));
+    }
+    return (copy / "event000000007").string();
+  }
+
+  // The bad input ends with the code and one line that holds every part, and nothing is written.
+  static void expect_failure(const std::string& arguments, int code, const std::vector<std::string>& parts,
+                             const std::string& before = "") {
+    const Result result = run(arguments, before);
+    EXPECT_EQ(result.code, code) << arguments << '\n' << result.err;
+    EXPECT_THAT(result.err, StartsWith("starling: "));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    for (const std::string& part : parts) EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
+    if (fs::exists(path("unwritten"))) {
+      EXPECT_TRUE(fs::is_empty(path("unwritten"))) << arguments;
+      fs::remove_all(path("unwritten"));
+    }
+  }
+
+  static void expect_bad_event(const std::string& prefix, const std::vector<std::string>& parts) {
+    expect_failure("reconstruct " + prefix + model() + "--out " + path("unwritten"), 3, parts);
+  }
+
+  static inline fs::path folder;
+};
+
+TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
+  const Result all = run("--help");
+  EXPECT_EQ(all.code, 0);
+  for (const std::string command : {"simulate", "graph", "reconstruct", "evaluate", "info"}) {
+    EXPECT_THAT(all.out, HasSubstr(command));
+    const Result help = run(command + " --help");
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out, HasSubstr("example: starling " + command));
+    EXPECT_EQ(help.err, "");
+  }
+  EXPECT_THAT(all.out, HasSubstr("train"));
+  EXPECT_THAT(run("--version").out, StartsWith("starling "));
+}
+
+TEST_F(Cli, SimulateWritesTheSameBytesOnAnyNumberOfThreads) {
+  const Result result = run("simulate --events 2 --pileup 5 --seed 3 --first 7 --threads 3 --out " + path("again"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("2 events"));
+  EXPECT_EQ(result.err, "");
+  std::set<std::string> names;
+  for (const auto& file : fs::directory_iterator(path("again"))) {
+    names.insert(file.path().filename());
+    EXPECT_EQ(content(file), content(folder / "events" / file.path().filename()));
+  }
+  EXPECT_EQ(names.size(), 6U);
+  EXPECT_TRUE(names.contains("event000000008-truth.csv"));
+}
+
+TEST_F(Cli, SimulateReadsAConfiguration) {
+  write(path("simulation.toml"), "[simulation]\npileup = 5\nseed = 4\n");
+  ASSERT_EQ(
+      run("simulate --first 7 --seed 3 --config " + path("simulation.toml") + " --out " + path("configured")).code, 0);
+  EXPECT_EQ(content(path("configured/event000000007-hits.csv")), content(event() + "-hits.csv")) << "flags override";
+  write(path("simulation.toml"), "[simulation]\npile_up = 5\n");
+  expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
+                 {"simulation.toml", "pile_up", "pileup"});
+  write(path("simulation.toml"), "[simulation]\nmax_abs_eta = 60\n");
+  expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
+                 {"simulation.toml:2", "max_abs_eta", "60"});
+}
+
+TEST_F(Cli, GraphWritesEdges) {
+  const Result result = run("graph " + event() + model() + "--features --out " + path("graphs"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("efficiency"));
+  std::istringstream lines(content(path("graphs/event000000007-graph.csv")));
+  std::string header, row;
+  std::getline(lines, header);
+  EXPECT_EQ(header, "hit_id_src,hit_id_dst,dr,dphi,dz,deta,phislope,rphislope");
+  ASSERT_TRUE(std::getline(lines, row));
+  EXPECT_EQ(std::count(row.begin(), row.end(), ','), 7);
+  const Result json = run("graph " + path("events") + model() + "--json --out " + path("graphs"));
+  EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 2);
+  EXPECT_THAT(json.out, HasSubstr(R"("efficiency":{"value":)"));
+  EXPECT_THAT(content(path("graphs/event000000007-graph.csv")), StartsWith("hit_id_src,hit_id_dst\n"));
+}
+
+TEST_F(Cli, ReconstructWritesATrackForEachHit) {
+  const Result result = run("reconstruct " + path("events") + model() + "--out " + path("tracks"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("event000000007"));
+  EXPECT_EQ(result.err, "");
+  const Event read = read_event(event());
+  const auto tracks = read_tracks(path("tracks/event000000007-tracks.csv"), read.hits);
+  EXPECT_GT(*std::max_element(tracks.begin(), tracks.end()), 0);
+  EXPECT_THAT(content(path("tracks/event000000007-tracks.csv")), StartsWith("hit_id,track_id\n"));
+
+  for (const std::string how : {"--threads 1", "--threads 4", "--json"}) {
+    const Result again = run("reconstruct " + path("events") + model() + how + " --out " + path("tracks2"));
+    ASSERT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(content(path("tracks2/event000000008-tracks.csv")), content(path("tracks/event000000008-tracks.csv")))
+        << how;
+    if (how == "--json") {
+      EXPECT_EQ(std::count(again.out.begin(), again.out.end(), '\n'), 2);
+    }
+  }
+  const Result reference =
+      run("reconstruct " + path("events") + model() + "--out " + path("tracks2"), "STARLING_SIMD=reference ");
+  EXPECT_EQ(reference.code, 0) << reference.err;
+}
+
+TEST_F(Cli, ReconstructDrawsAPictureOrSaysWhyNot) {
+  const Result result = run("reconstruct " + event() + model() + "--picture --out " + path("pictures"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  if (std::system("gnuplot --version >/dev/null 2>&1") == 0) {
+    EXPECT_THAT(content(path("pictures/event000000007-tracks.png")), StartsWith("\x89PNG"));
+  }
+  const Result without =
+      run("reconstruct " + event() + model() + "--picture --out " + path("no_pictures"), "PATH=/nonexistent ");
+  EXPECT_EQ(without.code, 0);
+  EXPECT_THAT(without.err, HasSubstr("gnuplot is not installed"));
+  EXPECT_FALSE(fs::exists(path("no_pictures/event000000007-tracks.png")));
+  EXPECT_TRUE(fs::exists(path("no_pictures/event000000007-tracks.csv")));
+}
+
+TEST_F(Cli, ReconstructDoesNotOverwriteTruth) {
+  const std::string prefix = copy_of_event("own_truth");
+  for (const char* end : {"-truth.csv", "-particles.csv"}) fs::remove(prefix + end);
+  const std::string first_id = std::to_string(read_event(prefix).hits.hit_id[0]);
+  write(prefix + "-tracks.csv", "hit_id,track\n" + first_id + ",0\n");
+  const std::string arguments = "reconstruct " + prefix + model() + "--out " + path("own_truth");
+  expect_failure(arguments, 2, {"own_truth", "expected another folder"});
+  EXPECT_THAT(content(prefix + "-tracks.csv"), StartsWith("hit_id,track\n"));
+  EXPECT_EQ(run("evaluate " + prefix + model()).code, 0);
+  fs::remove(prefix + "-tracks.csv");
+  EXPECT_EQ(run(arguments).code, 0);
+  EXPECT_EQ(run(arguments).code, 0) << "its own earlier result it may overwrite";
+}
+
+TEST_F(Cli, EvaluateCountsFilesAndModelAlike) {
+  ASSERT_EQ(run("reconstruct " + path("events") + model() + "--out " + path("tracks")).code, 0);
+  const Result by_model = run("evaluate " + path("events") + model() + "--out " + path("curves"));
+  ASSERT_EQ(by_model.code, 0) << by_model.err;
+  EXPECT_THAT(by_model.out, HasSubstr("without the network"));
+  EXPECT_THAT(by_model.out, HasSubstr("masked purity"));
+  for (const char* name : {"metrics.json", "curves.csv", "maps.csv"}) EXPECT_TRUE(fs::exists(folder / "curves" / name));
+  const Result by_files = run("evaluate " + path("events") + " --tracks " + path("tracks"));
+  ASSERT_EQ(by_files.code, 0) << by_files.err;
+  const auto row = [](const std::string& text, const std::string& label) {
+    const std::size_t tracks = text.find("\nTracks"), start = text.find("  " + label, tracks);
+    return text.substr(start, 70);
+  };
+  for (const std::string label : {"efficiency", "fakes", "complete"}) {
+    EXPECT_EQ(row(by_model.out, label), row(by_files.out, label));
+  }
+  const Result json =
+      run("evaluate " + path("events") + model() + "--json --min-pt 0.5 --matching atlas --builder components");
+  EXPECT_EQ(json.code, 0) << json.err;
+  EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 1);
+  EXPECT_THAT(json.out, HasSubstr(R"("matching":"atlas")"));
+  EXPECT_THAT(json.out, HasSubstr(R"("min_pt":0.5)"));
+  EXPECT_THAT(json.out, HasSubstr(R"("tracks_without_network")"));
+}
+
+TEST_F(Cli, EvaluateSaysWhichCutsItSkips) {
+  const std::string prefix = copy_of_event("no_particles");
+  fs::remove(prefix + "-particles.csv");
+  const Result result = run("evaluate " + prefix + model());
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("cut skipped, min_pt"));
+  fs::remove(prefix + "-truth.csv");
+  expect_failure("evaluate " + prefix + model(), 3, {"event000000007", "no truth"});
+}
+
+TEST_F(Cli, InfoCountsParameters) {
+  EXPECT_THAT(run("info --hidden 48 --steps 8").out, HasSubstr("280177"));
+  EXPECT_THAT(run("info --hidden 48 --steps 8 --norm batch").out, HasSubstr("283921"));
+  EXPECT_THAT(run("info --hidden 48 --steps 8 --no-bias --json").out, HasSubstr(R"("parameters":277392)"));
+  EXPECT_THAT(run("info --hidden 96 --recurrent").out, HasSubstr("206113"));
+  const Result file = run("info " + path("model.safetensors"));
+  EXPECT_EQ(file.code, 0) << file.err;
+  EXPECT_THAT(file.out, HasSubstr("random weights"));
+  EXPECT_THAT(file.out, HasSubstr("layer triples"));
+  EXPECT_EQ(run("info " + path("model.safetensors") + " --json").code, 0);
+  expect_failure("info", 2, {"model file"});
+  expect_failure("info " + path("model.safetensors") + " --hidden 3", 2, {"--hidden"});
+  expect_failure("info --hidden 0", 2, {"--hidden", "1"});
+}
+
+TEST_F(Cli, WrongCommandLines) {
+  expect_failure("", 2, {"command"});
+  expect_failure("reconstuct x", 2, {"reconstuct", "did you mean reconstruct?"});
+  expect_failure("reconstruct x --modle y", 2, {"--modle", "did you mean --model?"});
+  expect_failure("reconstruct " + event() + model(), 2, {"--out"});
+  expect_failure("simulate --events many --out " + path("unwritten"), 2, {"--events", "many"});
+  expect_failure("simulate --pileup -1 --out " + path("unwritten"), 2, {"--pileup", "-1"});
+  expect_failure("evaluate " + event() + model() + "--matching best", 2, {"best", "double_majority"});
+  expect_failure("evaluate " + event() + model() + "--builder best", 2, {"best", "walkthrough"});
+  expect_failure("evaluate " + event() + model() + "--tracks x", 2, {"--tracks"});
+  expect_failure("reconstruct " + event() + " " + event() + model() + "--out " + path("unwritten"), 2,
+                 {"event000000007", "each once"});
+  expect_failure("reconstruct " + event() + model() + "--device tpu --out " + path("unwritten"), 2, {"tpu", "cuda"});
+  expect_failure("reconstruct " + event() + model() + "--device cuda --out " + path("unwritten"), 4, {"cuda"});
+  expect_failure("reconstruct " + event() + model() + "--out " + path("unwritten"), 2, {"STARLING_SIMD=mmx"},
+                 "STARLING_SIMD=mmx ");
+}
+
+TEST_F(Cli, TrainSaysHowToGetStarlingLearn) {
+  fs::create_directory(path("alone"));
+  fs::copy_file(STARLING_PROGRAM, path("alone/starling"), fs::copy_options::overwrite_existing);
+  const std::string alone = "PATH=/usr/bin:/bin '" + path("alone/starling") + "' train x.toml 2>" + path("stderr");
+  EXPECT_EQ(WEXITSTATUS(std::system(alone.c_str())), 2);
+  EXPECT_THAT(content(path("stderr")), HasSubstr("starling-learn"));
+  write(path("alone/starling-learn"), "#!/bin/sh\necho \"$@\"\nexit 3\n");
+  fs::permissions(path("alone/starling-learn"), fs::perms::owner_all);
+  const std::string beside = "'" + path("alone/starling") + "' train x.toml --set 'a.b=c d' >" + path("stdout");
+  EXPECT_EQ(WEXITSTATUS(std::system(beside.c_str())), 3) << "its exit code is ours";
+  EXPECT_EQ(content(path("stdout")), "train x.toml --set a.b=c d\n");
+}
+
+TEST_F(Cli, BadEvents) {
+  expect_bad_event(path("nowhere/event1"), {"nowhere/event1"});
+  fs::create_directories(path("empty_folder"));
+  expect_bad_event(path("empty_folder"), {"empty_folder"});
+
+  const auto change = [&](const std::string& name, const std::string& hits) {
+    const std::string prefix = copy_of_event(name);
+    write(prefix + "-hits.csv", hits);
+    return prefix;
+  };
+  const std::string head = "hit_id,x,y,z,volume_id,layer_id,module_id\n";
+  expect_bad_event(change("empty_file", ""), {"-hits.csv"});
+  expect_bad_event(change("no_column", "hit_id,x,y,volume_id,layer_id,module_id\n1,2,3,4,5,6\n"), {"-hits.csv", "z"});
+  expect_bad_event(change("short_row", head + "1,2,3,4,8,2,1\n2,3,4\n"), {"-hits.csv", "3"});
+  expect_bad_event(change("text", head + "1,2,abc,4,8,2,1\n"), {"-hits.csv", "abc", "y"});
+  expect_bad_event(change("nan", head + "1,2,nan,4,8,2,1\n"), {"-hits.csv", "nan"});
+  expect_bad_event(change("inf", head + "1,2,3,inf,8,2,1\n"), {"-hits.csv", "inf"});
+  expect_bad_event(change("twice", head + "1,2,3,4,8,2,1\n1,2,3,5,8,2,1\n"), {"-hits.csv", "1"});
+  expect_failure("evaluate " + change("unknown_hit", head + "1,2,3,4,8,2,1\n") + model(), 3, {"-truth.csv"});
+
+  const std::string zipped = copy_of_event("cut_gzip");
+  ASSERT_EQ(std::system(("gzip -c '" + event() + "-hits.csv' | head -c 2000 >'" + zipped + "-hits.csv.gz'").c_str()),
+            0);
+  fs::remove(zipped + "-hits.csv");
+  expect_bad_event(zipped, {"-hits.csv.gz"});
+}
+
+TEST_F(Cli, GzippedEventsGiveTheSameTracks) {
+  const std::string zipped = copy_of_event("gzipped");
+  ASSERT_EQ(std::system(("gzip '" + zipped + "-hits.csv' '" + zipped + "-truth.csv'").c_str()), 0);
+  ASSERT_EQ(run("reconstruct " + zipped + model() + "--out " + path("from_gzip")).code, 0);
+  ASSERT_EQ(run("reconstruct " + event() + model() + "--out " + path("from_csv")).code, 0);
+  EXPECT_EQ(content(path("from_gzip/event000000007-tracks.csv")), content(path("from_csv/event000000007-tracks.csv")));
+}
+
+TEST_F(Cli, EventsWithoutHitsAndHitsOutsideEveryLayer) {
+  const std::string head = "hit_id,x,y,z,volume_id,layer_id,module_id\n";
+  const std::string empty = copy_of_event("no_hits");
+  for (const char* end : {"-truth.csv", "-particles.csv"}) fs::remove(empty + end);
+  write(empty + "-hits.csv", head);
+  const Result none = run("reconstruct " + empty + model() + "--picture --out " + path("no_hits_tracks"));
+  EXPECT_EQ(none.code, 0) << none.err;
+  EXPECT_EQ(content(path("no_hits_tracks/event000000007-tracks.csv")), "hit_id,track_id\n");
+
+  write(empty + "-hits.csv", head + "5,32,0,0,8,2,1\n6,1,2,3,99,1,1\n");
+  const Result outside = run("reconstruct " + empty + model() + "--json --out " + path("outside_tracks"));
+  EXPECT_EQ(outside.code, 0) << outside.err;
+  EXPECT_THAT(outside.out, HasSubstr(R"("hits":2,"hits_outside":1,"edges":0,"tracks":0)"));
+  EXPECT_EQ(content(path("outside_tracks/event000000007-tracks.csv")), "hit_id,track_id\n5,-1\n6,-1\n");
+}
+
+TEST_F(Cli, BadModels) {
+  const std::string good = content(path("model.safetensors"));
+  const auto expect_bad_model = [&](const std::string& bytes, const std::vector<std::string>& parts) {
+    write(path("bad.safetensors"), bytes);
+    expect_failure("reconstruct " + event() + " --model " + path("bad.safetensors") + " --out " + path("unwritten"), 3,
+                   parts);
+    expect_failure("info " + path("bad.safetensors"), 3, parts);
+  };
+  expect_bad_model("", {"bad.safetensors"});
+  expect_bad_model(good.substr(0, good.size() - 10), {"bad.safetensors"});
+  expect_bad_model(std::string(8, '\xff') + good.substr(8), {"bad.safetensors"});
+  std::string other = good;
+  const std::size_t hidden = other.find("hidden");
+  ASSERT_NE(hidden, std::string::npos);
+  other.replace(hidden, 6, "hiddem");
+  expect_bad_model(other, {"bad.safetensors"});
+  expect_failure("info " + path("nowhere.safetensors"), 3, {"nowhere.safetensors"});
+}
+
+TEST_F(Cli, OutputsThatCannotBeWritten) {
+  write(path("a_file"), "");
+  expect_failure("reconstruct " + event() + model() + "--out " + path("a_file"), 2, {"a_file"});
+  if (geteuid() != 0) {
+    fs::create_directory(path("locked"));
+    fs::permissions(path("locked"), fs::perms::owner_read | fs::perms::owner_exec);
+    expect_failure("reconstruct " + event() + model() + "--out " + path("locked"), 2, {"locked"});
+  }
+  // A file-size limit stands for a full disk. What fails leaves no file, whole or half.
+  expect_failure("simulate --out " + path("unwritten"), 2, {"unwritten/event"}, "trap '' XFSZ; ulimit -f 8; ");
+  const std::string to_full = std::string("'" STARLING_PROGRAM "' info --hidden 48 >/dev/full 2>") + path("stderr");
+  EXPECT_EQ(WEXITSTATUS(std::system(to_full.c_str())), 2);
+  EXPECT_THAT(content(path("stderr")), HasSubstr("output"));
+}
+
+TEST_F(Cli, AnInterruptLeavesWholeFiles) {
+  fs::remove_all(path("interrupted"));
+  const std::string out = path("interrupted");
+  std::vector<std::string> words = {STARLING_PROGRAM, "simulate", "--events", "100000", "--pileup", "5", "--out", out};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, path("stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  pid_t child = 0;
+  ASSERT_EQ(posix_spawn(&child, STARLING_PROGRAM, &actions, nullptr, arguments.data(), environ), 0);
+  posix_spawn_file_actions_destroy(&actions);
+  for (int wait = 0; wait < 1000 && !fs::exists(out + "/event000000000-hits.csv"); ++wait) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  kill(child, SIGINT);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+  EXPECT_EQ(content(path("stderr")), "starling: interrupted\n");
+  std::size_t files = 0;
+  for (const auto& file : fs::directory_iterator(out)) {
+    EXPECT_THAT(file.path().string(), EndsWith(".csv"));
+    EXPECT_THAT(content(file), EndsWith("\n"));
+    ++files;
+  }
+  EXPECT_GE(files, 3U);
+  EXPECT_EQ(files % 3, 0U) << "events are whole";
+}
+
+TEST_F(Cli, ReconstructsRealEvents) {
+  STARLING_NEEDS_DATA("trackml_ev1000_barrel");
+  STARLING_NEEDS_DATA("trackml_gnntracking_ev1");
+  const Result result = run("reconstruct " + (data_folder() / "trackml_ev1000_barrel").string() + " " +
+                            (data_folder() / "trackml_gnntracking_ev1").string() + model() + "--out " + path("real"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(fs::exists(path("real/event000001000-tracks.csv")));
+  EXPECT_TRUE(fs::exists(path("real/event000000001-tracks.csv")));
+}
+
+}  // namespace
+}  // namespace starling
