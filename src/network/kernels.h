@@ -39,6 +39,10 @@ struct Product {
   int normalised_width = 0;
   float epsilon = 0.f;
   bool relu = false;
+  /// Rows of `columns` floats that the next product will gather, or null: fetched into the cache meanwhile.
+  const float* ahead = nullptr;
+  const std::int32_t* ahead_rows = nullptr;
+  int num_ahead = 0;
   float* out;  ///< may not be one of the inputs
   std::ptrdiff_t out_stride;
 };

@@ -12,6 +12,12 @@ using namespace starling::network;
 
 template <int kVectors, int kRows>
 void product_block(const Product& p, const float* weights, int row, int column) {
+  if (column == 0 && p.ahead != nullptr) {
+    for (int r = row; r < row + kRows && r < p.num_ahead; ++r) {
+      const float* const next = p.ahead + std::ptrdiff_t{p.ahead_rows[r]} * p.columns;
+      for (int c = 0; c < p.columns; c += 16) __builtin_prefetch(next + c);
+    }
+  }
   V::Float sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -26,6 +32,7 @@ void product_block(const Product& p, const float* weights, int row, int column) 
     }
     const float* a = in.data + row * in.stride;
     const std::ptrdiff_t stride = in.stride;
+#pragma GCC unroll 4
     for (int k = 0; k < in.width; ++k, ++a, weights += kVectors * V::kWidth) {
       V::Float w[kVectors];
 #pragma GCC unroll 4
@@ -39,18 +46,25 @@ void product_block(const Product& p, const float* weights, int row, int column) 
     }
   }
 
+  if (p.row_scale != nullptr) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    if (p.row_scale != nullptr) {
+    for (int r = 0; r < kRows; ++r) {
       const V::Float scale = V::broadcast(p.row_scale[row + r]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = V::mul(sum[r][v], scale);
     }
-    if (p.bias != nullptr) {
+  }
+  if (p.bias != nullptr) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = V::add(sum[r][v], V::load(p.bias + column + v * V::kWidth));
+    for (int v = 0; v < kVectors; ++v) {
+      const V::Float bias = V::load(p.bias + column + v * V::kWidth);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) sum[r][v] = V::add(sum[r][v], bias);
     }
-    if (p.by_src != nullptr) {
+  }
+  if (p.by_src != nullptr) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
       const float* const src = p.by_src + std::ptrdiff_t{p.src[row + r]} * p.columns + column;
       const float* const dst = p.by_dst + std::ptrdiff_t{p.dst[row + r]} * p.columns + column;
 #pragma GCC unroll 4
@@ -58,16 +72,29 @@ void product_block(const Product& p, const float* weights, int row, int column) 
         sum[r][v] = V::add(sum[r][v], V::add(V::load(src + v * V::kWidth), V::load(dst + v * V::kWidth)));
       }
     }
-    if (p.inverse_deviation != nullptr) {
+  }
+  if (p.inverse_deviation != nullptr) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
       float* const squares = p.squares + (row + r) * V::kWidth;
       V::Float square = column == 0 ? V::zero() : V::load(squares);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) square = V::fma(sum[r][v], sum[r][v], square);
       V::store(squares, square);
     }
+  }
+  if (p.relu) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = V::relu(sum[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
     float* const out = p.out + (row + r) * p.out_stride + column;
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) V::store(out + v * V::kWidth, p.relu ? V::relu(sum[r][v]) : sum[r][v]);
+    for (int v = 0; v < kVectors; ++v) V::store(out + v * V::kWidth, sum[r][v]);
   }
 }
 

@@ -198,9 +198,15 @@ class Runner {
         product.epsilon = kLayerNormEpsilon;
       }
       apply(linear, product, to);
-      const float* const scale = product.inverse_deviation;
-      product = one_input(to, product.rows);
-      product.row_scale = scale;
+      Product next = one_input(to, product.rows);
+      next.row_scale = product.inverse_deviation;
+      if (k == 0 && product.by_dst != nullptr) {
+        const std::int64_t after = product.dst + product.rows - order_.dst;
+        next.ahead = product.by_dst;
+        next.ahead_rows = order_.dst + after;
+        next.num_ahead = static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges - after));
+      }
+      product = next;
     }
   }
 
