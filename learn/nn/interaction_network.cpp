@@ -1,0 +1,219 @@
+#include "learn/nn/interaction_network.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+#include <utility>
+
+#include "starling/error.h"
+
+namespace starling::learn {
+namespace {
+
+using torch::Tensor;
+
+torch::ScalarType accumulation_type(torch::ScalarType type) {
+  return type == torch::kDouble ? torch::kDouble : torch::kFloat;
+}
+
+Tensor sum_rows(const Tensor& rows, const Tensor& index, std::int64_t count) {
+  const auto type = accumulation_type(rows.scalar_type());
+  return torch::zeros({count, rows.size(1)}, rows.options().dtype(type))
+      .index_add_(0, index, rows.to(type))
+      .to(rows.scalar_type());
+}
+
+/// rows[index]; its gradient is summed in float also where rows are bfloat16.
+struct Gather : torch::autograd::Function<Gather> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& rows, const Tensor& index) {
+    context->save_for_backward({index});
+    context->saved_data["count"] = rows.size(0);
+    return rows.index_select(0, index);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradient) {
+    const Tensor index = context->get_saved_variables()[0];
+    return {sum_rows(gradient[0], index, context->saved_data["count"].toInt()), Tensor()};
+  }
+};
+
+/// out[v] = Σ of the rows whose index is v, summed in float also where rows are bfloat16.
+struct Scatter : torch::autograd::Function<Scatter> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& rows, const Tensor& index,
+                        std::int64_t count) {
+    context->save_for_backward({index});
+    return sum_rows(rows, index, count);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradient) {
+    const Tensor index = context->get_saved_variables()[0];
+    return {gradient[0].index_select(0, index), Tensor(), Tensor()};
+  }
+};
+
+std::string mlp_of(const std::string& layer) { return layer.substr(0, layer.rfind('.')); }
+
+Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
+  return bias.defined() ? torch::addmm(bias, inputs, weight.t()) : torch::mm(inputs, weight.t());
+}
+
+}  // namespace
+
+InteractionNetworkImpl::InteractionNetworkImpl(const Architecture& architecture, std::uint64_t seed)
+    : architecture_(architecture), layers_(starling::layers(architecture)) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  std::vector<Tensor> values;
+  const auto add = [&](std::string name, std::vector<std::int64_t> shape, Tensor value) {
+    pieces_.push_back({std::move(name), std::move(shape), value.numel()});
+    sizes_.push_back(value.numel());
+    values.push_back(std::move(value));
+  };
+  for (const Layer& layer : layers_) {
+    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
+    const auto random = [&](std::int64_t count) { return torch::empty({count}).uniform_(-bound, bound, generator); };
+    add(layer.name + ".weight", {layer.out, layer.in}, random(std::int64_t{layer.out} * layer.in));
+    if (architecture.bias) add(layer.name + ".bias", {layer.out}, random(layer.out));
+    if (architecture.norm == Norm::batch && layer.normalised) {
+      add(layer.name + ".norm_weight", {layer.out}, torch::ones({layer.out}));
+      add(layer.name + ".norm_bias", {layer.out}, torch::zeros({layer.out}));
+    }
+  }
+  flat_ = register_parameter("flat", torch::cat(values));
+}
+
+std::size_t InteractionNetworkImpl::first_layer(const std::string& mlp) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i].name == mlp + ".0") return i;
+  }
+  throw Error(ErrorKind::internal, "the network has no part " + mlp);
+}
+
+std::vector<InteractionNetworkImpl::Weights> InteractionNetworkImpl::unpack(torch::ScalarType type) const {
+  const std::vector<Tensor> parts = flat_.to(type).split_with_sizes(sizes_);
+  std::vector<Weights> weights(layers_.size());
+  std::size_t part = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    weights[i].weight = parts[part++].view({layers_[i].out, layers_[i].in});
+    if (architecture_.bias) weights[i].bias = parts[part++];
+    if (architecture_.norm == Norm::batch && layers_[i].normalised) {
+      weights[i].norm_weight = parts[part++];
+      weights[i].norm_bias = parts[part++];
+    }
+  }
+  return weights;
+}
+
+// The rest of an MLP after the products of its first layer, whose number is `layer`.
+Tensor InteractionNetworkImpl::finish(Tensor sums, std::size_t layer, const std::vector<Weights>& weights,
+                                      torch::ScalarType type) const {
+  const std::string mlp = mlp_of(layers_[layer].name);
+  while (true) {
+    if (layers_[layer].normalised && architecture_.norm == Norm::layer) {
+      sums = torch::layer_norm(sums, {sums.size(1)}, {}, {}, kLayerNormEpsilon);
+    } else if (layers_[layer].normalised && architecture_.norm == Norm::batch) {
+      const Weights& affine = weights[layer];
+      sums = torch::batch_norm(sums, affine.norm_weight.to(sums.scalar_type()), affine.norm_bias.to(sums.scalar_type()),
+                               {}, {}, /*training=*/true, /*momentum=*/0, kBatchNormEpsilon, /*cudnn_enabled=*/false);
+    }
+    if (layers_[layer].activated) sums = torch::relu(sums);
+    sums = sums.to(type);
+    if (layer + 1 == layers_.size() || mlp_of(layers_[layer + 1].name) != mlp) return sums;
+    ++layer;
+    sums = linear(sums, weights[layer].weight, weights[layer].bias);
+  }
+}
+
+// Features carry more digits than bfloat16 has: the first layer multiplies them in full precision.
+Tensor InteractionNetworkImpl::encode(const std::string& mlp, const Tensor& inputs, const std::vector<Weights>& weights,
+                                      torch::ScalarType type) const {
+  const std::size_t layer = first_layer(mlp);
+  const auto full = accumulation_type(type);
+  const Weights& first = weights[layer];
+  return finish(linear(inputs.to(full), first.weight.to(full), first.bias.defined() ? first.bias.to(full) : first.bias),
+                layer, weights, type);
+}
+
+Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarType type) {
+  const std::int64_t nodes = graph.nodes.size(0), hidden = architecture_.hidden;
+  if (graph.edges.size(0) == 0) return torch::zeros({0}, graph.edges.options());
+  const std::vector<Weights> weights = unpack(type);
+
+  const Tensor x0 = encode("node_encoder", graph.nodes, weights, type);
+  const Tensor e0 = encode("edge_encoder", graph.edges, weights, type);
+  Tensor x = x0, e = e0;
+  for (int step = 0; step < architecture_.steps; ++step) {
+    const std::string number = std::to_string(architecture_.recurrent ? 0 : step);
+    const std::size_t edge_layer = first_layer("edge_network." + number);
+    // Columns of the first layer's weights: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
+    const std::vector<Tensor> parts = weights[edge_layer].weight.split(architecture_.concat ? 2 * hidden : hidden, 1);
+    const Tensor states = architecture_.concat ? torch::cat({x, x0}, 1) : x;
+    Tensor sums;
+    if (architecture_.concat) {
+      const std::vector<Tensor> halves = parts[0].split(hidden, 1);
+      sums = linear(e, halves[0], weights[edge_layer].bias).addmm_(e0, halves[1].t());
+    } else {
+      sums = linear(e, parts[0], weights[edge_layer].bias);
+    }
+    sums.add_(Gather::apply(torch::mm(states, parts[1].t()), graph.src));
+    sums.add_(Gather::apply(torch::mm(states, parts[2].t()), graph.dst));
+    e = finish(sums, edge_layer, weights, type);
+
+    if (step + 1 == architecture_.steps) break;  // the last node network feeds nothing
+    const std::size_t node_layer = first_layer("node_network." + number);
+    const Tensor incoming = Scatter::apply(e, graph.dst, nodes), outgoing = Scatter::apply(e, graph.src, nodes);
+    const Tensor inputs = torch::cat({incoming, outgoing, states}, 1);
+    x = finish(linear(inputs, weights[node_layer].weight, weights[node_layer].bias), node_layer, weights, type);
+  }
+
+  const std::size_t decoder = first_layer("edge_decoder"), output = first_layer("edge_output");
+  e = finish(linear(e, weights[decoder].weight, weights[decoder].bias), decoder, weights, type);
+  e = finish(linear(e, weights[output].weight, weights[output].bias), output, weights, type);
+  return e.squeeze(1).to(accumulation_type(type));
+}
+
+std::map<std::string, Tensor> InteractionNetworkImpl::split(const Tensor& flat) const {
+  const std::vector<Tensor> parts = flat.split_with_sizes(sizes_);
+  std::map<std::string, Tensor> named;
+  for (std::size_t i = 0; i < pieces_.size(); ++i) named[pieces_[i].name] = parts[i].view(pieces_[i].shape);
+  return named;
+}
+
+std::map<std::string, std::vector<float>> InteractionNetworkImpl::weights() const {
+  const Tensor values = flat_.detach().to(torch::kCPU, torch::kFloat).contiguous();
+  std::map<std::string, std::vector<float>> named;
+  const float* from = values.const_data_ptr<float>();
+  for (const Piece& piece : pieces_) {
+    named[piece.name].assign(from, from + piece.size);
+    from += piece.size;
+  }
+  return named;
+}
+
+void InteractionNetworkImpl::set_weights(const std::map<std::string, std::vector<float>>& weights) {
+  std::vector<float> values;
+  for (const Piece& piece : pieces_) {
+    const auto found = weights.find(piece.name);
+    if (found == weights.end()) throw Error(ErrorKind::input, "weights: no tensor " + piece.name);
+    if (static_cast<std::int64_t>(found->second.size()) != piece.size) {
+      throw Error(ErrorKind::input, "weights: " + piece.name + " has " + std::to_string(found->second.size()) +
+                                        " values, expected " + std::to_string(piece.size));
+    }
+    values.insert(values.end(), found->second.begin(), found->second.end());
+  }
+  if (weights.size() != pieces_.size()) {
+    for (const auto& [name, unused] : weights) {
+      bool known = false;
+      for (const Piece& piece : pieces_) known = known || piece.name == name;
+      if (!known) throw Error(ErrorKind::input, "weights: unknown tensor " + name);
+    }
+  }
+  const torch::NoGradGuard guard;
+  flat_.copy_(torch::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}));
+}
+
+Tensor edge_loss(const Tensor& logits, const Tensor& labels, const Tensor& weights) {
+  const Tensor sum = torch::binary_cross_entropy_with_logits(logits, labels, weights, {}, at::Reduction::Sum);
+  return sum / weights.abs().sum().clamp_min(1e-12);
+}
+
+}  // namespace starling::learn
