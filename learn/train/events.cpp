@@ -1,0 +1,74 @@
+#include "learn/train/events.h"
+
+#include <string>
+#include <utility>
+
+#include "learn/train/random.h"
+#include "starling/error.h"
+#include "starling/simulate.h"
+
+namespace starling::learn {
+namespace {
+
+// Numbers of simulated events: far from the small ones of `starling simulate`, so that an event that a network is
+// judged on was not trained on.
+constexpr std::uint64_t kWindowEvents = 1ull << 40, kValidationEvents = 2ull << 40, kTrainingEvents = 3ull << 40;
+
+enum Stream : std::uint64_t { kPileup = 1, kOverlaps, kOrder };
+
+}  // namespace
+
+Events::Events(const TrainingSettings& settings) : settings_(settings) {
+  if (settings.data.empty()) {
+    detector_ = read_detector(settings.detector);
+    return;
+  }
+  for (const std::filesystem::path& path : settings.data) {
+    const auto found = find_events(path);
+    training_files_.insert(training_files_.end(), found.begin(), found.end());
+  }
+  const auto held_out = static_cast<std::size_t>(settings.validation_events);
+  if (training_files_.size() <= held_out) {
+    throw Error(ErrorKind::usage, "training.validation_events = " + std::to_string(held_out) +
+                                      ": expected fewer than the " + std::to_string(training_files_.size()) +
+                                      " events of training.data");
+  }
+  validation_files_.assign(training_files_.end() - settings.validation_events, training_files_.end());
+  training_files_.resize(training_files_.size() - held_out);
+}
+
+Event Events::simulated(std::uint64_t range, std::uint64_t number, bool varied) const {
+  SimulationSettings simulation = settings_.simulation;
+  if (varied) {
+    const std::uint64_t event = range + number;
+    if (!settings_.pileup.empty()) {
+      const double low = settings_.pileup[0], high = settings_.pileup[1];
+      simulation.pileup = low + (high - low) * random_unit(settings_.seed, kPileup, event);
+    }
+    simulation.overlaps =
+        simulation.overlaps && random_unit(settings_.seed, kOverlaps, event) < settings_.overlap_fraction;
+  }
+  return simulate_event(detector_, simulation, range + number);
+}
+
+Event Events::training(std::uint64_t number) const {
+  if (training_files_.empty()) return simulated(kTrainingEvents, number, true);
+  const std::uint64_t pass = number / training_files_.size();
+  std::vector<std::size_t> order(training_files_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  for (std::size_t i = order.size(); i > 1; --i) {
+    std::swap(order[i - 1], order[random_bits(settings_.seed ^ pass, kOrder, i) % i]);
+  }
+  return read_event(training_files_[order[number % order.size()]]);
+}
+
+Event Events::validation(std::uint64_t number) const {
+  return validation_files_.empty() ? simulated(kValidationEvents, number, true) : read_event(validation_files_[number]);
+}
+
+Event Events::window(std::uint64_t number) const {
+  return training_files_.empty() ? simulated(kWindowEvents, number, false)
+                                 : read_event(training_files_[number % training_files_.size()]);
+}
+
+}  // namespace starling::learn

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "learn/train/settings.h"
+#include "starling/detector.h"
+#include "starling/event.h"
+
+namespace starling::learn {
+
+/// Where a run's events come from: simulated on the fly, or read from files. Every event is a function of the settings
+/// and its number. Safe to call from several threads.
+class Events {
+ public:
+  /// Reads the detector or finds the files. Throws ErrorKind::usage where fewer files are given than validation takes
+  /// away, and one more.
+  explicit Events(const TrainingSettings& settings);
+
+  /// Event `number` of the endless sequence to train on. Files come in a new order on each pass.
+  Event training(std::uint64_t number) const;
+  /// Event `number` < validation_events, never trained on; of files, the last ones.
+  Event validation(std::uint64_t number) const;
+  /// For learning windows: simulated with the settings as they stand, or the files in order, again and again.
+  Event window(std::uint64_t number) const;
+
+ private:
+  Event simulated(std::uint64_t range, std::uint64_t number, bool varied) const;
+
+  const TrainingSettings& settings_;
+  Detector detector_;
+  std::vector<std::filesystem::path> training_files_, validation_files_;
+};
+
+}  // namespace starling::learn

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "learn/train/settings.h"
+#include "starling/event.h"
+#include "starling/hit_graph.h"
+#include "starling/metrics.h"
+
+namespace starling::learn {
+
+/// One labelled graph in plain arrays.
+struct Sample {
+  std::int32_t num_nodes = 0;
+  std::vector<std::int32_t> src, dst;               ///< [E]
+  std::vector<float> node_features, edge_features;  ///< [num_nodes, 12], [E, 6]
+  std::vector<float> labels, weights;  ///< [E]; label 1 = both hits of one particle, weight 0 where an end is unknown
+  EdgeTruth truth;
+  GraphCounts counts;
+  std::vector<std::string> skipped_cuts;
+};
+
+/// Builds the hit graph of an event with truth and labels its edges. Nodes without edges are left out unless the
+/// network's normalisation counts them (batch normalisation), since they change no logit. Throws ErrorKind::input for
+/// an event without truth.
+Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
+                   const TrainingSettings& settings);
+
+/// Leaves out the nodes that no edge touches; edges and the order of nodes stay.
+void drop_isolated_nodes(Sample& sample);
+
+}  // namespace starling::learn

@@ -1,0 +1,340 @@
+// The network and the parts of training that need LibTorch.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "data.h"
+#include "learn/nn/interaction_network.h"
+#include "learn/train/adamw.h"
+#include "learn/train/graph_stream.h"
+#include "starling/error.h"
+#include "starling/safetensors.h"
+
+namespace {
+
+using namespace starling;
+using namespace starling::learn;
+
+Architecture architecture(int hidden, int steps) {
+  Architecture result;
+  result.hidden = hidden;
+  result.steps = steps;
+  return result;
+}
+
+// The variants of the golden file.
+Architecture variant(const std::string& name) {
+  Architecture result =
+      architecture(name == "wide" ? 24 : 8, name == "wide" || name == "no_bias" || name == "no_norm" ? 2 : 3);
+  if (name == "batch") result.norm = Norm::batch;
+  if (name == "no_norm") result.norm = Norm::none;
+  result.recurrent = name == "recurrent";
+  result.bias = name != "no_bias";
+  result.concat = name != "no_concat";
+  return result;
+}
+
+torch::Tensor tensor(const starling::Tensor& stored) {
+  const at::IntArrayRef shape(stored.shape);
+  if (stored.type == starling::Tensor::Type::f64) return torch::tensor(stored.f64(), torch::kDouble).view(shape);
+  if (stored.type == starling::Tensor::Type::i32) return torch::tensor(stored.i32(), torch::kInt).view(shape);
+  return torch::tensor(stored.f32()).view(shape);
+}
+
+double largest(const torch::Tensor& values) { return values.abs().max().item<double>(); }
+
+// A graph with a self edge, a repeated edge and isolated nodes.
+GraphTensors random_graph(std::int64_t nodes, std::int64_t edges) {
+  torch::manual_seed(3);
+  GraphTensors graph{torch::randn({nodes, kNodeFeatures}), torch::randn({edges, kEdgeFeatures}),
+                     torch::randint(nodes - 2, {edges}, torch::kInt), torch::randint(nodes - 2, {edges}, torch::kInt)};
+  graph.dst[0] = graph.src[0];
+  graph.src[1] = graph.src[2];
+  graph.dst[1] = graph.dst[2];
+  return graph;
+}
+
+class GoldenNetwork : public testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenNetwork, LogitsLossAndGradients) {
+  STARLING_NEEDS_DATA("interaction_network");
+  const TensorFile file = read_safetensors(data_folder() / "interaction_network/interaction_network.safetensors");
+  const auto golden = [&](const std::string& name) { return tensor(file.at(GetParam() + "/" + name)); };
+  InteractionNetwork network(variant(GetParam()));
+  std::map<std::string, std::vector<float>> weights;
+  for (const auto& [name, unused] : network->weights()) weights[name] = file.at(GetParam() + "/" + name).f32();
+  network->set_weights(weights);
+  EXPECT_EQ(network->weights(), weights);
+
+  const torch::Tensor ends = golden("edge_index");
+  const torch::Tensor logits = network->forward({golden("x"), golden("edge_attr"), ends[0], ends[1]});
+  EXPECT_LT(largest(logits - golden("logits")), 1e-4 * std::max(1.0, largest(golden("logits"))));
+  const torch::Tensor loss = edge_loss(logits, golden("y"), golden("weight"));
+  EXPECT_NEAR(loss.item<double>(), golden("loss").item<double>(), 1e-5);
+
+  loss.backward();
+  for (const auto& [name, gradient] : network->split(network->flat().grad())) {
+    const torch::Tensor expected = golden("grad/" + name);
+    // Batch normalisation takes away the bias before it: the gradient is zero but for rounding.
+    const bool none = largest(expected) < 1e-15;
+    EXPECT_LE(largest(gradient - expected), none ? 1e-6 : 1e-4 * largest(expected)) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, GoldenNetwork,
+                         testing::Values("plain", "wide", "batch", "recurrent", "no_bias", "no_concat", "no_norm"),
+                         [](const auto& variant_info) { return variant_info.param; });
+
+TEST(InteractionNetwork, HasThePublishedParameterCounts) {
+  struct Count {
+    int hidden, steps;
+    std::int64_t parameters;
+  };
+  for (const Count& count : std::vector<Count>{{16, 8, 31953},
+                                               {32, 8, 125345},
+                                               {48, 8, 280177},
+                                               {64, 8, 496449},
+                                               {80, 8, 774161},
+                                               {96, 8, 1113313},
+                                               {128, 8, 1975937},
+                                               {48, 4, 150001},
+                                               {48, 2, 84913},
+                                               {64, 4, 265537},
+                                               {64, 2, 150081}}) {
+    EXPECT_EQ(InteractionNetwork(architecture(count.hidden, count.steps))->flat().numel(), count.parameters);
+  }
+  for (const Count& count : std::vector<Count>{{48, 8, 52369}, {64, 8, 92353}, {96, 8, 206113}, {128, 8, 364929}}) {
+    Architecture recurrent = architecture(count.hidden, count.steps);
+    recurrent.recurrent = true;
+    EXPECT_EQ(InteractionNetwork(recurrent)->flat().numel(), count.parameters);
+  }
+  Architecture other = architecture(48, 8);
+  other.norm = Norm::batch;
+  EXPECT_EQ(InteractionNetwork(other)->flat().numel(), 283921);
+  other = architecture(48, 8);
+  other.bias = false;
+  EXPECT_EQ(InteractionNetwork(other)->flat().numel(), 277392);
+}
+
+TEST(InteractionNetwork, NeverRunsTheLastNodeNetwork) {
+  InteractionNetwork network(architecture(8, 3));
+  const GraphTensors graph = random_graph(12, 40);
+  const torch::Tensor before = network->forward(graph).detach();
+  auto weights = network->weights();
+  for (auto& [name, values] : weights) {
+    if (name.starts_with("node_network.2.")) std::fill(values.begin(), values.end(), std::nanf(""));
+  }
+  network->set_weights(weights);
+  EXPECT_TRUE(torch::equal(network->forward(graph), before));
+}
+
+TEST(InteractionNetwork, GivesTheSameBytesAgain) {
+  const GraphTensors graph = random_graph(300, 2000);
+  const auto gradient = [&] {
+    InteractionNetwork network(architecture(16, 3), 7);
+    network->forward(graph).square().sum().backward();
+    return network->flat().grad();
+  };
+  EXPECT_TRUE(torch::equal(gradient(), gradient()));
+}
+
+TEST(InteractionNetwork, MixedPrecisionIsNearFloat) {
+  const GraphTensors graph = random_graph(300, 2000);
+  InteractionNetwork network(architecture(16, 3), 7);
+  const torch::Tensor exact = network->forward(graph), mixed = network->forward(graph, torch::kBFloat16);
+  EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
+  EXPECT_LT(largest(mixed - exact), 0.05);
+  EXPECT_FALSE(torch::equal(mixed, exact));
+}
+
+TEST(InteractionNetwork, TakesGraphsWithoutEdges) {
+  InteractionNetwork network(architecture(8, 2));
+  const auto none = torch::zeros({0}, torch::kInt);
+  EXPECT_EQ(network->forward({torch::zeros({3, 12}), torch::zeros({0, 6}), none, none}).size(0), 0);
+  EXPECT_EQ(network->forward({torch::zeros({0, 12}), torch::zeros({0, 6}), none, none}).size(0), 0);
+}
+
+TEST(InteractionNetwork, RefusesOtherWeights) {
+  InteractionNetwork network(architecture(8, 2));
+  auto missing = network->weights(), extra = missing, longer = missing;
+  missing.erase("node_encoder.0.bias");
+  extra["more"] = {1};
+  longer["edge_output.1.bias"] = {1, 2};
+  for (const auto& wrong : {missing, extra, longer}) {
+    try {
+      network->set_weights(wrong);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input);
+    }
+  }
+}
+
+TEST(EdgeLoss, IsZeroWithoutWeights) {
+  EXPECT_EQ(edge_loss(torch::ones({4}), torch::ones({4}), torch::zeros({4})).item<float>(), 0.f);
+}
+
+TEST(AdamW, FollowsItsDefinition) {
+  torch::manual_seed(5);
+  const torch::Tensor start = torch::randn({7}), factors = torch::randn({6, 7}, torch::kDouble);
+  for (const bool amsgrad : {false, true}) {
+    torch::Tensor parameters = start.clone().requires_grad_();
+    AdamW optimiser(parameters, 0.01, amsgrad);
+    torch::Tensor expected = start.to(torch::kDouble), mean = torch::zeros({7}, torch::kDouble), square = mean.clone(),
+                  largest_square = mean.clone();
+    for (int t = 1; t <= 6; ++t) {
+      const double rate = 0.1 / t;
+      parameters.mutable_grad() = factors[t - 1].to(torch::kFloat) * (t == 2 ? 5 : 1);
+      const torch::Tensor gradient = parameters.grad().to(torch::kDouble);
+      expected = expected * (1 - rate * 0.01);
+      mean = 0.9 * mean + 0.1 * gradient;
+      square = 0.999 * square + 0.001 * gradient * gradient;
+      largest_square = torch::maximum(largest_square, square);
+      const torch::Tensor second = (amsgrad ? largest_square : square) / (1 - std::pow(0.999, t));
+      expected = expected - rate * (mean / (1 - std::pow(0.9, t))) / (second.sqrt() + 1e-8);
+      optimiser.step(rate);
+    }
+    EXPECT_LT(largest(parameters.detach() - expected), 1e-5);
+  }
+}
+
+// Features of made-up hits before and after the same symmetry is applied to the hits themselves.
+TEST(Turned, IsASymmetryOfTheFeatures) {
+  const FeatureScales scales;
+  Hits hits;
+  EdgeList edges;
+  for (int i = 0; i < 40; ++i) {
+    const double r = 30 + 20 * i, phi = 2.399963 * i * i, z = 13.7 * i - 200;
+    hits.hit_id.push_back(i);
+    hits.x.push_back(static_cast<float>(r * std::cos(phi)));
+    hits.y.push_back(static_cast<float>(r * std::sin(phi)));
+    hits.z.push_back(static_cast<float>(z));
+    if (i > 0) {
+      edges.src.push_back(i - 1);
+      edges.dst.push_back(i);
+    }
+  }
+  hits.volume_id.assign(40, 0);
+  hits.layer_id = hits.module_id = hits.volume_id;
+  edges.num_nodes = 40;
+
+  const auto sample_of = [&](const Hits& from) {
+    Sample sample;
+    sample.num_nodes = 40;
+    sample.src = edges.src;
+    sample.dst = edges.dst;
+    sample.node_features = node_features(from, scales);
+    sample.edge_features = edge_features(sample.node_features, edges);
+    sample.labels.assign(39, 0);
+    sample.weights = sample.labels;
+    return to_tensors(sample, false);
+  };
+  for (const std::uint64_t draw :
+       {0x123456789ABCDEF0ull, 0xF23456789ABCDEF1ull, 0x923456789ABCDEF2ull, 0x323456789ABCDEF3ull}) {
+    const double angle = std::numbers::pi * (static_cast<double>(draw >> 11) * 0x1p-52 - 1);
+    Hits moved = hits;
+    for (std::size_t i = 0; i < 40; ++i) {
+      const double x = hits.x[i], y = (draw & 1) != 0 ? -hits.y[i] : hits.y[i];
+      moved.x[i] = static_cast<float>(x * std::cos(angle) - y * std::sin(angle));
+      moved.y[i] = static_cast<float>(x * std::sin(angle) + y * std::cos(angle));
+      if ((draw & 2) != 0) moved.z[i] = -hits.z[i];
+    }
+    const LabelledGraph got = turned(sample_of(hits), draw, scales), expected = sample_of(moved);
+    EXPECT_LT(largest(got.graph.nodes - expected.graph.nodes), 1e-5);
+    EXPECT_LT(largest(got.graph.edges.narrow(1, 0, 4) - expected.graph.edges.narrow(1, 0, 4)), 1e-5);
+    EXPECT_LT(largest(got.graph.edges.narrow(1, 4, 2) - expected.graph.edges.narrow(1, 4, 2)), 1e-3);
+  }
+}
+
+// Graph i holds i as its only node feature, so that what comes out can be told apart.
+LabelledGraph numbered(std::uint64_t number) {
+  Sample sample;
+  sample.num_nodes = 1;
+  sample.node_features.assign(12, 0.f);
+  sample.node_features[0] = static_cast<float>(number);
+  return to_tensors(sample, false);
+}
+
+std::vector<float> numbers(const TrainingSettings& settings, std::uint64_t first, int count, int workers) {
+  GraphStream stream(numbered, settings, {}, first, workers);
+  std::vector<float> result;
+  for (int i = 0; i < count; ++i) result.push_back(stream.next(torch::kCPU).graph.nodes[0][0].item<float>());
+  return result;
+}
+
+TEST(GraphStream, GivesNewGraphsInOrder) {
+  TrainingSettings settings;
+  EXPECT_EQ(numbers(settings, 0, 6, 3), (std::vector<float>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(numbers(settings, 4, 2, 1), (std::vector<float>{4, 5}));
+}
+
+TEST(GraphStream, ReusesTheLatestGraphsTheSameWayFromAnyStep) {
+  TrainingSettings settings;
+  settings.reuse = 3;
+  settings.reuse_window = 4;
+  const std::vector<float> all = numbers(settings, 0, 40, 2);
+  for (std::size_t step = 0; step < all.size(); ++step) {
+    const auto newest = static_cast<float>(step / 3);
+    if (step % 3 == 0) {
+      EXPECT_EQ(all[step], newest);
+    }
+    EXPECT_LE(all[step], newest);
+    EXPECT_GT(all[step], newest - 4);
+  }
+  for (const std::size_t first : {1u, 2u, 3u, 13u, 15u, 29u}) {
+    EXPECT_EQ(numbers(settings, first, static_cast<int>(40 - first), 3),
+              std::vector<float>(all.begin() + static_cast<std::ptrdiff_t>(first), all.end()));
+  }
+}
+
+TEST(Prefetcher, PassesOnWhatWentWrong) {
+  Prefetcher<int> numbers(
+      [](std::uint64_t i) {
+        if (i == 2) throw Error(ErrorKind::input, "the third");
+        return static_cast<int>(i);
+      },
+      0, 2, 4);
+  EXPECT_EQ(numbers.next(), 0);
+  EXPECT_EQ(numbers.next(), 1);
+  EXPECT_THROW(numbers.next(), Error);
+  EXPECT_EQ(numbers.next(), 3);
+}
+
+TEST(DropIsolatedNodes, ChangesNoLogit) {
+  Sample sample;
+  sample.num_nodes = 9;
+  sample.src = {7, 1, 1, 4};
+  sample.dst = {1, 4, 4, 4};
+  torch::manual_seed(1);
+  const auto random = [](std::int64_t count) {
+    const torch::Tensor values = torch::randn({count});
+    return std::vector<float>(values.const_data_ptr<float>(), values.const_data_ptr<float>() + count);
+  };
+  sample.node_features = random(9 * 12);
+  sample.edge_features = random(4 * 6);
+  sample.labels = sample.weights = random(4);
+  InteractionNetwork network(architecture(8, 3));
+  const torch::Tensor whole = network->forward(to_tensors(sample, false).graph);
+  drop_isolated_nodes(sample);
+  EXPECT_EQ(sample.num_nodes, 3);
+  EXPECT_EQ(sample.src, (std::vector<std::int32_t>{2, 0, 0, 1}));
+  EXPECT_LT(largest(network->forward(to_tensors(sample, false).graph) - whole), 1e-5);
+}
+
+TEST(TrainingSettings, RateWarmsUpDecaysAndHasAFloor) {
+  const TrainingSettings settings;
+  EXPECT_DOUBLE_EQ(settings.rate(0), 1e-4);
+  EXPECT_DOUBLE_EQ(settings.rate(4), 5e-4);
+  EXPECT_DOUBLE_EQ(settings.rate(14), 5e-4);
+  EXPECT_DOUBLE_EQ(settings.rate(15), 4.5e-4);
+  EXPECT_DOUBLE_EQ(settings.rate(30), 5e-4 * 0.81);
+  EXPECT_DOUBLE_EQ(settings.rate(100000), 5e-6);
+}
+
+}  // namespace
