@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -15,6 +16,8 @@
 
 namespace starling::cli {
 namespace {
+
+constexpr std::uint64_t kEventNumbers = 1'000'000'000;  // nine digits in a file's name
 
 // Edits that turn one word into the other.
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -56,7 +59,8 @@ void check_spelling(const CLI::App& app, const std::vector<std::string>& words) 
   }
   for (std::size_t i = 1; i < words.size() && words[i] != "--"; ++i) {
     const std::string flag = words[i].substr(0, words[i].find('='));
-    if (!flag.starts_with("--") || command->get_option_no_throw(flag) != nullptr) continue;
+    const bool is_flag = flag.size() > 1 && flag[0] == '-' && (flag[1] == '-' || std::isalpha(flag[1]) != 0);
+    if (!is_flag || command->get_option_no_throw(flag) != nullptr) continue;
     std::vector<std::string> known;
     for (const CLI::Option* option : command->get_options()) {
       for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
@@ -66,9 +70,30 @@ void check_spelling(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
-std::string one_line(std::string text) {
+// CLI11's message as ours: "--seed = 1.5: expected a number".
+std::string message_of(const CLI::ParseError& error) {
+  std::string text = error.what();
   std::replace(text.begin(), text.end(), '\n', ' ');
+  const std::string conversion = "Could not convert: ";
+  if (text.starts_with(conversion)) return text.substr(conversion.size()) + ": expected a number";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    return text.substr(0, text.find(':')) + ": expected a value";
+  }
   return text;
+}
+
+// A range that --help does not repeat.
+template <class Number>
+CLI::Validator range(Number low, Number high) {
+  return CLI::Range(low, high).description("");
+}
+
+// For unsigned options: CLI11 turns -1 into the largest number.
+CLI::Validator not_negative() {
+  return {[](const std::string& text) {
+            return text.starts_with('-') ? text + ": expected a number of at least 0" : std::string();
+          },
+          ""};
 }
 
 /// The subcommands with the options that they fill.
@@ -107,7 +132,7 @@ struct CommandLine {
 
   void add_threads(CLI::App* command) {
     command->add_option("--threads", request.threads, "threads to use; 0 = all processors")
-        ->check(CLI::Range(0, 1024))
+        ->check(range(0, 1024))
         ->capture_default_str();
   }
 
@@ -131,26 +156,31 @@ struct CommandLine {
   static void add_track_overrides(CLI::App* command, TrackOverrides& tracks, const char* score) {
     command->add_option("--builder", tracks.builder,
                         "components, walkthrough or junction_removal; default: what the model says");
-    command->add_option("--score", tracks.score, score)->check(CLI::Range(0.0, 1.0));
+    command->add_option("--score", tracks.score, score)->check(range(0.0, 1.0));
   }
 
   void add_simulate() {
     CLI::App* command = add("simulate", "Simulate events and write them as TrackML files.",
                             "starling simulate --events 10 --pileup 200 --seed 1 --out events");
-    command->add_option("--events", simulate.events, "how many")
-        ->check(CLI::Range(1, 100'000'000))
-        ->capture_default_str();
+    command->add_option("--events", simulate.events, "how many")->check(range(1, 100'000'000))->capture_default_str();
     command->add_option("--first", simulate.first, "number of the first event")
-        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{999'999'999}))
+        ->check(not_negative())
+        ->check(range(std::uint64_t{0}, kEventNumbers - 1))
         ->capture_default_str();
     command->add_option("--pileup", simulate.pileup, "mean number of collisions beside the first; default 200")
-        ->check(CLI::Range(0.0, 1000.0));
-    command->add_option("--seed", simulate.seed, "of the random numbers; default 1");
+        ->check(range(0.0, 1000.0));
+    command->add_option("--seed", simulate.seed, "of the random numbers; default 1")->check(not_negative());
     command->add_option("--out", simulate.out, "folder to write to")->required();
     command->add_option("--detector", simulate.detector, "TOML file; default: the shipped detectors/trackml.toml");
     command->add_option("--config", simulate.config, "TOML file with a section [simulation], which the flags override");
     add_threads(command);
-    command->callback([this] { request.work = [this] { cli::simulate(simulate); }; });
+    command->callback([this] {
+      if (simulate.first + static_cast<std::uint64_t>(simulate.events) > kEventNumbers) {
+        fail("simulate: --first " + std::to_string(simulate.first) + " --events " + std::to_string(simulate.events) +
+             ": expected event numbers below " + std::to_string(kEventNumbers));
+      }
+      request.work = [this] { cli::simulate(simulate); };
+    });
   }
 
   void add_graph() {
@@ -201,20 +231,20 @@ struct CommandLine {
     command->add_option("--out", evaluate.out, "folder for metrics.json, curves.csv, maps.csv and their pictures");
     command->add_option("--matching", matching, "double_majority, atlas, one_way or two_way")->capture_default_str();
     command->add_option("--min-track-hits", evaluate.min_track_hits, "shorter tracks are not judged")
-        ->check(CLI::Range(1, 1000))
+        ->check(range(1, 1000))
         ->capture_default_str();
     TargetCuts& target = evaluate.target;
     command->add_option("--min-pt", target.min_pt, "target particles: pt in GeV from here")
-        ->check(CLI::Range(0.0, 1e6))
+        ->check(range(0.0, 1e6))
         ->capture_default_str();
     command->add_option("--min-hits", target.min_hits, "and at least so many hits in the event")
-        ->check(CLI::Range(1, 1000))
+        ->check(range(1, 1000))
         ->capture_default_str();
     command->add_option("--max-radius", target.max_radius, "and produced within this radius, mm")
-        ->check(CLI::Range(0.0, 1e6))
+        ->check(range(0.0, 1e6))
         ->capture_default_str();
     command->add_option("--max-eta", target.max_abs_eta, "and |eta| up to here")
-        ->check(CLI::Range(0.0, 100.0))
+        ->check(range(0.0, 100.0))
         ->capture_default_str();
     command->add_flag("--secondaries", secondaries, "count particles made in the detector too");
     command->add_flag("--electrons", electrons, "count electrons too");
@@ -241,8 +271,8 @@ struct CommandLine {
     CLI::Option* model = command->add_option("MODEL", info.model, "model file");
     Architecture& shape = info.architecture;
     const std::vector<CLI::Option*> shapes = {
-        command->add_option("--hidden", shape.hidden, "hidden width H")->check(CLI::Range(1, 1024)),
-        command->add_option("--steps", shape.steps, "message-passing steps N")->check(CLI::Range(1, 64)),
+        command->add_option("--hidden", shape.hidden, "hidden width H")->check(range(1, 1024)),
+        command->add_option("--steps", shape.steps, "message-passing steps N")->check(range(1, 64)),
         command->add_flag("--recurrent", shape.recurrent, "one edge and one node network shared by all steps"),
         command->add_option("--norm", norm, "batch, layer or none")->check(CLI::IsMember({"batch", "layer", "none"})),
         command->add_flag("--no-bias", no_bias, "without biases"),
@@ -280,7 +310,7 @@ Request parse_arguments(int argc, char** argv) {
     return {};
   } catch (const CLI::ParseError& error) {
     const auto chosen = line->app.get_subcommands();
-    fail((chosen.empty() ? "" : chosen[0]->get_name() + ": ") + one_line(error.what()));
+    fail((chosen.empty() ? "" : chosen[0]->get_name() + ": ") + message_of(error));
   }
   return {[line, work = line->request.work] { work(); }, line->request.threads};
 }

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "commands.h"
 #include "environment.h"
@@ -81,6 +82,11 @@ void print_json(const Report& report) {
   std::puts(line.dump().c_str());
 }
 
+void print_table_head() {
+  std::printf("%-20s %8s %8s %8s %8s   %-25s   %-25s   %-25s\n", "event", "hits", "outside", "edges", "ms",
+              "efficiency %", "prompt %", "purity %");
+}
+
 void print_table_row(const Report& report) {
   std::printf("%-20s %8d %8d %8lld %8.1f", report.event.c_str(), report.hits, report.hits_outside,
               static_cast<long long>(report.counts.edges), 1e3 * report.seconds);
@@ -98,14 +104,12 @@ void graph(const GraphOptions& options) {
   const Model model = Model::load(options.model);
   const std::vector<fs::path> prefixes = events_of(options.events);
   make_output_folder(options.out);
-  if (!options.json) {
-    std::printf("%-20s %8s %8s %8s %8s   %-25s   %-25s   %-25s\n", "event", "hits", "outside", "edges", "ms",
-                "efficiency %", "prompt %", "purity %");
-  }
+  bool head = !options.json;
   Report sum;
   in_flight(
       prefixes.size(), [&](std::size_t i) { return build_event(prefixes[i], model, options); },
       [&](const Report& report) {
+        if (std::exchange(head, false)) print_table_head();
         options.json ? print_json(report) : print_table_row(report);
         sum.hits += report.hits;
         sum.hits_outside += report.hits_outside;

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "commands.h"
 #include "environment.h"
@@ -131,11 +132,12 @@ void reconstruct(const ReconstructOptions& options) {
   std::int64_t hits = 0, tracks = 0;
   fs::path last_file, last_picture;
   Stopwatch watch;
-  if (!options.json) print_table_head();
+  bool head = !options.json;
   in_flight(
       prefixes.size(),
       [&](std::size_t i) { return reconstruct_event(prefixes[i], model, sessions.local(), cuts, options); },
       [&](const Report& report) {
+        if (std::exchange(head, false)) print_table_head();
         options.json ? print_json(report) : print_table_row(report);
         hits += report.hits;
         tracks += report.tracks;

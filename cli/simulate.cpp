@@ -46,9 +46,9 @@ void simulate(const SimulateOptions& options) {
         last = made.name;
         progress.show(static_cast<double>(++finished) / static_cast<double>(count));
       });
-  std::printf("%d events in %s, %s to %s: on average %.0f hits and %.0f particles (pile-up %g, seed %llu, %s)\n",
-              options.events, options.out.c_str(), first.c_str(), last.c_str(),
-              static_cast<double>(hits) / options.events, static_cast<double>(particles) / options.events,
+  std::printf("%d %s in %s, %s to %s: on average %.0f hits and %.0f particles (pile-up %g, seed %llu, %s)\n",
+              options.events, options.events == 1 ? "event" : "events", options.out.c_str(), first.c_str(),
+              last.c_str(), static_cast<double>(hits) / options.events, static_cast<double>(particles) / options.events,
               settings.pileup, static_cast<unsigned long long>(settings.seed), detector.name.c_str());
 }
 

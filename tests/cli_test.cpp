@@ -109,6 +109,7 @@ class Cli : public testing::Test {
     EXPECT_EQ(result.code, code) << arguments << '\n' << result.err;
     EXPECT_THAT(result.err, StartsWith("starling: "));
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_EQ(result.out, "") << arguments;
     for (const std::string& part : parts) EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
     if (fs::exists(path("unwritten"))) {
       EXPECT_TRUE(fs::is_empty(path("unwritten"))) << arguments;
@@ -288,6 +289,11 @@ TEST_F(Cli, WrongCommandLines) {
   expect_failure("reconstruct x --modle y", 2, {"--modle", "did you mean --model?"});
   expect_failure("reconstruct " + event() + model(), 2, {"--out"});
   expect_failure("simulate --events many --out " + path("unwritten"), 2, {"--events", "many"});
+  expect_failure("simulate --seed -1 --out " + path("unwritten"), 2, {"--seed", "-1"});
+  expect_failure("simulate --seed 1.5 --out " + path("unwritten"), 2, {"--seed = 1.5", "expected a number"});
+  expect_failure("simulate --first 999999999 --events 2 --out " + path("unwritten"), 2, {"--first 999999999"});
+  expect_failure("simulate --events", 2, {"--events: expected a value"});
+  expect_failure("simulate -o " + path("unwritten"), 2, {"-o: no such option"});
   expect_failure("simulate --pileup -1 --out " + path("unwritten"), 2, {"--pileup", "-1"});
   expect_failure("evaluate " + event() + model() + "--matching best", 2, {"best", "double_majority"});
   expect_failure("evaluate " + event() + model() + "--builder best", 2, {"best", "walkthrough"});
