@@ -1,0 +1,106 @@
+// Times knn() on the host beside nanoflann on the same points, k and threads: building and asking together.
+//
+//   build/release/bench/bench_neighbors [DATA N D K [THREADS]]     DATA: uniform, cluster or tight
+//
+// Columns: milliseconds by the clock and of processor time, summed over threads, of each, and the ratios. A machine
+// that does other work as well shows in the clock, hardly in processor time. Both answers are compared.
+
+#include "neighbors.h"
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <stdexcept>
+#include <vector>
+
+#include "point_clouds.h"
+#include "starling/device.h"
+#include "starling/neighbors.h"
+#include "timing.h"
+
+namespace {
+
+using namespace starling;
+
+struct Times {
+  double wall_ms = std::numeric_limits<double>::infinity();
+  double processor_ms = std::numeric_limits<double>::infinity();
+};
+
+template <class Action>
+Times best(int repeats, Action action) {
+  Times times;
+  times.wall_ms = best_ms(repeats, [&] {
+    const std::clock_t start = std::clock();
+    action();
+    times.processor_ms = std::min(times.processor_ms, 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
+  });
+  return times;
+}
+
+std::vector<float> make_points(const std::string& data, std::int32_t n, int dimensions) {
+  if (data == "uniform") return clouds::uniform<float>(n, dimensions, 1);
+  if (data == "cluster") return clouds::cluster<float>(n, dimensions, 1);
+  if (data == "tight") return clouds::tight<float>(n, dimensions, 1);
+  throw std::invalid_argument("data '" + data + "': expected uniform, cluster or tight");
+}
+
+void measure(const std::string& data, std::int32_t n, int dimensions, int k) {
+  const std::vector<float> points = make_points(data, n, dimensions);
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = n;
+  search.dimensions = dimensions;
+  const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
+  std::vector<std::int32_t> index(entries);
+  std::vector<std::int32_t> peer_index(entries);
+  std::vector<float> distance2(entries);
+  std::vector<float> peer_distance2(entries);
+  std::vector<std::byte> workspace(knn_workspace_bytes(search, k));
+  const Times ours = best(3, [&] { knn(search, k, index.data(), distance2.data(), std::span(workspace)); });
+  const Times peer =
+      best(2, [&] { nanoflann_knn(points.data(), n, dimensions, k, peer_index.data(), peer_distance2.data()); });
+  std::size_t differing = 0;
+  for (std::size_t i = 0; i < entries; ++i) {
+    if (!(std::abs(distance2[i] - peer_distance2[i]) <= 1e-5F * peer_distance2[i])) ++differing;
+  }
+  std::printf("%-8s %9d %3d %4d | %9.1f %9.1f | %9.1f %9.1f | %6.2fx %6.2fx | %7.0f | %zu\n", data.c_str(), n,
+              dimensions, k, ours.wall_ms, ours.processor_ms, peer.wall_ms, peer.processor_ms,
+              peer.wall_ms / ours.wall_ms, peer.processor_ms / ours.processor_ms,
+              static_cast<double>(workspace.size()) / n, differing);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const int threads = argc > 5 ? std::atoi(argv[5]) : static_cast<int>(std::thread::hardware_concurrency());
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads));
+    tbb::task_arena arena(threads);
+    print_machine();
+    std::printf("peer: nanoflann %s, -O3 -march=native, leaves of 10; instructions: %s; threads: %d\n",
+                nanoflann_version().c_str(), to_string(simd_level()).c_str(), threads);
+    std::printf("%-8s %9s %3s %4s | %9s %9s | %9s %9s | %7s %7s | %7s | %s\n", "data", "N", "D", "k", "ms", "cpu ms",
+                "peer ms", "cpu ms", "ratio", "cpu", "bytes/N", "d² that differ");
+    arena.execute([&] {
+      if (argc > 4) {
+        measure(argv[1], std::atoi(argv[2]), std::atoi(argv[3]), std::atoi(argv[4]));
+        return;
+      }
+      for (const char* const data : {"uniform", "cluster", "tight"}) measure(data, 200'000, 4, 64);
+      for (const char* const data : {"uniform", "cluster"}) measure(data, 200'000, 3, 40);
+      for (const char* const data : {"uniform", "cluster"}) measure(data, 50'000, 8, 64);
+      measure("uniform", 100'000, 3, 16);
+      measure("uniform", 1'000, 4, 64);
+    });
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
