@@ -99,18 +99,20 @@ class Plan {
   std::unique_ptr<Packed> packed_;
 };
 
-/// The convenient form: a plan and a workspace that grows.
+/// The convenient form: a plan and a workspace that grows. Not for several threads at once.
 class Session {
  public:
   explicit Session(const Model& model, SimdLevel level = simd_level());
+  ~Session();
 
   /// One score in [0, 1] an edge: the sigmoid of the logit.
   std::vector<float> run(const HitGraph& graph);
   std::vector<float> logits(const HitGraph& graph);
 
  private:
+  class Memory;
   Plan plan_;
-  std::vector<std::byte> workspace_;
+  std::unique_ptr<Memory> workspace_;
 };
 
 /// Plain loops in double precision over the definitions as they stand (nothing fused, nothing skipped but the last node

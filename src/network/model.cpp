@@ -234,7 +234,11 @@ Model Model::from_file(const TensorFile& file, const std::string& name) {
     }
   }
   network::check_weights(model, ErrorKind::input, name + ": ");
-  model.windows = Windows::from_file(file);
+  try {
+    model.windows = Windows::from_file(file);
+  } catch (const Error& error) {
+    throw Error(error.kind(), name + ": " + error.what());
+  }
   return model;
 }
 

@@ -1,11 +1,13 @@
 #include "starling/network.h"
 
+#include <sys/mman.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <new>
 
 #include "network/architecture.h"
 #include "network/run.h"
@@ -95,6 +97,27 @@ void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::b
   network::run(packed_->architecture, packed_->weights, packed_->kernels, graph, arrays, slots, logits.data());
 }
 
+// Memory as the system hands it out: pages that a graph does not reach cost nothing. Large ones, where there are any,
+// since nodes and edges are gathered from all over it.
+class Session::Memory {
+ public:
+  explicit Memory(std::size_t size)
+      : size_(size), data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (data_ == MAP_FAILED) throw std::bad_alloc();
+    madvise(data_, size_, MADV_HUGEPAGE);  // a wish: refused where the system has none
+  }
+  Memory(const Memory&) = delete;
+  ~Memory() { munmap(data_, size_); }
+
+  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data_), size_}; }
+
+ private:
+  std::size_t size_;
+  void* data_;
+};
+
+Session::~Session() = default;
+
 Session::Session(const Model& model, SimdLevel level) : plan_(model, level) {
   const Architecture& architecture = model.architecture;
   if (architecture.node_inputs != kNodeFeatures || architecture.edge_inputs != kEdgeFeatures) {
@@ -114,9 +137,12 @@ std::vector<float> Session::logits(const HitGraph& graph) {
   const GraphView view{graph.edges.num_nodes,  graph.edges.size(),         graph.edges.src.data(),
                        graph.edges.dst.data(), graph.node_features.data(), graph.edge_features.data()};
   const std::size_t bytes = plan_.workspace_bytes(view.num_nodes, view.num_edges);
-  if (workspace_.size() < bytes) workspace_.resize(bytes);
+  if (workspace_ == nullptr || workspace_->bytes().size() < bytes) {
+    workspace_.reset();
+    workspace_ = std::make_unique<Memory>(bytes);
+  }
   std::vector<float> out(edges);
-  plan_.run(view, out, workspace_);
+  plan_.run(view, out, workspace_->bytes());
   return out;
 }
 
