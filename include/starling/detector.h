@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -46,10 +47,11 @@ struct PassiveCylinder {
 /// A tracking detector in the field of a solenoid along z.
 struct Detector {
   std::string name;
-  double field = 2.0;  ///< T, in the middle
+  double field = 2.0;  ///< T, in the middle of the solenoid
   /// Length and radius of the solenoid, mm: on the axis the field is that of a thin coil of this size, off the axis
   /// its first orders in r. 0 = uniform.
   double solenoid_length = 0, solenoid_radius = 0;
+  std::array<double, 3> solenoid_center{};  ///< x, y, z of its middle, mm
   std::vector<PassiveCylinder> cylinders;
   std::vector<DetectorLayer> layers;
 };

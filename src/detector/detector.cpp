@@ -155,6 +155,13 @@ Detector read_detector(const std::filesystem::path& file) {
   config.get("field", detector.field, -20, 20);
   config.get("solenoid_length", detector.solenoid_length, 0, kFar);
   config.get("solenoid_radius", detector.solenoid_radius, 0, kFar);
+  std::vector<double> center;
+  config.get("solenoid_center", center, -kFar, kFar);
+  if (!center.empty() && center.size() != 3) {
+    throw Error(ErrorKind::usage, config.name() + ": solenoid_center: " + std::to_string(center.size()) +
+                                      " values, expected 3: x, y and z");
+  }
+  std::copy(center.begin(), center.end(), detector.solenoid_center.begin());
   for (int index = 0; index < config.table_count("cylinder"); ++index) {
     Table table(config, "cylinder", index);
     detector.cylinders.push_back({.radius = table.number("radius", 1e-3, kFar, 1e-3),

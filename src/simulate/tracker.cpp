@@ -50,7 +50,7 @@ Tracker::Tracker(const Detector& detector, double max_turn, bool overlaps)
 /// The field on the axis, a thin solenoid's (Jackson, Classical Electrodynamics, problem 5.3), its slope and curvature.
 Tracker::AxisField Tracker::axis_field(double z) const {
   const double half = 0.5 * detector_.solenoid_length, radius2 = detector_.solenoid_radius * detector_.solenoid_radius;
-  const double front = z + half, back = z - half;
+  const double front = z - detector_.solenoid_center[2] + half, back = front - 2 * half;
   const double to_front = std::sqrt(front * front + radius2), to_back = std::sqrt(back * back + radius2);
   const double scale = 0.5 * detector_.field * std::sqrt(half * half + radius2) / half;
   const double front3 = 1 / (to_front * to_front * to_front), back3 = 1 / (to_back * to_back * to_back);
@@ -62,9 +62,9 @@ Tracker::AxisField Tracker::axis_field(double z) const {
 double Tracker::bending_field(const Helix& helix) const {
   if (detector_.solenoid_length <= 0) return detector_.field;
   const AxisField axis = axis_field(helix.z);
-  const double r2 = helix.x * helix.x + helix.y * helix.y;
-  return axis.value - 0.25 * r2 * axis.curvature +
-         0.5 * axis.slope * helix.cot * (helix.x * helix.tx + helix.y * helix.ty);
+  const double x = helix.x - detector_.solenoid_center[0], y = helix.y - detector_.solenoid_center[1];
+  return axis.value - 0.25 * (x * x + y * y) * axis.curvature +
+         0.5 * axis.slope * helix.cot * (x * helix.tx + y * helix.ty);
 }
 
 void Tracker::bend(Particle& particle, double field) const {
@@ -75,7 +75,8 @@ void Tracker::bend(Particle& particle, double field) const {
 void Tracker::radial_kick(Particle& particle, double s) const {
   Helix& helix = particle.helix;
   const double slope = axis_field(helix.z - 0.5 * s * helix.cot).slope;
-  const double across = helix.tx * helix.y - helix.ty * helix.x;
+  const double across =
+      helix.tx * (helix.y - detector_.solenoid_center[1]) - helix.ty * (helix.x - detector_.solenoid_center[0]);
   const double kick = -0.5 * slope * kGevPerTeslaMm * particle.charge * across * s;
   const double along = particle.pt() * helix.cot + kick;
   const double pt2 = particle.momentum * particle.momentum - along * along;
