@@ -38,7 +38,7 @@ struct WindowSettings {
   int min_hits = 3;               ///< layers that a track must have to count, 3 or more
   int events = 128;               ///< simulated events whose tracks are the signal
   int background_events = 8;      ///< the first of them, whose hits are also the background
-  double lambda_doublets = 1e-4;  ///< true segments given up per extra doublet
+  double lambda_doublets = 5e-5;  ///< true segments given up per extra doublet
   double lambda_triplets = 1e-3;  ///< true segments given up per extra edge
   bool overlaps = false;          ///< same-layer pairs of overlapping modules as extra edges
 };

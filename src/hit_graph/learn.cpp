@@ -6,10 +6,12 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "hit_graph/doublets.h"
 #include "hit_graph/layout.h"
+#include "hit_graph/overlaps.h"
 #include "hit_graph/triplets.h"
 #include "hit_graph/window_search.h"
 #include "hit_graph/windows.h"
@@ -19,9 +21,11 @@
 namespace starling {
 namespace {
 
-constexpr double kRarest = 3e-4;   // layer pairs and triples on a smaller share of the signal are left out
-constexpr int kDoubletSteps = 32;  // per observable: k, z0
-constexpr int kTripletSteps = 16;  // per observable: k, d0, bend
+constexpr double kRarest = 1e-4;   // layer pairs and triples on a smaller share of the signal are left out
+constexpr int kCells = 8;          // in |cot θ|, of a pair or triple
+constexpr int kDoubletSteps = 32;  // of k and z0
+constexpr int kTripletSteps = 16;  // of k, d0 and bend
+constexpr int kOverlapSteps = 32;  // of the distances along and across
 constexpr int kSourceStride = 4;   // background doublets are counted from every fourth hit
 
 using LayerKey = std::pair<std::int32_t, std::int32_t>;
@@ -34,12 +38,44 @@ struct Tracks {
   std::vector<LayerKey> keys;
   std::vector<std::int32_t> layer;  ///< of each point, once the layers are numbered
   std::vector<LayerKey> met;        ///< layers that any hit of the event is on
+  std::vector<std::pair<LayerKey, OverlapFit>> overlaps;
 };
 
 Point make_point(const Hits& hits, std::int32_t hit) {
   const auto i = static_cast<std::size_t>(hit);
   const double x = hits.x[i], y = hits.y[i];
   return {hits.x[i], hits.y[i], hits.z[i], static_cast<float>(std::sqrt(x * x + y * y))};
+}
+
+/// Pairs of hits of one particle on one layer, in different modules; `particles` in ascending order.
+std::vector<std::pair<LayerKey, OverlapFit>> find_overlaps(const Event& event,
+                                                           const std::vector<std::int64_t>& particles) {
+  const Hits& hits = event.hits;
+  struct Row {
+    std::int64_t particle;
+    LayerKey layer;
+    std::int32_t hit;
+    bool operator<(const Row& other) const {
+      return std::tie(particle, layer, hit) < std::tie(other.particle, other.layer, other.hit);
+    }
+  };
+  std::vector<Row> rows;
+  for (std::int32_t i = 0; i < hits.size(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const std::int64_t particle = event.truth->particle_id[at];
+    if (std::binary_search(particles.begin(), particles.end(), particle)) {
+      rows.push_back({particle, {hits.volume_id[at], hits.layer_id[at]}, i});
+    }
+  }
+  std::sort(rows.begin(), rows.end());
+  std::vector<std::pair<LayerKey, OverlapFit>> overlaps;
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    const Row &a = rows[i - 1], &b = rows[i];
+    if (a.particle != b.particle || a.layer != b.layer) continue;
+    if (hits.module_id[static_cast<std::size_t>(a.hit)] == hits.module_id[static_cast<std::size_t>(b.hit)]) continue;
+    overlaps.emplace_back(a.layer, fit_overlap(make_point(hits, a.hit), make_point(hits, b.hit)));
+  }
+  return overlaps;
 }
 
 Tracks find_tracks(const Event& event, const WindowSettings& settings) {
@@ -68,6 +104,7 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
     tracks.points.push_back(make_point(hits, hit));
     tracks.keys.emplace_back(hits.volume_id[i], hits.layer_id[i]);
   };
+  std::vector<std::int64_t> long_enough;
   for (std::size_t s = 0; s < segments.src.size();) {
     std::size_t end = s + 1;
     while (end < segments.src.size() && segments.particle_id[end] == segments.particle_id[s]) ++end;
@@ -76,9 +113,11 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
       add(segments.src[s]);
       for (std::size_t k = s; k < end; ++k) add(segments.dst[k]);
       tracks.first.push_back(tracks.points.size());
+      long_enough.push_back(segments.particle_id[s]);
     }
     s = end;
   }
+  if (settings.overlaps) tracks.overlaps = find_overlaps(event, long_enough);
   return tracks;
 }
 
@@ -155,7 +194,7 @@ class Learner {
             {{std::fabs(fit.k), std::fabs(fit.z0), 0.f}, std::fabs(fit.cot)});
       });
     }
-    WindowSearch search(signal, 2, kDoubletSteps);
+    WindowSearch search(signal, 2, kDoubletSteps, kCells);
     use_doublets(search.widest());
     for (const auto& hits : background_) {
       const HitLayout layout(hits, content_);
@@ -210,7 +249,7 @@ class Learner {
         if (triple >= 0) signal[static_cast<std::size_t>(triple)].push_back(sample.candidate);
       }
     }
-    WindowSearch search(signal, 3, kTripletSteps);
+    WindowSearch search(signal, 3, kTripletSteps, kCells);
     use_triplets(search.widest());
     for (const auto& hits : background_) {
       const HitLayout layout(hits, content_);
@@ -229,6 +268,30 @@ class Learner {
       });
     }
     use_triplets(search.best(settings_.lambda_triplets, static_cast<double>(tracks_.size()),
+                             static_cast<double>(background_.size())));
+  }
+
+  void learn_overlaps() {
+    std::vector<std::vector<Candidate>> signal(static_cast<std::size_t>(content_.layers()));
+    for (const auto& tracks : tracks_) {
+      for (const auto& [key, fit] : tracks.overlaps) {
+        signal[static_cast<std::size_t>(content_.find_layer(key.first, key.second))].push_back(
+            {{fit.distance, fit.rphi, 0.f}, 0.f});
+      }
+    }
+    WindowSearch search(signal, 2, kOverlapSteps, 1);
+    use_overlaps(search.widest());
+    for (const auto& hits : background_) {
+      const HitLayout layout(hits, content_);
+      tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, layout.size(), 1024), [&](const auto& range) {
+        for (std::int32_t source = range.begin(); source < range.end(); ++source) {
+          for_each_overlap(layout, hits, content_, source, [&](std::int32_t, const OverlapFit& fit) {
+            search.add_background(layout.layer[static_cast<std::size_t>(source)], {{fit.distance, fit.rphi, 0.f}, 0.f});
+          });
+        }
+      });
+    }
+    use_overlaps(search.best(settings_.lambda_triplets, static_cast<double>(tracks_.size()),
                              static_cast<double>(background_.size())));
   }
 
@@ -255,6 +318,11 @@ class Learner {
     content_.pair_k = std::move(windows.width[0]);
     content_.pair_z0 = std::move(windows.width[1]);
     content_.index();
+  }
+
+  void use_overlaps(WindowSearch::Windows windows) {
+    content_.overlap_distance = std::move(windows.width[0]);
+    content_.overlap_rphi = std::move(windows.width[1]);
   }
 
   void use_triplets(WindowSearch::Windows windows) {
@@ -298,6 +366,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
   learner.learn_doublets();
   if (progress) progress(0.9);
   learner.learn_triplets();
+  if (settings.overlaps) learner.learn_overlaps();
   if (progress) progress(1.);
   return Windows(std::make_unique<Windows::Content>(learner.take()));
 }

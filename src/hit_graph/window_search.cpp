@@ -13,10 +13,8 @@ namespace starling {
 namespace {
 
 constexpr std::size_t kSignalPerCell = 1500;
-constexpr std::size_t kMostCells = 8;
 constexpr double kWidestTail = 0.5, kSmallestTail = 0.0005;  // signal outside a window along one observable
 
-/// Windows learned from few tracks should not end at the outermost one.
 float quantile(const std::vector<float>& sorted, double fraction) {
   const auto last = static_cast<double>(sorted.size() - 1);
   return sorted[static_cast<std::size_t>(std::ceil(last * fraction))];
@@ -24,7 +22,8 @@ float quantile(const std::vector<float>& sorted, double fraction) {
 
 }  // namespace
 
-WindowSearch::WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_group, int observables, int steps)
+WindowSearch::WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_group, int observables, int steps,
+                           int cells)
     : observables_(observables), steps_(steps) {
   for (int k = 0; k < observables; ++k) bins_per_cell_ *= steps;
   cells_.push_back(0);
@@ -32,7 +31,8 @@ WindowSearch::WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_
     std::vector<float> cots;
     for (const auto& candidate : signal) cots.push_back(candidate.abs_cot);
     std::sort(cots.begin(), cots.end());
-    const std::size_t count = std::clamp<std::size_t>(signal.size() / kSignalPerCell, 1, kMostCells);
+    const std::size_t count =
+        std::clamp<std::size_t>(signal.size() / kSignalPerCell, 1, static_cast<std::size_t>(cells));
     for (std::size_t c = 1; c < count; ++c) cot_.push_back(cots[cots.size() * c / count]);
     cot_.push_back(std::numeric_limits<float>::max());
     cells_.push_back(static_cast<std::int32_t>(cot_.size()));
@@ -42,13 +42,11 @@ WindowSearch::WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_
   edges_.assign(cell_count * static_cast<std::size_t>(observables * steps), 0.f);
   signal_.assign(cell_count * static_cast<std::size_t>(bins_per_cell_), 0);
   background_ = std::make_unique<std::atomic<std::int32_t>[]>(signal_.size());
-  total_signal_.assign(cell_count, 0.);
   tbb::parallel_for(std::size_t{0}, signal_of_group.size(), [&](std::size_t group) {
     const auto& signal = signal_of_group[group];
     std::vector<std::int32_t> cell_of;
     for (const auto& candidate : signal) {
       cell_of.push_back(find_cell(cot_.data(), cells_[group], cells_[group + 1], candidate.abs_cot));
-      total_signal_[static_cast<std::size_t>(cell_of.back())] += 1.;
     }
     for (std::int32_t cell = cells_[group]; cell < cells_[group + 1]; ++cell) {
       for (int k = 0; k < observables_; ++k) {
@@ -111,7 +109,6 @@ WindowSearch::Windows WindowSearch::best(double lambda, double signal_events, do
   windows.cot = cot_;
   const std::size_t cell_count = cot_.size();
   for (auto& width : windows.width) width.assign(cell_count, 0.f);
-  std::vector<double> kept(cell_count, 0.), background(cell_count, 0.);
   tbb::parallel_for(std::size_t{0}, cell_count, [&](std::size_t cell) {
     const auto first = static_cast<std::int64_t>(cell) * bins_per_cell_;
     std::vector<double> s(static_cast<std::size_t>(bins_per_cell_)), b(s.size());
@@ -137,8 +134,6 @@ WindowSearch::Windows WindowSearch::best(double lambda, double signal_events, do
       }
     }
     if (!(best_gain > 0.)) return;
-    kept[cell] = s[best_at];
-    background[cell] = b[best_at];
     auto rest = static_cast<std::int64_t>(best_at);
     for (int k = observables_ - 1; k >= 0; --k, rest /= steps_) {
       windows.width[static_cast<std::size_t>(k)][cell] =
@@ -147,11 +142,6 @@ WindowSearch::Windows WindowSearch::best(double lambda, double signal_events, do
                  static_cast<std::size_t>(rest % steps_)];
     }
   });
-  for (std::size_t cell = 0; cell < cell_count; ++cell) {
-    windows.signal += total_signal_[cell] / signal_events;
-    windows.signal_kept += kept[cell];
-    windows.background += background[cell];
-  }
   return windows;
 }
 

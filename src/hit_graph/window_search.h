@@ -19,8 +19,9 @@ struct Candidate {
 /// signal's own range.
 class WindowSearch {
  public:
-  /// The cells of a group are chosen with equal signal. Only the first `observables` entries of a candidate count.
-  WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_group, int observables, int steps);
+  /// A group gets up to `cells` cells of equal signal. Only the first `observables` entries of a candidate count; each
+  /// is divided into `steps`.
+  WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_group, int observables, int steps, int cells);
 
   /// Counts a candidate of unlabelled background. May be called from several threads.
   void add_background(std::int32_t group, const Candidate& candidate);
@@ -29,7 +30,6 @@ class WindowSearch {
     std::vector<std::int32_t> cells;  ///< [groups + 1] row splits
     std::vector<float> cot;           ///< [cells] upper bounds
     std::array<std::vector<float>, 3> width;
-    double signal_kept = 0, signal = 0, background = 0;  ///< per event
   };
   /// Windows as wide as the signal: what background must be counted in.
   Windows widest() const;
@@ -46,7 +46,6 @@ class WindowSearch {
   std::vector<float> edges_;  ///< [cells, observables, steps] ascending
   std::vector<std::int32_t> signal_;
   std::unique_ptr<std::atomic<std::int32_t>[]> background_;
-  std::vector<double> total_signal_;  ///< [cells] also outside the widest box
 };
 
 }  // namespace starling

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -39,6 +40,9 @@ struct Windows::Content {
 
   /// The layer's index, −1 = unknown.
   std::int32_t find_layer(std::int32_t volume, std::int32_t layer) const;
+  bool has_overlaps() const {
+    return std::any_of(overlap_distance.begin(), overlap_distance.end(), [](float width) { return width > 0.f; });
+  }
   /// Fills the derived arrays from valid ones.
   void index();
 };
