@@ -36,9 +36,9 @@ struct HitGraph {
 struct WindowSettings {
   double min_pt = 1.0;            ///< GeV: the lowest pt of interest
   int min_hits = 3;               ///< layers that a track must have to count, 3 or more
-  int events = 128;               ///< simulated events whose tracks are the signal
+  int events = 192;               ///< simulated events whose tracks are the signal
   int background_events = 8;      ///< the first of them, whose hits are also the background
-  double lambda_doublets = 5e-5;  ///< true segments given up per extra doublet
+  double lambda_doublets = 2e-5;  ///< true segments given up per extra doublet
   double lambda_triplets = 1e-3;  ///< true segments given up per extra edge
   bool overlaps = false;          ///< same-layer pairs of overlapping modules as extra edges
 };
