@@ -1,0 +1,84 @@
+// The event reader on hostile files: the input is the hits, truth, particles, cells, known tracks and tracks files,
+// with a record separator (0x1e) between them; one that begins like gzip data is unpacked first.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+
+#include "event/parse.h"
+#include "expect_input_error.h"
+#include "files/files.h"
+
+namespace {
+
+using namespace starling;
+
+constexpr std::size_t kMaxUnpacked = std::size_t{1} << 20;
+
+bool finite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+void check(const Hits& hits, const HitIndex& index) {
+  const std::size_t size = hits.hit_id.size();
+  require(hits.x.size() == size && hits.y.size() == size && hits.z.size() == size, "one coordinate a hit");
+  require(hits.volume_id.size() == size && hits.layer_id.size() == size && hits.module_id.size() == size,
+          "one module a hit");
+  require(finite(hits.x) && finite(hits.y) && finite(hits.z), "finite coordinates");
+  for (std::size_t i = 0; i < size; ++i) {
+    require(index.find(hits.hit_id[i]) == static_cast<std::int32_t>(i), "a hit is found by its id");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string_view rest(reinterpret_cast<const char*>(data), size);
+  std::array<std::string_view, 6> texts;
+  std::list<files::Bytes> unpacked;
+  for (std::string_view& text : texts) {
+    text = rest.substr(0, rest.find('\x1e'));
+    rest.remove_prefix(std::min(rest.size(), text.size() + 1));
+    if (!text.starts_with("\x1f\x8b")) continue;
+    const std::string_view packed = text;
+    text = {};
+    expect_input_error([&] { text = unpacked.emplace_back(files::unpack(packed, "x.gz", kMaxUnpacked)).text(); });
+  }
+
+  Hits hits;
+  HitIndex index;
+  expect_input_error([&] { hits = parse_hits(texts[0], "hits", index); });
+  // A file that was refused leaves no hits; then the others are read against none.
+  check(hits, hits.hit_id.empty() ? HitIndex() : index);
+  if (hits.hit_id.empty()) index = HitIndex();
+  expect_input_error([&] {
+    const Truth truth = parse_truth(texts[1], "truth", hits, index);
+    require(truth.particle_id.size() == hits.hit_id.size(), "one particle a hit");
+    require(truth.weight.empty() || truth.weight.size() == hits.hit_id.size(), "one weight a hit or none");
+    require(finite(truth.weight), "finite weights");
+  });
+  expect_input_error([&] {
+    const Particles particles = parse_particles(texts[2], "particles");
+    const std::size_t count = particles.particle_id.size();
+    require(particles.px.size() == count && particles.q.size() == count, "one row a particle");
+  });
+  expect_input_error([&] {
+    const Cells cells = parse_cells(texts[3], "cells", index);
+    require(cells.hit.size() == cells.value.size(), "one hit a cell");
+    for (const std::int32_t hit : cells.hit) require(hit >= 0 && hit < hits.size(), "a cell's hit is there");
+  });
+  expect_input_error([&] {
+    const Truth truth = parse_known_tracks(texts[4], "tracks", hits, index);
+    require(truth.particle_id.size() == hits.hit_id.size(), "one known track a hit");
+  });
+  expect_input_error([&] {
+    const std::vector<std::int32_t> tracks = parse_tracks(texts[5], "tracks", hits, index);
+    require(tracks.size() == hits.hit_id.size(), "one track a hit");
+  });
+  return 0;
+}
