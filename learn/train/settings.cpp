@@ -69,7 +69,7 @@ TrainingSettings read_training_settings(Config& config) {
   config.get("training.target_weight", settings.target_weight, 0, 1e6);
   config.get("training.other_weight", settings.other_weight, 0, 1e6);
   config.get("training.mixed_precision", settings.mixed_precision);
-  config.get("training.threads", settings.threads, 0, 1024);
+  config.get("training.threads", settings.threads, 1, 1024);
   config.get("training.workers", settings.workers, 0, 1024);
   return settings;
 }

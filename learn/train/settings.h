@@ -34,7 +34,8 @@ struct TrainingSettings {
   int warmup_epochs = 5, decay_epochs = 15;
   bool amsgrad = true, mixed_precision = false;
   float fake_weight = 0.1f, target_weight = 1.f, other_weight = 0.f;
-  int threads = 0, workers = 0;  ///< of the step on a CPU, of event making; 0 = as the machine has
+  int threads = 1;  ///< of the step on a CPU; small graphs gain nothing from more
+  int workers = 0;  ///< threads that make events and graphs; 0 = all cores but one
 
   /// The rate of an epoch (counted from 0): linear warm-up, step decay, floor (definitions, section 2).
   double rate(int epoch) const;

@@ -111,9 +111,8 @@ Run::Run(const TrainingRequest& request)
       type_(settings_.mixed_precision && device_.is_cuda() ? torch::kBFloat16 : torch::kFloat),
       events_(settings_) {
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  // On a GPU machine the cores make graphs; on a CPU the step takes most of them.
-  workers_ = settings_.workers > 0 ? settings_.workers : device_.is_cuda() ? cores : std::max(1, cores / 4);
-  at::set_num_threads(device_.is_cuda() ? 1 : settings_.threads > 0 ? settings_.threads : cores);
+  workers_ = settings_.workers > 0 ? settings_.workers : std::max(1, cores - 1);
+  at::set_num_threads(device_.is_cuda() ? 1 : settings_.threads);
   if (settings_.mixed_precision && !device_.is_cuda())
     line_.say("training.mixed_precision: only on a GPU; using float");
 }

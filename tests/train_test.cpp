@@ -1,0 +1,183 @@
+// starling-learn train from outside: runs that are stopped, killed, resumed or wrongly asked for.
+// STARLING_LEARN_PROGRAM is the program under test.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "starling/detector.h"
+#include "starling/event.h"
+#include "starling/network.h"
+#include "starling/simulate.h"
+#include "temporary_folder.h"
+
+extern char** environ;
+
+namespace starling {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+std::string content(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+int lines(const fs::path& file) {
+  const std::string text = content(file);
+  return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+}
+
+class Train : public testing::Test {
+ protected:
+  // Learns the windows of all runs once.
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    std::ofstream(path("run.toml")) << "[network]\nhidden = 8\nsteps = 2\n"
+                                       "[graph]\nevents = 6\nbackground_events = 2\n"
+                                       "[simulation]\npileup = 3\ndetector = \"" STARLING_SOURCE_DIR
+                                       "/detectors/trackml.toml\"\n"
+                                       "[target]\nprimary = false\n"
+                                       "[training]\nepochs = 12\nevents_per_epoch = 6\nvalidation_events = 2\n"
+                                       "reuse = 2\nreuse_window = 4\n";
+    ASSERT_EQ(run("whole"), 0) << errors("whole");
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+
+  static fs::path path(const std::string& name) { return folder_->path() / name; }
+  static std::string errors(const std::string& name) { return content(path(name + ".err")); }
+
+  // Starts a run whose output folder is `name`; it finds the windows of the run "whole" there.
+  static pid_t start(const std::string& name, const std::vector<std::string>& more = {}) {
+    if (fs::exists(path("whole/windows.safetensors")) && !fs::exists(path(name))) {
+      fs::create_directory(path(name));
+      fs::copy_file(path("whole/windows.safetensors"), path(name) / "windows.safetensors");
+    }
+    std::vector<std::string> arguments = {STARLING_LEARN_PROGRAM, "train", path("run.toml"), "--set",
+                                          "training.output=" + path(name).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, path(name + ".out").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, path(name + ".err").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
+    pid_t child = -1;
+    EXPECT_EQ(posix_spawn(&child, STARLING_LEARN_PROGRAM, &actions, nullptr, pointers.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return child;
+  }
+
+  // The exit code, or −signal.
+  static int wait(pid_t child) {
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  static int run(const std::string& name, const std::vector<std::string>& more = {}) { return wait(start(name, more)); }
+
+  // Runs until `epochs` epochs are done, then sends `signal`.
+  static int stopped(const std::string& name, int epochs, int signal, const std::vector<std::string>& more = {}) {
+    const pid_t child = start(name, more);
+    for (int i = 0; i < 12000 && lines(path(name) / "metrics.jsonl") < epochs; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    kill(child, signal);
+    return wait(child);
+  }
+
+  static TemporaryFolder* folder_;
+};
+
+TemporaryFolder* Train::folder_ = nullptr;
+
+TEST_F(Train, LeavesAModelAndWhatLedToIt) {
+  const Model model = Model::load(path("whole/model.safetensors"));
+  EXPECT_EQ(model.architecture.hidden, 8);
+  EXPECT_GT(model.windows.layer_pairs(), 10);
+  EXPECT_THAT(model.provenance, HasSubstr("\"epochs\":12"));
+  EXPECT_EQ(lines(path("whole/metrics.jsonl")), 12);
+  EXPECT_THAT(content(path("whole/config.toml")), HasSubstr("decay_epochs = 15"));
+  EXPECT_THAT(content(path("whole.out")), HasSubstr("least validation loss"));
+}
+
+TEST_F(Train, ResumesToTheSameBytesWhenStopped) {
+  EXPECT_EQ(stopped("stopped", 2, SIGINT), 130) << errors("stopped");
+  EXPECT_THAT(errors("stopped"), HasSubstr("go on with --resume"));
+  EXPECT_EQ(stopped("stopped", 5, SIGTERM, {"--resume"}), 130) << errors("stopped");
+  EXPECT_EQ(run("stopped", {"--resume"}), 0) << errors("stopped");
+  EXPECT_EQ(content(path("stopped/model.safetensors")), content(path("whole/model.safetensors")));
+  EXPECT_EQ(lines(path("stopped/metrics.jsonl")), 12);
+}
+
+TEST_F(Train, ResumesToTheSameBytesWhenKilled) {
+  EXPECT_EQ(stopped("killed", 2, SIGKILL), -SIGKILL);
+  EXPECT_EQ(run("killed", {"--resume", "--set", "training.workers=3"}), 0) << errors("killed");
+  EXPECT_EQ(content(path("killed/model.safetensors")), content(path("whole/model.safetensors")));
+  EXPECT_EQ(lines(path("killed/metrics.jsonl")), 12);
+}
+
+TEST_F(Train, DoesNotOverwriteARun) {
+  EXPECT_EQ(run("whole"), 2);
+  EXPECT_THAT(errors("whole"), HasSubstr("--resume"));
+}
+
+TEST_F(Train, ResumesOnlyTheSameConfiguration) {
+  EXPECT_EQ(run("whole", {"--resume", "--set", "training.learning_rate=0.1"}), 2);
+  EXPECT_THAT(errors("whole"), HasSubstr("learning_rate = 0.1"));
+}
+
+TEST_F(Train, LearnsFromFiles) {
+  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
+  SimulationSettings simulation;
+  simulation.pileup = 3;
+  for (std::uint64_t event = 0; event < 6; ++event) {
+    fs::create_directories(path("events"));
+    write_event(path("events"), simulate_event(detector, simulation, event));
+  }
+  const std::string data = "training.data=[\"" + path("events").string() + "\"]";
+  EXPECT_EQ(run("files", {"--set", data, "--set", "training.epochs=2"}), 0) << errors("files");
+  EXPECT_EQ(lines(path("files/metrics.jsonl")), 2);
+  EXPECT_EQ(run("files", {"--set", data, "--set", "training.validation_events=6"}), 2);
+  EXPECT_THAT(errors("files"), HasSubstr("expected fewer than the 6 events"));
+}
+
+TEST_F(Train, SaysWhatIsWrong) {
+  EXPECT_EQ(run("wrong", {"--set", "training.epoch=1"}), 2);
+  EXPECT_THAT(errors("wrong"), HasSubstr("training.epochs"));
+  EXPECT_EQ(run("wrong", {"--set", "network.norm=group"}), 2);
+  EXPECT_EQ(run("wrong", {"--set", "simulation.detector=nowhere.toml"}), 2);
+  EXPECT_THAT(errors("wrong"), HasSubstr("nowhere.toml"));
+  EXPECT_EQ(run("wrong", {"--set", "training.pileup=[3]"}), 2);
+  EXPECT_EQ(run("wrong", {"--nonsense"}), 2);
+}
+
+TEST_F(Train, NeedsTheDeviceItIsAskedFor) {
+  if (fs::exists("/dev/nvidiactl")) GTEST_SKIP() << "there is a GPU";
+  EXPECT_EQ(run("device", {"--device", "cuda"}), 4);
+  EXPECT_THAT(errors("device"), HasSubstr("CUDA"));
+  EXPECT_EQ(run("device", {"--device", "tpu"}), 2);
+}
+
+}  // namespace
+}  // namespace starling
