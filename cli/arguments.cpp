@@ -120,7 +120,8 @@ struct CommandLine {
     add_reconstruct();
     add_evaluate();
     add_info();
-    app.add_subcommand("train", "Learn windows and a network (runs starling-learn; see `starling train --help`).");
+    add("train", "Learn windows and a network from simulated or given events; run by the program starling-learn.",
+        "starling train configs/tracking.toml --set training.output=runs/first --device cuda");
   }
 
  private:
@@ -300,7 +301,10 @@ struct CommandLine {
 
 Request parse_arguments(int argc, char** argv) {
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
-  if (!words.empty() && words[0] == "train") train({words.begin() + 1, words.end()});
+  if (!words.empty() && words[0] == "train") {
+    const bool help = words.size() == 2 && (words[1] == "--help" || words[1] == "-h");
+    if (!help || !find_program("starling-learn").empty()) train({words.begin() + 1, words.end()});
+  }
   const auto line = std::make_shared<CommandLine>();
   check_spelling(line->app, words);
   try {

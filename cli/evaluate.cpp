@@ -208,12 +208,13 @@ void evaluate(const EvaluateOptions& options) {
   const nlohmann::ordered_json json = json_of(sum, options, cuts, with_network);
   std::vector<fs::path> written;
   if (!options.out.empty()) {
-    files::write(options.out / "metrics.json", json.dump() + '\n', files::Durable::no);
+    files::write(options.out / "metrics.json",
+                 json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n', files::Durable::no);
     written = sum.curves.write(options.out);
     written.insert(written.begin(), options.out / "metrics.json");
   }
   if (options.json) {
-    std::puts(json.dump().c_str());
+    print_line(json);
     return;
   }
   std::printf("%lld %s, %lld hits; %s\n", static_cast<long long>(sum.events), sum.events == 1 ? "event" : "events",

@@ -1,6 +1,6 @@
 #include "evaluation.h"
 
-#include <algorithm>
+#include "report.h"
 
 namespace starling::cli {
 namespace {
@@ -78,9 +78,7 @@ Evaluation& Evaluation::operator+=(const Evaluation& other) {
   found += other.found;
   bare += other.bare;
   curves += other.curves;
-  for (const std::string& cut : other.skipped_cuts) {
-    if (std::find(skipped_cuts.begin(), skipped_cuts.end(), cut) == skipped_cuts.end()) skipped_cuts.push_back(cut);
-  }
+  add_missing(skipped_cuts, other.skipped_cuts);
   return *this;
 }
 

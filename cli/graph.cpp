@@ -23,6 +23,7 @@ struct Report {
   double seconds = 0;
   bool has_truth = false;
   GraphCounts counts;
+  std::vector<std::string> skipped_cuts;
 };
 
 template <class Number>
@@ -63,7 +64,9 @@ Report build_event(const fs::path& prefix, const Model& model, const GraphOption
     TargetCuts cuts;
     cuts.min_pt = model.windows.min_pt();
     report.has_truth = true;
-    report.counts = count_graph(event, truth_table(event, cuts), graph.edges);
+    const TruthTable truth = truth_table(event, cuts);
+    report.counts = count_graph(event, truth, graph.edges);
+    report.skipped_cuts = truth.skipped_cuts;
   }
   return report;
 }
@@ -79,7 +82,7 @@ void print_json(const Report& report) {
     line["efficiency_prompt"] = to_json(report.counts.prompt_segments);
     line["purity"] = to_json(report.counts.purity);
   }
-  std::puts(line.dump().c_str());
+  print_line(line);
 }
 
 void print_table_head() {
@@ -116,6 +119,7 @@ void graph(const GraphOptions& options) {
         sum.seconds += report.seconds;
         sum.has_truth |= report.has_truth;
         sum.counts += report.counts;
+        add_missing(sum.skipped_cuts, report.skipped_cuts);
       });
   if (options.json) return;
   if (prefixes.size() > 1) {

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.h"
+#include "report.h"
 #include "starling/error.h"
 #include "starling/network.h"
 
@@ -94,7 +95,7 @@ nlohmann::ordered_json json_of(const Architecture& a) {
 void info(const InfoOptions& options) {
   if (options.model.empty()) {
     if (options.json) {
-      std::puts(json_of(options.architecture).dump().c_str());
+      print_line(json_of(options.architecture));
     } else {
       print_architecture(options.architecture);
     }
@@ -122,7 +123,7 @@ void info(const InfoOptions& options) {
                         {"min_hits", model.cuts.min_hits}};
   const auto provenance = nlohmann::ordered_json::parse(model.provenance, nullptr, false);
   line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(model.provenance) : provenance;
-  std::puts(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  print_line(line);
 }
 
 }  // namespace starling::cli

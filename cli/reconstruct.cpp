@@ -11,6 +11,7 @@
 #include "environment.h"
 #include "in_flight.h"
 #include "picture.h"
+#include "report.h"
 #include "starling/error.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
@@ -100,7 +101,7 @@ void print_json(const Report& report) {
       {"tracks_file", report.tracks_file.string()},
   };
   if (!report.picture.empty()) line["picture"] = report.picture.string();
-  std::puts(line.dump().c_str());
+  print_line(line);
 }
 
 void print_table_head() {

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,16 @@ std::string percent(const Ratio& ratio) {
   }
   std::snprintf(text, sizeof text, "%6.2f [%6.2f, %6.2f]", 100 * ratio.value(), 100 * ratio.low(), 100 * ratio.high());
   return text;
+}
+
+void add_missing(std::vector<std::string>& all, const std::vector<std::string>& more) {
+  for (const std::string& one : more) {
+    if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
+  }
+}
+
+void print_line(const nlohmann::ordered_json& json) {
+  std::puts(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 nlohmann::ordered_json to_json(const Ratio& ratio) {

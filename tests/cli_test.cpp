@@ -134,7 +134,6 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
     EXPECT_THAT(help.out, HasSubstr("example: starling " + command));
     EXPECT_EQ(help.err, "");
   }
-  EXPECT_THAT(all.out, HasSubstr("train"));
   EXPECT_THAT(run("--version").out, StartsWith("starling "));
 }
 
@@ -307,6 +306,9 @@ TEST_F(Cli, WrongCommandLines) {
 }
 
 TEST_F(Cli, TrainSaysHowToGetStarlingLearn) {
+  const Result help = run("train --help");
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, HasSubstr("example: starling train"));
   fs::create_directory(path("alone"));
   fs::copy_file(STARLING_PROGRAM, path("alone/starling"), fs::copy_options::overwrite_existing);
   const std::string alone = "PATH=/usr/bin:/bin '" + path("alone/starling") + "' train x.toml 2>" + path("stderr");
