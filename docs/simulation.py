@@ -6,6 +6,7 @@
 
 import pathlib
 import sys
+import tomllib
 
 import matplotlib
 
@@ -183,32 +184,99 @@ def fits(simulated, barrel, out):
     figure.savefig(out / "residuals.png", dpi=90)
 
 
-def field(event):
-    """The field that bends prompt tracks, from the momenta at their hits, beside the solenoid's formula."""
+def field(event, detector):
+    """The field that bends prompt tracks, from the momenta at their hits, beside the solenoid of the detector file."""
     hits = event.hits[event.hits.particle_id > 0].merge(event.particles[["particle_id", "q"]], on="particle_id")
     hits = hits.assign(pt=np.hypot(hits.tpx, hits.tpy), far=np.sqrt(hits.tx**2 + hits.ty**2 + hits.tz**2))
     hits = hits.sort_values(["particle_id", "far"])
     a, b = hits.iloc[:-1].reset_index(drop=True), hits.iloc[1:].reset_index(drop=True)
     turned = (np.arctan2(b.tpy, b.tpx) - np.arctan2(a.tpy, a.tpx) + np.pi) % (2 * np.pi) - np.pi
     way = np.hypot(b.tx - a.tx, b.ty - a.ty)
-    value = -turned / way * 0.5 * (a.pt + b.pt) / a.q / GEV_PER_TESLA_MM
-    use = (a.particle_id == b.particle_id) & (way > 20) & (a.pt > 0.5) & (np.abs(b.pt / a.pt - 1) < 0.05)
-    z = np.abs(0.5 * (a.tz + b.tz))
-    half, radius = 2650.0, 1250.0
-    norm = half / np.hypot(half, radius)
+    measured = -turned / way * 0.5 * (a.pt + b.pt) / a.q / GEV_PER_TESLA_MM
+    use = (a.particle_id == b.particle_id) & (way > 20) & (a.pt > 0.4) & (np.abs(b.pt / a.pt - 1) < 0.03)
+    phi, z = np.arctan2(a.tpy + b.tpy, a.tpx + b.tpx), 0.5 * (a.tz + b.tz)
 
-    def bending(at):
-        front, back = at + half, at - half
-        axis = (front / np.hypot(front, radius) - back / np.hypot(back, radius)) / norm
-        slope = radius**2 * (np.hypot(front, radius) ** -3 - np.hypot(back, radius) ** -3) / norm
-        return axis + 0.5 * slope * at
+    def solenoid(center):
+        half, radius = 0.5 * detector["solenoid_length"], detector["solenoid_radius"]
+        scale = 0.5 * detector["field"] * np.hypot(half, radius) / half
+        x, y = 0.5 * (a.tx + b.tx) - center[0], 0.5 * (a.ty + b.ty) - center[1]
+        front, back = z - center[2] + half, z - center[2] - half
+        to_front, to_back = np.hypot(front, radius), np.hypot(back, radius)
+        axis = scale * (front / to_front - back / to_back)
+        slope = scale * radius**2 * (to_front**-3 - to_back**-3)
+        curvature = -3 * scale * radius**2 * (front * to_front**-5 - back * to_back**-5)
+        along = x * np.cos(phi) + y * np.sin(phi)
+        return axis - 0.25 * (x * x + y * y) * curvature + 0.5 * slope * (b.tz - a.tz) / way * along
 
-    print("field that bends prompt tracks, T (trackml_gnntracking_ev1), and the solenoid's\n"
-          "| abs(z), mm | segments | measured | solenoid |\n| --- | --- | --- | --- |")
-    for low, high in ((0, 300), (300, 600), (600, 900), (900, 1200), (1200, 1600), (1600, 2000), (2000, 2400), (2400, 2800)):
+    print("field that bends prompt tracks, T (trackml_gnntracking_ev1); measured minus the solenoid's\n"
+          "| z, mm | segments | measured | minus solenoid: median, 68 % half width | the same, were it centred |\n"
+          "| --- | --- | --- | --- | --- |")
+    off = measured - solenoid(detector["solenoid_center"])
+    centred = measured - solenoid([0, 0, 0])
+    for low, high in ((-2900, -2300), (-2300, -1900), (-1900, -1400), (-1400, -500), (-500, 500), (500, 1400),
+                      (1400, 1900), (1900, 2300), (2300, 2900)):
         pick = use & (z >= low) & (z < high)
-        error = width(value[pick]) / np.sqrt(pick.sum())
-        print(f"| {low}–{high} | {pick.sum()} | {np.median(value[pick]):.2f} ± {error:.2f} | {np.median(bending(z[pick])):.2f} |")
+        print(f"| {low} to {high} | {pick.sum()} | {np.median(measured[pick]):.2f} | {np.median(off[pick]):.2f}, "
+              f"{width(off[pick]):.2f} | {np.median(centred[pick]):.2f}, {width(centred[pick]):.2f} |")
+
+
+def overlaps(simulated, real):
+    """How often the next hit of a particle, by distance from where it was born, is on the same layer."""
+    for name, events in (("simulated", simulated[:5]), ("trackml_gnntracking_ev1", [real])):
+        same, all_pairs = {}, {}
+        for event in events:
+            k = event.hits[event.hits.particle_id > 0].merge(
+                event.particles[["particle_id", "vx", "vy", "vz"]], on="particle_id")
+            k = k.assign(far=np.sqrt((k.x - k.vx) ** 2 + (k.y - k.vy) ** 2 + (k.z - k.vz) ** 2))
+            k = k.sort_values(["particle_id", "far"])
+            pid, layer, volume = (k[c].to_numpy() for c in ("particle_id", "layer", "volume_id"))
+            pair = pid[:-1] == pid[1:]
+            stay = pair & np.array([p == q for p, q in zip(layer[:-1], layer[1:])])
+            for v in np.unique(volume):
+                same[v] = same.get(v, 0) + (stay & (volume[:-1] == v)).sum()
+                all_pairs[v] = all_pairs.get(v, 0) + (pair & (volume[:-1] == v)).sum()
+        print(f"next hit on the same layer, {name}: {sum(same.values()) / sum(all_pairs.values()):.3f};",
+              ", ".join(f"volume {v} {same[v] / all_pairs[v]:.2f}" for v in sorted(same)))
+
+
+def noise(event):
+    """Is the noise of event 1000 even along z, and does it form tracks?"""
+    zero = event.hits[event.hits.particle_id == 0].assign(phi=np.arctan2(event.hits.y, event.hits.x))
+    for layer in (BARREL[0], BARREL[9]):
+        z = zero[zero.layer == layer].z.abs()
+        print(f"noise of event 1000, layer {BARREL.index(layer)}, fifths of |z|:", np.histogram(z, 5)[0])
+    modules = {(8, 2): 224, (8, 4): 448, (8, 6): 728, (8, 8): 1092, (13, 2): 840, (13, 4): 1176, (13, 6): 1638,
+               (13, 8): 2142, (17, 2): 2520, (17, 4): 3192}
+    print("noise hits a module, layers 0 to 9:", [f"{(zero.layer == l).sum() / modules[l]:.2f}" for l in BARREL])
+
+    def pairs(a, b, rotate):
+        phi = np.sort((b.phi.to_numpy() + rotate + np.pi) % (2 * np.pi) - np.pi)
+        order = np.argsort((b.phi.to_numpy() + rotate + np.pi) % (2 * np.pi) - np.pi)
+        slope = (b.z / b.r).to_numpy()[order]
+        count = 0
+        for at, s in zip(a.phi, a.z / a.r):
+            low, high = np.searchsorted(phi, [at - 0.02, at + 0.02])
+            count += (np.abs(slope[low:high] - s) < 0.02).sum()
+        return count
+
+    found = mixed = 0
+    for inner, outer in zip(BARREL[:-1], BARREL[1:]):
+        a, b = zero[zero.layer == inner], zero[zero.layer == outer]
+        found += pairs(a, b, 0)
+        mixed += np.mean([pairs(a, b, angle) for angle in (1, 2, 3, 4, 5)])
+    print(f"noise of event 1000: {found} pairs on neighbouring layers within 0.02 of phi and z/r, "
+          f"{mixed:.0f} where one layer is rotated")
+
+
+def steep(event):
+    """Prompt tracks of event 1000 that cross the innermost layer, and those that leave a hit there."""
+    p = event.particles[(event.particles.radius < 0.1) & (event.particles.pt > 0.3) & (event.particles.nhits >= 3)]
+    cot = np.sinh(p.eta)
+    p = p.assign(cot=np.abs(cot))[np.abs(p.vz + 32 * cot) < 480]
+    hit = p.particle_id.isin(event.hits[event.hits.layer == BARREL[0]].particle_id)
+    for low, high in ((0, 8), (8, 9), (9, 10), (10, 15)):
+        pick = (p.cot >= low) & (p.cot < high)
+        print(f"event 1000, layer 0, |cot θ| {low} to {high}: {hit[pick].sum()} of {pick.sum()} tracks leave a hit")
 
 
 def main(simulated_folder, data_folder, out_folder):
@@ -223,7 +291,12 @@ def main(simulated_folder, data_folder, out_folder):
     particles(simulated, [barrel, *whole], out)
     occupancy(simulated, whole, out)
     fits(simulated, barrel, out)
-    field(Event(data / "trackml_gnntracking_ev1" / "event000000001"))
+    small = Event(data / "trackml_gnntracking_ev1" / "event000000001")
+    with open(pathlib.Path(__file__).parent.parent / "detectors" / "trackml.toml", "rb") as file:
+        field(small, tomllib.load(file))
+    overlaps(simulated, small)
+    noise(barrel)
+    steep(barrel)
 
 
 if __name__ == "__main__":

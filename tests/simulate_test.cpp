@@ -11,6 +11,7 @@
 
 #include "data.h"
 #include "simulate/random.h"
+#include "simulate/tracker.h"
 #include "starling/config.h"
 #include "starling/error.h"
 
@@ -240,6 +241,28 @@ TEST(Simulate, InefficiencyLosesItsShareOfHits) {
   const double all = simulate_event(detector, settings, 0).hits.size();
   for (DetectorLayer& layer : detector.layers) layer.efficiency = 0.9;
   EXPECT_NEAR(simulate_event(detector, settings, 0).hits.size() / all, 0.9, 0.015);
+}
+
+TEST(Tracker, TheSolenoidBendsAsItsFieldDoes) {
+  Detector detector = trackml();
+  detector.field = 2;
+  detector.solenoid_length = 5000;
+  detector.solenoid_radius = 1000;
+  detector.solenoid_center = {10, 20, 30};
+  const simulate::Tracker tracker(detector, 1, true);
+  const auto field = [&](double x, double y, double z, double tx, double ty, double cot) {
+    return tracker.bending_field({x, y, z, tx, ty, cot, 0});
+  };
+  EXPECT_NEAR(field(10, 20, 30, 1, 0, 0), 2, 1e-12) << "in the middle";
+  EXPECT_NEAR(field(10, 20, 30 + 2500, 1, 0, 0), field(10, 20, 30 - 2500, 1, 0, 0), 1e-12) << "the same at both ends";
+  // There the formula of the axis has one term.
+  EXPECT_NEAR(field(10, 20, 30 + 2500, 1, 0, 0), std::hypot(2500, 1000) / 2500 * 5000 / std::hypot(5000, 1000), 1e-12);
+  EXPECT_LT(field(10, 20, 30 + 20'000, 1, 0, 0), 0.01) << "far away";
+  // Off the axis the radial field is −(r/2) dBz/dz, and bends what flies outwards by −cot times it.
+  const double step = 1e-3,
+               slope = (field(10, 20, 2000 + step, 1, 0, 0) - field(10, 20, 2000 - step, 1, 0, 0)) / (2 * step);
+  EXPECT_NEAR(field(110, 20, 2000, 1, 0, 3) - field(110, 20, 2000, 1, 0, 0), 3 * 50 * slope, 1e-6);
+  EXPECT_NEAR(field(110, 20, 2000, 0, 1, 3) - field(110, 20, 2000, 0, 1, 0), 0, 1e-12);
 }
 
 // What the events of the challenge have, and the issue of this simulation asks for.
