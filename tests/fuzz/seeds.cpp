@@ -2,10 +2,14 @@
 
 #include <zlib.h>
 
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "starling/hit_graph.h"
+#include "starling/network.h"
 #include "starling/safetensors.h"
 
 namespace {
@@ -46,6 +50,39 @@ void event_seeds(const fs::path& folder) {
   put(folder / "windows", "\xef\xbb\xbf\"hit_id\" ,x,y,z,volume_id,layer_id,module_id\r\n\r\n\"1\",1,2,3,4,5,6");
 }
 
+// Windows learned from straight tracks through three layers: two pairs and a triple.
+Windows small_windows() {
+  const auto event = [](std::uint64_t) {
+    Event made;
+    made.name = "made";
+    made.truth.emplace();
+    made.particles.emplace();
+    for (int i = 0; i < 20; ++i) {
+      const float phi = 0.3f * static_cast<float>(i), cot = 0.1f * static_cast<float>(i - 10);
+      made.particles->particle_id.push_back(i + 1);
+      made.particles->px.push_back(2 * std::cos(phi));
+      made.particles->py.push_back(2 * std::sin(phi));
+      made.particles->pz.push_back(2 * cot);
+      for (auto* const column : {&made.particles->vx, &made.particles->vy, &made.particles->vz}) column->push_back(0);
+      made.particles->q.push_back(1);
+      made.particles->nhits.push_back(3);
+      for (int layer = 1; layer <= 3; ++layer) {
+        const float r = 30.f * static_cast<float>(layer), bent = phi - 1e-4f * r;
+        made.hits.hit_id.push_back(made.hits.size() + 1);
+        made.hits.x.push_back(r * std::cos(bent));
+        made.hits.y.push_back(r * std::sin(bent));
+        made.hits.z.push_back(r * cot);
+        made.hits.volume_id.push_back(8);
+        made.hits.layer_id.push_back(2 * layer);
+        made.hits.module_id.push_back(i);
+        made.truth->particle_id.push_back(i + 1);
+      }
+    }
+    return made;
+  };
+  return learn_windows(event, {.events = 1, .background_events = 1});
+}
+
 void model_seeds(const fs::path& folder) {
   fs::create_directories(folder);
   TensorFile file;
@@ -53,13 +90,33 @@ void model_seeds(const fs::path& folder) {
   file.tensors["empty"] = Tensor::of(std::vector<std::int32_t>{}, {0, 7});
   file.metadata["note"] = "two\nlines";
   write_safetensors(folder / "tensors", file);
+
+  Model model;
+  model.windows = small_windows();
+  model.provenance = "{}";
+  for (const Norm norm : {Norm::none, Norm::layer, Norm::batch}) {
+    model.architecture = {.hidden = 1, .steps = 2, .recurrent = norm == Norm::none, .norm = norm};
+    model.weights.clear();
+    for (const Layer& layer : layers(model.architecture)) {
+      const auto out = static_cast<std::size_t>(layer.out);
+      model.weights[layer.name + ".weight"].assign(static_cast<std::size_t>(layer.in) * out, 0.5f);
+      model.weights[layer.name + ".bias"].assign(out, 0.1f);
+      if (norm != Norm::batch || !layer.normalised) continue;
+      model.weights[layer.name + ".norm_weight"].assign(out, 1.f);
+      model.weights[layer.name + ".norm_bias"].assign(out, 0.f);
+    }
+    model.save(folder / ("network" + std::to_string(static_cast<int>(norm))));
+  }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc != 2) return 2;
   event_seeds(fs::path(argv[1]) / "event");
   model_seeds(fs::path(argv[1]) / "model");
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }
