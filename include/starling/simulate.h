@@ -33,7 +33,7 @@ struct SimulationSettings {
 
   double max_turn = 2.5;  ///< rad: a particle is followed until its direction has turned by this
   double noise = 1;       ///< scales the detector's noise
-  bool overlaps = true;   ///< a crossing leaves a hit in each module it meets; else in the first one of a layer only
+  bool overlaps = true;   ///< a hit in each module that a crossing meets; else in that of smallest module_id only
   std::uint64_t seed = 1;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace starling::simulate {
 
@@ -195,7 +196,10 @@ void Tracker::measure(const Particle& particle, std::int32_t layer_index, std::i
   } else {
     disc_candidates(particle.helix, layer_index, found);
   }
-  std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) { return a.s < b.s; });
+  // In the order of the way; where one hit is kept, it is the first in the order of the files.
+  std::sort(found.begin(), found.end(), [this](const Candidate& a, const Candidate& b) {
+    return overlaps_ ? a.s < b.s : std::pair(a.ring, a.module) < std::pair(b.ring, b.module);
+  });
   for (const Candidate& candidate : found) {
     if (random.uniform() >= layer.efficiency) continue;
     hits.push_back(hit_at(layer_index, candidate, particle_id, random));
