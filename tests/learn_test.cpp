@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -304,6 +305,15 @@ TEST(Prefetcher, PassesOnWhatWentWrong) {
   EXPECT_EQ(numbers.next(), 1);
   EXPECT_THROW(numbers.next(), Error);
   EXPECT_EQ(numbers.next(), 3);
+}
+
+TEST(Prefetcher, MakesNothingAfterTheEnd) {
+  std::atomic<int> made = 0;
+  {
+    Prefetcher<int> numbers([&](std::uint64_t i) { return made++, static_cast<int>(i); }, 0, 3, 5, 4);
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(numbers.next(), i);
+  }
+  EXPECT_EQ(made, 4);
 }
 
 TEST(DropIsolatedNodes, ChangesNoLogit) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -18,9 +20,14 @@ namespace starling::learn {
 template <class Item>
 class Prefetcher {
  public:
-  /// Items first, first + 1, …; `make` is called from `workers` threads.
-  Prefetcher(std::function<Item(std::uint64_t)> make, std::uint64_t first, int workers, int ahead)
-      : make_(std::move(make)), claimed_(first), consumed_(first), ahead_(ahead) {
+  /// Items first, first + 1, … up to `end`; `make` is called from `workers` threads.
+  Prefetcher(std::function<Item(std::uint64_t)> make, std::uint64_t first, int workers, int ahead,
+             std::uint64_t end = std::numeric_limits<std::uint64_t>::max())
+      : make_(std::move(make)),
+        claimed_(first),
+        consumed_(first),
+        ahead_(static_cast<std::uint64_t>(ahead)),
+        end_(end) {
     for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
   }
   Prefetcher(const Prefetcher&) = delete;
@@ -54,7 +61,7 @@ class Prefetcher {
   void work() {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return stopping_ || claimed_ < consumed_ + ahead_; });
+      changed_.wait(lock, [this] { return stopping_ || claimed_ < std::min(end_, consumed_ + ahead_); });
       if (stopping_) return;
       const std::uint64_t number = claimed_++;
       lock.unlock();
@@ -75,7 +82,7 @@ class Prefetcher {
   std::condition_variable changed_;
   std::map<std::uint64_t, Made> made_;
   std::uint64_t claimed_, consumed_;
-  std::uint64_t ahead_;
+  std::uint64_t ahead_, end_;
   bool stopping_ = false;
   std::vector<std::thread> workers_;
 };

@@ -176,13 +176,13 @@ auto Run::worker(Make make) const {
 }
 
 void Run::load_validation() {
-  Prefetcher<ValidationGraph> graphs(worker([this](std::uint64_t i) {
-                                       Sample sample = make_sample(events_.validation(i), windows_, scales_, settings_);
-                                       return ValidationGraph{to_tensors(sample, device_.is_cuda()),
-                                                              std::move(sample.truth), sample.counts,
-                                                              std::move(sample.skipped_cuts)};
-                                     }),
-                                     0, workers_, settings_.validation_events);
+  Prefetcher<ValidationGraph> graphs(
+      worker([this](std::uint64_t i) {
+        Sample sample = make_sample(events_.validation(i), windows_, scales_, settings_);
+        return ValidationGraph{to_tensors(sample, device_.is_cuda()), std::move(sample.truth), sample.counts,
+                               std::move(sample.skipped_cuts)};
+      }),
+      0, workers_, settings_.validation_events, static_cast<std::uint64_t>(settings_.validation_events));
   std::set<std::string> said;
   for (int i = 0; i < settings_.validation_events; ++i) {
     validation_.push_back(graphs.next());
