@@ -36,8 +36,10 @@ if(NOT STARLING_CUDA STREQUAL OFF)
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(STARLING_HAS_CUDA ON)
-    # CMake 3.25 passes no flag for CUDA standard 20.
-    target_compile_options(starling_options INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+    # CMake 3.25 knows no flag for CUDA standard 20.
+    foreach(form STANDARD EXTENSION)
+      set(CMAKE_CUDA20_${form}_COMPILE_OPTION -std=c++20)
+    endforeach()
   elseif(STARLING_CUDA STREQUAL ON)
     message(FATAL_ERROR "STARLING_CUDA=ON: no nvcc was found")
   endif()

@@ -5,6 +5,8 @@
 #include <limits>
 #include <span>
 
+struct CUstream_st;
+
 namespace starling {
 
 inline constexpr int kMaxDimensions = 16;
@@ -75,5 +77,27 @@ void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, s
 template <typename T>
 void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
                  T* distance2, std::span<std::byte> workspace);
+
+/// knn() on a CUDA device, the same bytes: all pointers are device memory, row splits too. Allocates nothing, waits for
+/// nothing and may be captured in a CUDA graph. What only the device can see is told there: *bad_row (device memory)
+/// becomes the smallest row of a point, or num_points + row of a query, that is not finite, else −1. Neighbours are
+/// then unspecified, but in range. Row splits must ascend from 0 to the number of rows. Throws ErrorKind::usage for
+/// wrong sizes and ErrorKind::device for what the CUDA runtime reports.
+template <typename T>
+void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::int32_t* bad_row,
+              std::span<std::byte> workspace, CUstream_st* stream);
+/// At most 64 bytes a point and some kilobytes, whatever k is. Reads no array.
+template <typename T>
+std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>& search, int k);
+
+/// radius_count() and radius_fill() in the same way. The second call needs the workspace as the first one left it.
+template <typename T>
+void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count,
+                       std::int32_t* found, std::int32_t* bad_row, std::span<std::byte> workspace, CUstream_st* stream);
+template <typename T>
+void radius_fill_cuda(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
+                      T* distance2, std::span<std::byte> workspace, CUstream_st* stream);
+template <typename T>
+std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>& search);
 
 }  // namespace starling

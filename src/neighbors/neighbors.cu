@@ -1,0 +1,219 @@
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "neighbors/build.cuh"
+#include "neighbors/check.h"
+#include "neighbors/cuda_call.h"
+#include "neighbors/launch.h"
+#include "neighbors/search.cuh"
+#include "starling/neighbors.h"
+
+// Every call builds the tree (build.cu), then one warp a query walks it (search.cuh). Nothing here waits for the
+// device.
+namespace starling {
+namespace {
+
+using namespace neighbors_cuda;
+
+constexpr std::size_t kAlignment = 256;
+
+[[noreturn]] void usage(const char* function, const std::string& message) {
+  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
+}
+
+int padded_dimensions(int dimensions) { return dimensions <= 4 ? 4 : dimensions <= 8 ? 8 : 16; }
+
+// Hands out aligned parts of the workspace; counts them where there is none.
+class Layout {
+ public:
+  explicit Layout(std::byte* memory) : memory_(memory) {}
+  template <typename U>
+  U* take(std::size_t count) {
+    U* const part = memory_ == nullptr ? nullptr : reinterpret_cast<U*>(memory_ + size_);
+    size_ += (count * sizeof(U) + kAlignment - 1) / kAlignment * kAlignment;
+    return part;
+  }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::byte* memory_;
+  std::size_t size_ = 0;
+};
+
+template <typename T>
+std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte* memory) {
+  Layout layout(memory);
+  const std::size_t n = search.num_points;
+  const int padded = padded_dimensions(search.dimensions);
+  const bool copied = sizeof(T) * padded <= 32;
+  Tree<T>& tree = build.tree;
+  std::size_t nodes = n;
+  for (int level = 0; level < kLevels; ++level) {
+    nodes = (nodes + kChildren - 1) / kChildren;
+    tree.num_nodes[level] = static_cast<int>(nodes);
+    tree.low[level] = layout.take<T>(nodes * padded);
+    tree.high[level] = layout.take<T>(nodes * padded);
+  }
+  const std::size_t places = static_cast<std::size_t>(tree.num_nodes[0]) * kLeafPoints;
+  tree.order = layout.take<std::int32_t>(places);
+  Split& split = build.split;
+  const std::size_t groups = tree.num_nodes[1];
+  split.events = layout.take<int4>(groups);
+  // Splitting is over before the copies are written.
+  const std::size_t copies = copied ? places * padded * sizeof(T) : 0;
+  const std::size_t zeroed = groups * (kBins + 2 * search.dimensions + 3) * sizeof(std::uint32_t);
+  const std::size_t splitting = groups > 1 ? zeroed + n * sizeof(std::int32_t) : 0;
+  std::byte* const shared = layout.take<std::byte>(std::max(copies, splitting));
+  tree.sorted = copied ? reinterpret_cast<T*>(shared) : nullptr;
+  split.zeroed = split.histogram = reinterpret_cast<std::uint32_t*>(shared);
+  split.zeroed_bytes = zeroed;
+  split.box = split.histogram + groups * kBins;
+  split.sides = reinterpret_cast<std::int32_t*>(split.box + groups * 2 * search.dimensions);
+  split.other_order = split.sides + groups * 3;
+  return layout.size();
+}
+
+template <typename T>
+std::size_t workspace_bytes(const NeighborSearch<T>& search, const char* function) {
+  neighbors::check_sizes(search, function);
+  Build<T> build;
+  return lay_out(search, build, nullptr) + kAlignment;
+}
+
+template <typename T>
+void check_radius(const NeighborSearch<T>& search, const char* function) {
+  if (!std::isfinite(search.max_radius)) usage(function, "max_radius is not finite");
+}
+
+// Checks the call and describes the search. Builds the tree where a place for the bad row is given.
+template <typename T>
+Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::span<std::byte> workspace,
+                  const char* function, cudaStream_t stream) {
+  const std::size_t needed = workspace_bytes(search, function);
+  if (workspace.size() < needed) {
+    usage(function,
+          "the workspace has " + std::to_string(workspace.size()) + " bytes: expected " + std::to_string(needed));
+  }
+  Build<T> build;
+  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(workspace.data()) % kAlignment;
+  lay_out(search, build, workspace.data() + (kAlignment - beyond) % kAlignment);
+  build.tree.num_points = search.num_points;
+  build.tree.dimensions = search.dimensions;
+  build.tree.points = search.points;
+  build.row_splits = search.row_splits;
+  build.num_events = search.num_events;
+  build.direction = reinterpret_cast<const std::int8_t*>(search.direction);
+  build.padded = padded_dimensions(search.dimensions);
+  build.bad_row = bad_row;
+  if (bad_row != nullptr) {
+    call(cudaMemsetAsync(bad_row, kNoBadRowByte, sizeof(std::int32_t), stream));
+    if (search.queries != nullptr)
+      check_rows(search.queries, search.num_queries, search.dimensions, search.num_points, bad_row, stream);
+    build_tree(build, stream);
+  }
+
+  Search<T> result;
+  result.tree = build.tree;
+  result.row_splits = search.row_splits;
+  result.num_events = search.num_events;
+  result.queries = search.queries;
+  result.num_queries = neighbors::num_rows(search);
+  result.query_row_splits = search.query_row_splits;
+  result.direction = build.direction;
+  result.loop = search.loop;
+  result.radius2 = search.max_radius * search.max_radius;
+  return result;
+}
+
+template <typename T>
+void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
+  if (search.num_queries == 0 || largest_k == 0) return;
+  switch (padded_dimensions(search.tree.dimensions)) {
+    case 4:
+      return launch_nearest<T, 4>(search, largest_k, stream);
+    case 8:
+      return launch_nearest<T, 8>(search, largest_k, stream);
+    default:
+      return launch_nearest<T, 16>(search, largest_k, stream);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>& search, int k) {
+  neighbors::check_k(search, k, "knn_cuda_workspace_bytes");
+  return workspace_bytes(search, "knn_cuda_workspace_bytes");
+}
+
+template <typename T>
+void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::int32_t* bad_row,
+              std::span<std::byte> workspace, CUstream_st* stream) {
+  const char* const function = "knn_cuda";
+  neighbors::check_k(search, k, function);
+  if (bad_row == nullptr) usage(function, "bad_row is null");
+  Search<T> device = prepare(search, bad_row, workspace, function, stream);
+  device.k = k;
+  device.index = index;
+  device.distance2 = distance2;
+  run_nearest(device, k, stream);
+}
+
+template <typename T>
+std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>& search) {
+  check_radius(search, "radius_cuda_workspace_bytes");
+  return workspace_bytes(search, "radius_cuda_workspace_bytes");
+}
+
+template <typename T>
+void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count,
+                       std::int32_t* found, std::int32_t* bad_row, std::span<std::byte> workspace,
+                       CUstream_st* stream) {
+  const char* const function = "radius_count_cuda";
+  check_radius(search, function);
+  if (max_neighbors < 0) usage(function, "max_neighbors is " + std::to_string(max_neighbors) + ": expected ≥ 0");
+  if (bad_row == nullptr) usage(function, "bad_row is null");
+  Search<T> device = prepare(search, bad_row, workspace, function, stream);
+  device.k = max_neighbors;
+  device.count = count;
+  device.found = found;
+  if (device.num_queries == 0) return;
+  switch (padded_dimensions(search.dimensions)) {
+    case 4:
+      return launch_count<T, 4>(device, stream);
+    case 8:
+      return launch_count<T, 8>(device, stream);
+    default:
+      return launch_count<T, 16>(device, stream);
+  }
+}
+
+template <typename T>
+void radius_fill_cuda(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
+                      T* distance2, std::span<std::byte> workspace, CUstream_st* stream) {
+  const char* const function = "radius_fill_cuda";
+  check_radius(search, function);
+  Search<T> device = prepare(search, nullptr, workspace, function, stream);
+  device.neighbor_row_splits = neighbor_row_splits;
+  device.index = index;
+  device.distance2 = distance2;
+  run_nearest(device, search.num_points, stream);
+}
+
+#define STARLING_INSTANTIATE(T)                                                                                        \
+  template std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>&, int);                                        \
+  template void knn_cuda(const NeighborSearch<T>&, int, std::int32_t*, T*, std::int32_t*, std::span<std::byte>,        \
+                         CUstream_st*);                                                                                \
+  template std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>&);                                          \
+  template void radius_count_cuda(const NeighborSearch<T>&, std::int32_t, std::int32_t*, std::int32_t*, std::int32_t*, \
+                                  std::span<std::byte>, CUstream_st*);                                                 \
+  template void radius_fill_cuda(const NeighborSearch<T>&, const std::int64_t*, std::int32_t*, T*,                     \
+                                 std::span<std::byte>, CUstream_st*);
+STARLING_INSTANTIATE(float)
+STARLING_INSTANTIATE(double)
+#undef STARLING_INSTANTIATE
+
+}  // namespace starling

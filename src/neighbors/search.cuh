@@ -1,0 +1,261 @@
+#pragma once
+
+#include "neighbors/select.cuh"
+
+namespace starling::neighbors_cuda {
+
+inline constexpr int kSearchThreads = 128;
+/// More neighbours than this are found by large_k.cuh.
+inline constexpr int kMaxWarpNeighbors = 512;
+
+template <typename T>
+struct Search {
+  Tree<T> tree;
+  const std::int32_t* row_splits = nullptr;
+  int num_events = 1;
+  const T* queries = nullptr;  // nullptr: the points are the queries
+  int num_queries = 0;
+  const std::int32_t* query_row_splits = nullptr;
+  const std::int8_t* direction = nullptr;
+  bool loop = true;
+  T radius2 = 0;
+  int k = 0;                                          // knn; radius_count: the largest count
+  const std::int64_t* neighbor_row_splits = nullptr;  // radius_fill: replaces k
+  std::int32_t* index = nullptr;
+  T* distance2 = nullptr;
+  std::int32_t* count = nullptr;
+  std::int32_t* found = nullptr;
+};
+
+/// The row of a query. Points that are queries come in tree order, so that warps that run together read the same
+/// leaves.
+template <typename T>
+__device__ inline std::int32_t query_row(const Search<T>& search, int number) {
+  if (search.queries != nullptr) return number;
+  const std::int32_t entry = search.tree.order[number];
+  return entry < 0 ? ~entry : entry;
+}
+
+/// One query of a warp, or of a block.
+template <typename T, int kDimensions>
+struct Query {
+  std::int32_t row;
+  int self = -1;  // its place in the tree, where it is one of the points
+  Row<T, kDimensions> x;
+  int first = 0, last = 0;  // places of its event
+  bool active = true;
+
+  __device__ Query(const Search<T>& search, int number) {
+    row = query_row(search, number);
+    if (search.queries == nullptr) {
+      self = number;
+      x = load_row<T, kDimensions>(search.tree.points, row, search.tree.dimensions);
+      if (search.direction != nullptr) active = search.direction[row] == 0 || search.direction[row] == 2;
+    } else {
+      x = load_row<T, kDimensions>(search.queries, row, search.tree.dimensions);
+    }
+    const std::int32_t* splits = search.queries == nullptr ? search.row_splits : search.query_row_splits;
+    if (search.row_splits == nullptr) {
+      last = search.tree.num_points;
+    } else {
+      const int event = splits == nullptr ? 0 : find_event(splits, search.num_events, number);
+      first = search.row_splits[event];
+      last = search.row_splits[event + 1];
+    }
+  }
+};
+
+/// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
+template <typename T, int kDimensions>
+__device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions>& q, int place) {
+  if constexpr (kCopied<T, kDimensions>) {
+    return distance2(q, reinterpret_cast<const Row<T, kDimensions>*>(tree.sorted)[place]);
+  } else {
+    const std::int32_t row = tree.order[place];
+    return row < 0 ? not_a_number<T>() : distance2(q, load_row<T, kDimensions>(tree.points, row, tree.dimensions));
+  }
+}
+
+/// The children of up to four nodes of a level, one of each a lane, by distance.
+template <typename T>
+class Frontier {
+ public:
+  using B = typename Bits<T>::Type;
+
+  /// Of the nodes that next() yields, four or as many as there are. Children outside first .. last are left out.
+  template <int kDimensions, typename Next>
+  __device__ __forceinline__ Frontier(const Tree<T>& tree, int child_level, const Row<T, kDimensions>& q, int first,
+                                      int last, const Next& next) {
+    const int lane = threadIdx.x % 32;
+    const auto* low = reinterpret_cast<const Row<T, kDimensions>*>(tree.low[child_level]);
+    const auto* high = reinterpret_cast<const Row<T, kDimensions>*>(tree.high[child_level]);
+    nodes_ = 0;
+    empty_ = true;
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) {
+      key_[slot] = kNone;
+      const int node = next();
+      if (node < 0) continue;
+      empty_ = false;
+      if (lane == slot) nodes_ = node;
+      const int child = node * kChildren + lane;
+      if (child >= first && child <= last)
+        key_[slot] = (to_bits(box_distance2(q, low[child], high[child])) & ~kWhich) | (slot * 32 + lane);
+    }
+    order(0, 1);
+    order(2, 3);
+    order(0, 2);
+    order(1, 3);
+    order(1, 2);
+  }
+
+  __device__ bool empty() const { return empty_; }
+
+  /// The nearest child not taken yet, or −1 where none is within the bound. All lanes get the same.
+  __device__ __forceinline__ int take(T bound) {
+    const B nearest = warp_min(key_[0]);
+    if ((nearest & ~kWhich) > to_bits(bound)) return -1;
+    if (key_[0] == nearest) {
+#pragma unroll
+      for (int slot = 0; slot + 1 < kSlots; ++slot) key_[slot] = key_[slot + 1];
+      key_[kSlots - 1] = kNone;
+    }
+    const int which = static_cast<int>(nearest & kWhich);
+    return __shfl_sync(kWarp, nodes_, which / 32) * kChildren + which % 32;
+  }
+
+ private:
+  static constexpr int kSlots = 4;
+  // The last bits of a distance give way to slot and lane: that rounds it down, so a child is never missed.
+  static constexpr B kWhich = kSlots * 32 - 1;
+  static constexpr B kNone = ~B(0);
+
+  __device__ __forceinline__ void order(int a, int b) {
+    const B smaller = min(key_[a], key_[b]);
+    key_[b] = max(key_[a], key_[b]);
+    key_[a] = smaller;
+  }
+
+  B key_[kSlots];  // ascending
+  int nodes_;      // lane s holds the node of slot s
+  bool empty_;
+};
+
+/// Calls visit(place, d²) with each lane's point of each leaf that the bound does not exclude, near ones first, and
+/// settle() after every two leaves. Four regions, then four groups at a time share one order: the bound is nearly final
+/// after a few leaves, so the order decides how many more are visited.
+template <typename T, int kDimensions, typename Bound, typename Visit, typename Settle>
+__device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimensions>& query, const Bound& bound,
+                                     const Visit& visit, const Settle& settle) {
+  if (query.first >= query.last) return;
+  const int lane = threadIdx.x % 32;
+  const int last = query.last - 1;
+  const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
+  int start = first_region / kChildren;  // of 32 regions
+  while (start <= last_region / kChildren) {
+    Frontier<T> regions(tree, 2, query.x, first_region, last_region,
+                        [&] { return start <= last_region / kChildren ? start++ : -1; });
+    while (true) {
+      Frontier<T> groups(tree, 1, query.x, query.first / kGroupPoints, last / kGroupPoints,
+                         [&] { return regions.take(bound()); });
+      if (groups.empty()) break;
+      while (true) {
+        Frontier<T> leaves(tree, 0, query.x, query.first / kLeafPoints, last / kLeafPoints,
+                           [&] { return groups.take(bound()); });
+        if (leaves.empty()) break;
+        // Two leaves at a time: their loads overlap.
+        for (int leaf = leaves.take(bound()); leaf >= 0; leaf = leaves.take(bound())) {
+          const int other = leaves.take(bound());
+          const int place = leaf * kLeafPoints + lane;
+          const int other_place = (other < 0 ? leaf : other) * kLeafPoints + lane;
+          const T d2 = leaf_distance2(tree, query.x, place);
+          const T other_d2 = leaf_distance2(tree, query.x, other_place);
+          visit(place, d2);
+          if (other >= 0) visit(other_place, other_d2);
+          settle();
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+__device__ inline void write_none(const Search<T>& search, std::int64_t begin, int from, int to, int lane, int step) {
+  for (int i = from + lane; i < to; i += step) {
+    search.index[begin + i] = -1;
+    search.distance2[begin + i] = infinity<T>();
+  }
+}
+
+/// The k nearest of a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and
+/// at most kMaxNeighbors.
+template <typename T, int kDimensions, int kMaxNeighbors>
+__global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_constant__ Search<T> search, int above) {
+  using Buffer = Nearest<T, kMaxNeighbors>;
+  constexpr int kWarps = kSearchThreads / 32;
+  __shared__ T distance2_of[kWarps][Buffer::kCapacity];
+  __shared__ std::uint32_t tie_of[kWarps][Buffer::kCapacity];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int number = blockIdx.x * kWarps + warp;
+  if (number >= search.num_queries) return;
+
+  const std::int32_t row = query_row(search, number);
+  int k = search.k;
+  std::int64_t begin = static_cast<std::int64_t>(row) * k;
+  if (search.neighbor_row_splits != nullptr) {
+    begin = search.neighbor_row_splits[row];
+    const std::int64_t length = search.neighbor_row_splits[row + 1] - begin;
+    if (length <= above || length > kMaxNeighbors) return;
+    k = static_cast<int>(length);
+  }
+  const Query<T, kDimensions> query(search, number);
+  if (!query.active) return write_none(search, begin, 0, k, lane, 32);
+
+  Buffer nearest(distance2_of[warp], tie_of[warp], k, search.radius2);
+  if (query.self >= 0 && search.loop) nearest.push(lane == 0, {T(0), 0});
+  walk(
+      search.tree, query, [&] { return nearest.bound(); },
+      [&](int place, T d2) {
+        bool take = d2 <= nearest.bound();
+        if (!__any_sync(kWarp, take)) return;
+        Key<T> key{d2, 0};
+        take = take && place >= query.first && place < query.last && place != query.self;
+        if (take) {
+          key.tie = search.tree.order[place] + 1;
+          take = nearest.admits(key);
+        }
+        nearest.push(take, key);
+      },
+      [&] { nearest.settle(); });
+  nearest.finish();
+
+  for (int i = lane; i < nearest.size(); i += 32) {
+    const Key<T> key = nearest[i];
+    search.index[begin + i] = key.tie == 0 ? query.row : static_cast<std::int32_t>(key.tie - 1);
+    search.distance2[begin + i] = key.distance2;
+  }
+  write_none(search, begin, nearest.size(), k, lane, 32);
+}
+
+/// Counts the neighbours within the radius of a query a warp.
+template <typename T, int kDimensions>
+__global__ void __launch_bounds__(kSearchThreads) count_kernel(const __grid_constant__ Search<T> search) {
+  const int lane = threadIdx.x % 32;
+  const int number = blockIdx.x * (kSearchThreads / 32) + threadIdx.x / 32;
+  if (number >= search.num_queries) return;
+  const Query<T, kDimensions> query(search, number);
+  int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
+  if (query.active)
+    walk(
+        search.tree, query, [&] { return search.radius2; },
+        [&](int place, T d2) {
+          mine += d2 <= search.radius2 && place >= query.first && place < query.last && place != query.self;
+        },
+        [] {});
+  const int total = __reduce_add_sync(kWarp, mine);
+  if (lane != 0) return;
+  search.count[query.row] = min(total, search.k);
+  if (search.found != nullptr) search.found[query.row] = total;
+}
+
+}  // namespace starling::neighbors_cuda

@@ -1,0 +1,240 @@
+#pragma once
+
+#include "neighbors/tree.cuh"
+
+namespace starling::neighbors_cuda {
+
+/// A neighbour's place in the order (d², self first, row).
+template <typename T>
+struct Key {
+  T distance2;
+  std::uint32_t tie;  // 0 for the query itself, else row + 1
+};
+
+template <typename T>
+__device__ inline bool operator<(const Key<T>& a, const Key<T>& b) {
+  return a.distance2 < b.distance2 || (a.distance2 == b.distance2 && a.tie < b.tie);
+}
+// A float's key is one integer: half the instructions of two compares.
+__device__ inline bool operator<(const Key<float>& a, const Key<float>& b) {
+  const auto packed = [](const Key<float>& key) {
+    return static_cast<std::uint64_t>(to_bits(key.distance2)) << 32 | key.tie;
+  };
+  return packed(a) < packed(b);
+}
+
+template <typename T>
+__device__ inline Key<T> last_key() {
+  return {infinity<T>(), kWarp};
+}
+
+/// The nearest candidates of one query so far, unordered, in shared memory of one warp. Candidates under the bound are
+/// appended; when the buffer runs full, a bisection finds a new bound that at least k of them meet, and the others go.
+/// So a candidate costs a compare, and sorting is left to the k that remain at the end.
+template <typename T, int kMaxNeighbors>
+class Nearest {
+ public:
+  using B = typename Bits<T>::Type;
+  static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 96 : kMaxNeighbors + 256;
+  static constexpr int kSlots = kCapacity / 32;
+
+  __device__ Nearest(T* distance2, std::uint32_t* tie, int k, T limit)
+      : distance2_(distance2), tie_(tie), k_(k), bound_(limit), bound_tie_(kWarp), size_(0) {
+    full_ = min(kCapacity - 64, 2 * k + 32);
+    lane_ = threadIdx.x % 32;
+  }
+
+  /// No candidate beyond it can be among the k nearest; those at it can, by their row.
+  __device__ T bound() const { return bound_; }
+  __device__ int size() const { return size_; }
+  __device__ Key<T> operator[](int i) const { return {distance2_[i], tie_[i]}; }
+
+  __device__ bool admits(const Key<T>& key) const {
+    return key.distance2 < bound_ || (key.distance2 == bound_ && key.tie <= bound_tie_);
+  }
+
+  /// Appends each lane's key where `take`. All lanes call it, at most twice between calls of settle().
+  __device__ __forceinline__ void push(bool take, const Key<T>& key) {
+    const unsigned takers = __ballot_sync(kWarp, take);
+    if (take) {
+      const int place = size_ + __popc(takers & ((1u << lane_) - 1));
+      distance2_[place] = key.distance2;
+      tie_[place] = key.tie;
+    }
+    size_ += __popc(takers);
+    __syncwarp();
+  }
+
+  /// Makes room and lowers the bound where the buffer is full.
+  __device__ __forceinline__ void settle() {
+    if (size_ > full_) keep_nearest(k_ / 4 + 2);  // a bound that need not be tight takes fewer steps to find
+  }
+
+  /// Leaves the k nearest in ascending order.
+  __device__ __forceinline__ void finish() {
+    if (size_ > k_) keep_nearest(0);
+    if constexpr (kMaxNeighbors <= 128)
+      sort_registers<kMaxNeighbors / 32>();
+    else
+      sort_shared();
+  }
+
+ private:
+  // Leaves the k nearest, and up to `slack` of the next.
+  __device__ __forceinline__ void keep_nearest(int slack) {
+    B value[kSlots];
+    B lowest = ~B(0), highest = 0;
+#pragma unroll
+    for (int s = 0; s < kSlots; ++s) {
+      const int i = s * 32 + lane_;
+      value[s] = i < size_ ? to_bits(distance2_[i]) : ~B(0);
+      lowest = min(lowest, value[s]);
+      if (i < size_) highest = max(highest, value[s]);
+    }
+    // The smallest value, or one near it, that at least k candidates do not exceed.
+    B low = warp_min(lowest), high = warp_max(highest);
+    int count = size_;
+    while (low < high && count > k_ + slack) {
+      const B middle = low + (high - low) / 2;
+      int mine = 0;
+#pragma unroll
+      for (int s = 0; s < kSlots; ++s) mine += value[s] <= middle;
+      const int below = __reduce_add_sync(kWarp, mine);
+      if (below >= k_) {
+        high = middle;
+        count = below;
+      } else {
+        low = middle + 1;
+      }
+    }
+    bound_ = from_bits(high);
+    bound_tie_ = kWarp;
+    if (count > k_ + slack) cut_ties(high, slack);
+
+    int kept = 0;
+#pragma unroll
+    for (int s = 0; s < kSlots; ++s) {
+      if (s * 32 >= size_) break;
+      const int i = s * 32 + lane_;
+      Key<T> key = last_key<T>();
+      if (i < size_) key = {distance2_[i], tie_[i]};
+      const bool keep = i < size_ && admits(key);
+      const unsigned keepers = __ballot_sync(kWarp, keep);
+      __syncwarp();  // all lanes have read before any writes
+      if (keep) {
+        const int place = kept + __popc(keepers & ((1u << lane_) - 1));
+        distance2_[place] = key.distance2;
+        tie_[place] = key.tie;
+      }
+      kept += __popc(keepers);
+    }
+    size_ = kept;
+    __syncwarp();
+  }
+
+  // Many candidates share the bound: their rows decide.
+  __device__ __forceinline__ void cut_ties(B tied, int slack) {
+    std::uint32_t low = 0, high = kWarp;
+    int count = kCapacity + 1;
+    while (low < high && count > k_ + slack) {
+      const std::uint32_t middle = low + (high - low) / 2;
+      int mine = 0;
+      for (int i = lane_; i < size_; i += 32) {
+        const B bits = to_bits(distance2_[i]);
+        mine += bits < tied || (bits == tied && tie_[i] <= middle);
+      }
+      const int below = __reduce_add_sync(kWarp, mine);
+      if (below >= k_) {
+        high = middle;
+        count = below;
+      } else {
+        low = middle + 1;
+      }
+    }
+    bound_tie_ = high;
+  }
+
+  __device__ static void exchange(Key<T>& a, Key<T>& b, bool ascending) {
+    if ((b < a) == ascending) {
+      const Key<T> other = a;
+      a = b;
+      b = other;
+    }
+  }
+
+  // Bitonic sort, kEach consecutive keys a lane.
+  template <int kEach>
+  __device__ __forceinline__ void sort_registers() {
+    Key<T> key[kEach];
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      const int i = e * 32 + lane_;
+      key[e] = i < size_ ? (*this)[i] : last_key<T>();
+    }
+    __syncwarp();
+#pragma unroll
+    for (int length = 2; length <= 32 * kEach; length *= 2) {
+#pragma unroll
+      for (int step = length / 2; step > 0; step /= 2) {
+        if (step >= kEach) {
+          const bool first = (lane_ & (step / kEach)) == 0;
+#pragma unroll
+          for (int e = 0; e < kEach; ++e) {
+            const bool ascending = ((lane_ * kEach + e) & length) == 0;
+            Key<T> other;
+            other.distance2 = __shfl_xor_sync(kWarp, key[e].distance2, step / kEach);
+            other.tie = __shfl_xor_sync(kWarp, key[e].tie, step / kEach);
+            // Keys differ except among the padding, where either may be taken.
+            if ((other < key[e]) == (first == ascending)) key[e] = other;
+          }
+        } else {
+#pragma unroll
+          for (int e = 0; e < kEach; ++e)
+            if ((e & step) == 0) exchange(key[e], key[e | step], ((lane_ * kEach + e) & length) == 0);
+        }
+      }
+    }
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      distance2_[lane_ * kEach + e] = key[e].distance2;
+      tie_[lane_ * kEach + e] = key[e].tie;
+    }
+    __syncwarp();
+  }
+
+  // The same for more keys than registers should hold.
+  __device__ __forceinline__ void sort_shared() {
+    int total = 32;
+    while (total < size_) total *= 2;
+    for (int i = size_ + lane_; i < total; i += 32) {
+      distance2_[i] = infinity<T>();
+      tie_[i] = kWarp;
+    }
+    __syncwarp();
+    for (int length = 2; length <= total; length *= 2) {
+      for (int step = length / 2; step > 0; step /= 2) {
+        for (int pair = lane_; pair < total / 2; pair += 32) {
+          const int i = (pair & ~(step - 1)) * 2 | (pair & (step - 1));
+          Key<T> a = (*this)[i], b = (*this)[i + step];
+          exchange(a, b, (i & length) == 0);
+          distance2_[i] = a.distance2;
+          tie_[i] = a.tie;
+          distance2_[i + step] = b.distance2;
+          tie_[i + step] = b.tie;
+        }
+        __syncwarp();
+      }
+    }
+  }
+
+  T* distance2_;
+  std::uint32_t* tie_;
+  int k_;
+  T bound_;
+  std::uint32_t bound_tie_;
+  int size_;
+  int full_;
+  int lane_;
+};
+
+}  // namespace starling::neighbors_cuda

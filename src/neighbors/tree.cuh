@@ -1,0 +1,135 @@
+#pragma once
+
+#include <cstdint>
+
+namespace starling::neighbors_cuda {
+
+// The tree that every search walks. Points are ordered so that 32 consecutive ones, a leaf, lie close together; 32
+// leaves are a group, 32 groups a region. A leaf has one point a lane of a warp, an inner node one child a lane. Places
+// keep the events apart: event e holds the places row_splits[e] .. row_splits[e + 1], as it holds those rows.
+inline constexpr int kLeafPoints = 32;
+inline constexpr int kChildren = 32;
+inline constexpr int kGroupPoints = kLeafPoints * kChildren;
+inline constexpr int kRegionPoints = kGroupPoints * kChildren;
+inline constexpr int kMaxPadded = 16;
+inline constexpr int kLevels = 3;  // 0 leaves, 1 groups, 2 regions
+inline constexpr unsigned kWarp = 0xffffffffu;
+
+/// Rows of up to 32 bytes are copied in tree order, so that a warp reads a leaf in one go. Wider rows stay where they
+/// are: a row fills the memory sectors that a lane fetches anyway, and the workspace stays small.
+template <typename T, int kDimensions>
+inline constexpr bool kCopied = sizeof(T) * kDimensions <= 32;
+
+template <typename T>
+struct Tree {
+  int num_points = 0;
+  int dimensions = 0;
+  int num_nodes[kLevels] = {};
+  const T* points = nullptr;
+  /// [leaves × 32] Row of the point at each place, or ~row where it may be no neighbour. Past the points: −1.
+  std::int32_t* order = nullptr;
+  T* sorted =
+      nullptr;  ///< [leaves × 32, padded dimensions] coordinates in tree order; NaN where it may be no neighbour
+  T* low[kLevels] = {};   ///< [nodes, padded dimensions] corners of the boxes of the possible neighbours
+  T* high[kLevels] = {};  ///< +inf below −inf for a node without any
+};
+
+template <typename T>
+struct Bits;
+template <>
+struct Bits<float> {
+  using Type = std::uint32_t;
+};
+template <>
+struct Bits<double> {
+  using Type = std::uint64_t;
+};
+
+/// The bits of a squared distance order as its value does: it is never negative.
+__device__ inline std::uint32_t to_bits(float value) { return __float_as_uint(value); }
+__device__ inline std::uint64_t to_bits(double value) { return __double_as_longlong(value); }
+__device__ inline float from_bits(std::uint32_t bits) { return __uint_as_float(bits); }
+__device__ inline double from_bits(std::uint64_t bits) { return __longlong_as_double(bits); }
+
+template <typename T>
+__device__ inline T infinity() {
+  return static_cast<T>(__int_as_float(0x7f800000));
+}
+template <typename T>
+__device__ inline T not_a_number() {
+  return static_cast<T>(__int_as_float(0x7fffffff));
+}
+
+/// An order of all floats in integers.
+__device__ inline std::uint32_t to_ordered(float value) {
+  const std::uint32_t bits = __float_as_uint(value);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+__device__ inline float from_ordered(std::uint32_t bits) {
+  return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+}
+
+/// A row, padded with zeros, which add exactly nothing to a squared distance.
+template <typename T, int kDimensions>
+struct alignas(16) Row {
+  T x[kDimensions];
+};
+
+template <typename T, int kDimensions>
+__device__ inline T distance2(const Row<T, kDimensions>& a, const Row<T, kDimensions>& b) {
+  T sum = 0;
+#pragma unroll
+  for (int d = 0; d < kDimensions; ++d) {
+    const T difference = a.x[d] - b.x[d];
+    sum = fma(difference, difference, sum);
+  }
+  return sum;
+}
+
+/// Squared distance to the nearest point of a box. Rounding is monotone and the sum runs as in distance2(), so no point
+/// of the box has a smaller computed distance: pruning by it needs no tolerance.
+template <typename T, int kDimensions>
+__device__ inline T box_distance2(const Row<T, kDimensions>& q, const Row<T, kDimensions>& low,
+                                  const Row<T, kDimensions>& high) {
+  T sum = 0;
+#pragma unroll
+  for (int d = 0; d < kDimensions; ++d) {
+    const T outside = max(max(low.x[d] - q.x[d], q.x[d] - high.x[d]), T(0));
+    sum = fma(outside, outside, sum);
+  }
+  return sum;
+}
+
+template <typename T, int kDimensions>
+__device__ inline Row<T, kDimensions> load_row(const T* rows, std::int64_t row, int dimensions) {
+  Row<T, kDimensions> result;
+#pragma unroll
+  for (int d = 0; d < kDimensions; ++d) result.x[d] = d < dimensions ? rows[row * dimensions + d] : T(0);
+  return result;
+}
+
+/// The event that holds a row: the last one that starts at or before it.
+__device__ inline int find_event(const std::int32_t* row_splits, int num_events, int row) {
+  int low = 0, high = num_events;  // row_splits[low] <= row < row_splits[high]
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    if (row_splits[middle] <= row)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+__device__ inline std::uint32_t warp_min(std::uint32_t value) { return __reduce_min_sync(kWarp, value); }
+__device__ inline std::uint32_t warp_max(std::uint32_t value) { return __reduce_max_sync(kWarp, value); }
+__device__ inline std::uint64_t warp_min(std::uint64_t value) {
+  for (int step = 16; step > 0; step /= 2) {
+    const std::uint64_t other = __shfl_xor_sync(kWarp, value, step);
+    value = other < value ? other : value;
+  }
+  return value;
+}
+__device__ inline std::uint64_t warp_max(std::uint64_t value) { return ~warp_min(~value); }
+
+}  // namespace starling::neighbors_cuda

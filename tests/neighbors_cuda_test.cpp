@@ -1,0 +1,292 @@
+#include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+#include "neighbors_cases.h"
+#include "starling/device.h"
+#include "starling/error.h"
+
+// The table of neighbors_cases.h on the device, and larger clouds beside knn() on the host.
+namespace {
+
+using namespace starling;
+using neighbor_cases::Case;
+using neighbor_cases::Rows;
+
+void expect_ok(cudaError_t status) { ASSERT_EQ(status, cudaSuccess) << cudaGetErrorString(status); }
+
+/// Device memory, at first full of bytes that no right answer has.
+template <typename U>
+class OnDevice {
+ public:
+  explicit OnDevice(std::size_t size) : size_(size) {
+    void* memory = nullptr;
+    expect_ok(cudaMalloc(&memory, std::max<std::size_t>(size, 1) * sizeof(U)));
+    memory_.reset(static_cast<U*>(memory));
+    expect_ok(cudaMemset(memory, 0xCD, size * sizeof(U)));
+  }
+  explicit OnDevice(const std::vector<U>& values) : OnDevice(values.size()) { set(values.data()); }
+  OnDevice(const U* values, std::size_t size) : OnDevice(size) { set(values); }
+  U* data() const { return memory_.get(); }
+  std::span<U> span() const { return {memory_.get(), size_}; }
+  std::vector<U> get() const {
+    std::vector<U> values(size_);
+    expect_ok(cudaMemcpy(values.data(), memory_.get(), size_ * sizeof(U), cudaMemcpyDeviceToHost));
+    return values;
+  }
+
+ private:
+  void set(const U* values) { expect_ok(cudaMemcpy(memory_.get(), values, size_ * sizeof(U), cudaMemcpyHostToDevice)); }
+  struct Free {
+    void operator()(U* memory) const { cudaFree(memory); }
+  };
+  std::unique_ptr<U, Free> memory_;
+  std::size_t size_;
+};
+
+/// A search in host memory, copied to the device.
+template <typename T>
+class DeviceSearch {
+ public:
+  explicit DeviceSearch(const NeighborSearch<T>& host)
+      : points_(host.points, static_cast<std::size_t>(host.num_points) * host.dimensions),
+        queries_(host.queries,
+                 host.queries == nullptr ? 0 : static_cast<std::size_t>(host.num_queries) * host.dimensions),
+        row_splits_(host.row_splits, host.row_splits == nullptr ? 0 : host.num_events + 1),
+        query_row_splits_(host.query_row_splits, host.query_row_splits == nullptr ? 0 : host.num_events + 1),
+        direction_(host.direction, host.direction == nullptr ? 0 : host.num_points),
+        search_(host) {
+    search_.points = points_.data();
+    if (host.queries != nullptr) search_.queries = queries_.data();
+    if (host.row_splits != nullptr) search_.row_splits = row_splits_.data();
+    if (host.query_row_splits != nullptr) search_.query_row_splits = query_row_splits_.data();
+    if (host.direction != nullptr) search_.direction = direction_.data();
+  }
+  const NeighborSearch<T>& operator*() const { return search_; }
+  std::size_t rows() const {
+    return static_cast<std::size_t>(search_.queries != nullptr ? search_.num_queries : search_.num_points);
+  }
+
+ private:
+  OnDevice<T> points_, queries_;
+  OnDevice<std::int32_t> row_splits_, query_row_splits_;
+  OnDevice<Direction> direction_;
+  NeighborSearch<T> search_;
+};
+
+class Stream {
+ public:
+  Stream() { expect_ok(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+  ~Stream() { cudaStreamDestroy(stream_); }
+  operator cudaStream_t() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+template <typename T>
+struct Answer {
+  Rows<T> rows;
+  std::int32_t bad_row = 0;
+};
+
+/// `captured`: runs it as a CUDA graph, twice, which a hidden synchronisation or allocation would refuse.
+template <typename T>
+Answer<T> run_knn(const NeighborSearch<T>& host, int k, bool captured = false) {
+  const DeviceSearch<T> search(host);
+  const std::size_t entries = search.rows() * static_cast<std::size_t>(k);
+  const OnDevice<std::int32_t> index(entries), bad_row(1);
+  const OnDevice<T> distance2(entries);
+  const OnDevice<std::byte> workspace(knn_cuda_workspace_bytes(*search, k));
+  const Stream stream;
+  const auto run = [&] {
+    knn_cuda(*search, k, index.data(), distance2.data(), bad_row.data(), workspace.span(), stream);
+  };
+  if (captured) {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    expect_ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    run();
+    expect_ok(cudaStreamEndCapture(stream, &graph));
+    expect_ok(cudaGraphInstantiate(&executable, graph, 0));
+    for (int i = 0; i < 2; ++i) expect_ok(cudaGraphLaunch(executable, stream));
+    expect_ok(cudaStreamSynchronize(stream));
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+  } else {
+    run();
+  }
+  expect_ok(cudaStreamSynchronize(stream));
+  return {{index.get(), distance2.get()}, bad_row.get()[0]};
+}
+
+/// The first entry that differs, for a message.
+template <typename T>
+std::string difference(const Rows<T>& expected, const Rows<T>& got, int k) {
+  for (std::size_t i = 0; i < expected.index.size(); ++i) {
+    if (expected.index[i] == got.index[i] && std::memcmp(&expected.distance2[i], &got.distance2[i], sizeof(T)) == 0) {
+      continue;
+    }
+    return "query " + std::to_string(i / k) + ", place " + std::to_string(i % k) + ": expected " +
+           std::to_string(expected.index[i]) + " at " + std::to_string(expected.distance2[i]) + ", got " +
+           std::to_string(got.index[i]) + " at " + std::to_string(got.distance2[i]);
+  }
+  return "";
+}
+
+template <typename T>
+class NeighborsCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      require_cuda();
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(NeighborsCuda, Scalars);
+
+TYPED_TEST(NeighborsCuda, AreThoseOfBruteForce) {
+  for (const Case<TypeParam>& test : neighbor_cases::table<TypeParam>()) {
+    SCOPED_TRACE(test.name);
+    const Answer<TypeParam> answer = run_knn(test.search(), test.k);
+    EXPECT_EQ(difference(brute_force(test), answer.rows, test.k), "");
+    EXPECT_EQ(answer.bad_row, -1);
+  }
+}
+
+TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
+  std::vector<std::int32_t> sizes(900, 40);
+  sizes[5] = 20000;
+  sizes[6] = 1500;
+  sizes[700] = 5000;
+  const auto splits = neighbor_cases::splits_of(sizes);
+  std::vector<TypeParam> outlier = clouds::uniform<TypeParam>(30000, 4, 3);
+  outlier[7] = TypeParam(1e9);
+  std::vector<Case<TypeParam>> cases;
+  const auto add = [&](const char* name, int dimensions, int k, const std::vector<TypeParam>& points) {
+    cases.push_back({.name = name, .dimensions = dimensions, .k = k, .points = points});
+  };
+  add("uniform", 4, 64, clouds::uniform<TypeParam>(70000, 4, 1));
+  add("cluster", 3, 40, clouds::cluster<TypeParam>(70000, 3, 1));
+  add("tight", 4, 10, clouds::tight<TypeParam>(50000, 4, 1));
+  add("wide", 8, 128, clouds::cluster<TypeParam>(20000, 8, 1));
+  add("wider", 13, 300, clouds::cluster<TypeParam>(6000, 13, 1));
+  add("many k", 3, 600, clouds::uniform<TypeParam>(5000, 3, 1));
+  add("lattice", 3, 64, clouds::lattice<TypeParam>(40000, 3, 20, 1));
+  add("all equal", 3, 64, std::vector<TypeParam>(3 * 20000, TypeParam(0.1)));
+  add("one far outlier", 4, 64, outlier);
+  add("huge and small events", 4, 32, clouds::cluster<TypeParam>(splits.back(), 4, 2));
+  cases.back().row_splits = splits;
+  for (const Case<TypeParam>& test : cases) {
+    SCOPED_TRACE(test.name);
+    const NeighborSearch<TypeParam> search = test.search();
+    const std::size_t entries = static_cast<std::size_t>(test.num_points()) * static_cast<std::size_t>(test.k);
+    Rows<TypeParam> expected{std::vector<std::int32_t>(entries), std::vector<TypeParam>(entries)};
+    std::vector<std::byte> workspace(knn_workspace_bytes(search, test.k));
+    knn(search, test.k, expected.index.data(), expected.distance2.data(), std::span(workspace));
+    EXPECT_EQ(difference(expected, run_knn(search, test.k).rows, test.k), "");
+    EXPECT_EQ(difference(expected, run_knn(search, test.k, true).rows, test.k), "") << "as a graph";
+  }
+}
+
+TYPED_TEST(NeighborsCuda, WithinARadiusAreThoseOfBruteForce) {
+  for (Case<TypeParam> test : neighbor_cases::table<TypeParam>()) {
+    SCOPED_TRACE(test.name);
+    if (!(test.max_radius < std::numeric_limits<TypeParam>::infinity())) test.max_radius = TypeParam(0.15);
+    const NeighborSearch<TypeParam> host = test.search();
+    const std::int32_t most = test.k % 2 == 0 ? test.k : std::numeric_limits<std::int32_t>::max();
+    std::vector<std::int32_t> count, found;
+    Rows<TypeParam> expected;
+    for (std::int32_t row = 0; row < test.num_queries(); ++row) {
+      const auto neighbors = neighbor_cases::all_neighbors(host, row);
+      found.push_back(static_cast<std::int32_t>(neighbors.size()));
+      count.push_back(std::min(found.back(), most));
+      for (std::int32_t i = 0; i < count.back(); ++i) {
+        expected.distance2.push_back(neighbors[static_cast<std::size_t>(i)].first);
+        expected.index.push_back(neighbors[static_cast<std::size_t>(i)].second);
+      }
+    }
+
+    const DeviceSearch<TypeParam> search(host);
+    const OnDevice<std::int32_t> device_count(search.rows()), device_found(search.rows()), bad_row(1);
+    const OnDevice<std::byte> workspace(radius_cuda_workspace_bytes(*search));
+    const Stream stream;
+    radius_count_cuda(*search, most, device_count.data(), device_found.data(), bad_row.data(), workspace.span(),
+                      stream);
+    expect_ok(cudaStreamSynchronize(stream));
+    EXPECT_EQ(device_count.get(), count);
+    EXPECT_EQ(device_found.get(), found);
+    EXPECT_EQ(bad_row.get()[0], -1);
+    std::vector<std::int64_t> splits(search.rows() + 1, 0);
+    std::partial_sum(count.begin(), count.end(), splits.begin() + 1, std::plus<std::int64_t>());
+    const OnDevice<std::int64_t> device_splits(splits);
+    const OnDevice<std::int32_t> index(expected.index.size());
+    const OnDevice<TypeParam> distance2(expected.index.size());
+    radius_fill_cuda(*search, device_splits.data(), index.data(), distance2.data(), workspace.span(), stream);
+    expect_ok(cudaStreamSynchronize(stream));
+    EXPECT_EQ(index.get(), expected.index);
+    EXPECT_EQ(distance2.get(), expected.distance2);
+  }
+}
+
+TYPED_TEST(NeighborsCuda, TheFirstRowThatIsNotFiniteIsTold) {
+  const auto in_range = testing::Each(testing::AllOf(testing::Ge(-1), testing::Lt(5000)));
+  std::vector<TypeParam> points = clouds::uniform<TypeParam>(5000, 4, 1);
+  const std::vector<TypeParam> good = points;
+  points[4 * 4321] = std::numeric_limits<TypeParam>::quiet_NaN();
+  points[4 * 1234 + 3] = std::numeric_limits<TypeParam>::infinity();
+  NeighborSearch<TypeParam> search;
+  search.points = points.data();
+  search.num_points = 5000;
+  search.dimensions = 4;
+  const Answer<TypeParam> answer = run_knn(search, 8);
+  EXPECT_EQ(answer.bad_row, 1234);
+  EXPECT_THAT(answer.rows.index, in_range);
+  search.queries = points.data();
+  search.num_queries = 5000;
+  search.points = good.data();
+  EXPECT_EQ(run_knn(search, 8).bad_row, 5000 + 1234);
+}
+
+TYPED_TEST(NeighborsCuda, WorkspaceIsBounded) {
+  for (int d = 1; d <= kMaxDimensions; ++d) {
+    NeighborSearch<TypeParam> search;
+    const TypeParam point = 0;
+    search.points = &point;
+    search.num_points = 1'000'000;
+    search.dimensions = d;
+    EXPECT_LE(knn_cuda_workspace_bytes(search, 64), 64u * 1'000'000 + 8192) << "D " << d;
+  }
+}
+
+TYPED_TEST(NeighborsCuda, WrongArgumentsAreUsageErrors) {
+  const auto expect_usage = [](const auto& action, const char* text) {
+    try {
+      action();
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_THAT(error.what(), testing::HasSubstr(text));
+    }
+  };
+  const std::vector<TypeParam> points(20, TypeParam(1));
+  NeighborSearch<TypeParam> search;
+  search.points = points.data();
+  search.num_points = 10;
+  search.dimensions = 2;
+  std::int32_t bad_row = 0;
+  expect_usage([&] { knn_cuda_workspace_bytes(search, -1); }, "k is -1");
+  expect_usage([&] { knn_cuda<TypeParam>(search, 1, nullptr, nullptr, &bad_row, {}, nullptr); }, "the workspace has 0");
+  expect_usage([&] { radius_cuda_workspace_bytes(search); }, "max_radius");
+  search.dimensions = 17;
+  expect_usage([&] { knn_cuda_workspace_bytes(search, 1); }, "dimensions is 17: expected 1 to 16");
+}
+
+}  // namespace
