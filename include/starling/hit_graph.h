@@ -47,7 +47,7 @@ struct WindowSettings {
 WindowSettings read_window_settings(Config& config);
 
 /// Layer-pair (doublet) and layer-triple windows learned from simulated tracks. What they hold is the business of
-/// src/hit_graph.
+/// src/hit_graph; layers are the (volume_id, layer_id) that simulated hits have.
 class Windows {
  public:
   Windows();
@@ -79,9 +79,13 @@ class Windows {
 Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
                       const std::function<void(double)>& progress = {});
 
-/// Builds the graph of one event, features included. Deterministic; single-threaded where the caller's arena has one
-/// thread.
+/// Builds the graph of one event, features included: the doublets that are on a triplet, both inside their windows, and
+/// overlaps where the windows have them. Deterministic; single-threaded where the caller's arena has one thread. Throws
+/// ErrorKind::input where the windows let more than 2^28 doublets through.
 HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const FeatureScales& scales = {});
+
+/// The same edges by testing every pair of hits and every pair of doublets: what build_hit_graph is compared with.
+EdgeList hit_graph_reference(const Hits& hits, const Windows& windows);
 
 /// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated. On the beam line eta is ±10.
 std::vector<float> node_features(const Hits& hits, const FeatureScales& scales);

@@ -1,0 +1,627 @@
+#include "starling/hit_graph.h"
+
+#include <gtest/gtest.h>
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <numbers>
+#include <random>
+#include <set>
+
+#include "data.h"
+#include "hit_graph/geometry.h"
+#include "hit_graph/windows.h"
+#include "starling/config.h"
+#include "starling/detector.h"
+#include "starling/error.h"
+#include "starling/simulate.h"
+
+namespace starling {
+namespace {
+
+constexpr float kPi = std::numbers::pi_v<float>;
+constexpr float kMost = std::numeric_limits<float>::max();
+
+void add_hit(Hits& hits, float x, float y, float z, std::int32_t volume = 1, std::int32_t layer = 1,
+             std::int32_t module = 1) {
+  hits.hit_id.push_back(hits.size() + 1);
+  hits.x.push_back(x);
+  hits.y.push_back(y);
+  hits.z.push_back(z);
+  hits.volume_id.push_back(volume);
+  hits.layer_id.push_back(layer);
+  hits.module_id.push_back(module);
+}
+
+const Detector& trackml() {
+  static const Detector detector =
+      read_detector(std::filesystem::path(STARLING_SOURCE_DIR) / "detectors" / "trackml.toml");
+  return detector;
+}
+
+Event simulated(double pileup, std::uint64_t number) {
+  SimulationSettings settings;
+  settings.pileup = pileup;
+  return simulate_event(trackml(), settings, number);
+}
+
+WindowSettings quick_settings() {
+  WindowSettings settings;
+  settings.events = 60;
+  settings.background_events = 4;
+  settings.lambda_doublets = 1e-3;
+  settings.lambda_triplets = 1e-2;
+  settings.overlaps = true;
+  return settings;
+}
+
+/// Windows learned from thinly populated events, once.
+const Windows& learned() {
+  static const Windows windows = learn_windows([](std::uint64_t i) { return simulated(10, i); }, quick_settings());
+  return windows;
+}
+
+void expect_same_edges(const EdgeList& a, const EdgeList& b) {
+  EXPECT_EQ(a.num_nodes, b.num_nodes);
+  EXPECT_EQ(a.src, b.src);
+  EXPECT_EQ(a.dst, b.dst);
+}
+
+// --- Features
+
+TEST(NodeFeatures, AreScaledAndRepeated) {
+  Hits hits;
+  add_hit(hits, 0.f, -300.f, 400.f);
+  const auto features = node_features(hits, {});
+  ASSERT_EQ(features.size(), 12u);
+  for (int k = 0; k < 12; k += 4) {
+    EXPECT_FLOAT_EQ(features[k], 0.3f);
+    EXPECT_FLOAT_EQ(features[k + 1], -0.5f);
+    EXPECT_FLOAT_EQ(features[k + 2], 0.4f);
+    EXPECT_FLOAT_EQ(features[k + 3], std::asinh(4.f / 3.f));
+  }
+}
+
+TEST(NodeFeatures, AreFiniteOnTheBeamLineAndFarOut) {
+  Hits hits;
+  for (const float z : {0.f, 5.f, -5.f}) add_hit(hits, 0.f, 0.f, z);
+  add_hit(hits, 1e-30f, 0.f, 1000.f);
+  add_hit(hits, 1e30f, 1e30f, -1e30f);
+  for (const float value : node_features(hits, {})) EXPECT_TRUE(std::isfinite(value));
+  EXPECT_EQ(node_features(hits, {})[12 + 3], 10.f);
+}
+
+TEST(EdgeFeatures, AreDifferencesOfScaledQuantities) {
+  Hits hits;
+  const float turn = kPi * 0.9f;
+  add_hit(hits, 100.f * std::cos(turn), 100.f * std::sin(turn), 10.f);
+  add_hit(hits, 300.f * std::cos(-turn), 300.f * std::sin(-turn), 50.f);
+  const auto nodes = node_features(hits, {});
+  const auto f = edge_features(nodes, EdgeList{2, {0, 1}, {1, 0}});
+  ASSERT_EQ(f.size(), 12u);
+  EXPECT_NEAR(f[0], 0.2, 1e-6);
+  EXPECT_NEAR(f[1], 0.2, 1e-6);  // the short way round, in units of pi
+  EXPECT_NEAR(f[2], 0.04, 1e-6);
+  EXPECT_NEAR(f[3], std::asinh(50. / 300.) - std::asinh(0.1), 1e-6);
+  EXPECT_NEAR(f[4], 1., 1e-5);
+  EXPECT_NEAR(f[5], 0.2, 1e-5);
+  EXPECT_NEAR(f[7], -0.2, 1e-6);
+  EXPECT_NEAR(f[10], 1., 1e-5);
+}
+
+TEST(EdgeFeatures, WrapInTheUnitsOfTheScale) {
+  Hits hits;
+  add_hit(hits, -100.f, 10.f, 0.f);
+  add_hit(hits, -200.f, -10.f, 0.f);
+  FeatureScales scales;
+  scales.phi = 1.f;
+  const auto f = edge_features(node_features(hits, scales), EdgeList{2, {0}, {1}}, scales);
+  EXPECT_NEAR(f[1], std::atan2(0.1, 1.) + std::atan2(0.05, 1.), 1e-5);
+}
+
+TEST(EdgeFeatures, SlopesAreZeroWithoutAStepInRadiusAndClampedElsewhere) {
+  Hits hits;
+  add_hit(hits, 100.f, 0.f, 0.f);
+  add_hit(hits, 0.f, 100.f, 0.f);
+  add_hit(hits, 0.f, 100.01f, 0.f);
+  const auto f = edge_features(node_features(hits, {}), EdgeList{3, {0, 0}, {1, 2}});
+  EXPECT_EQ(f[0], 0.f);
+  EXPECT_EQ(f[4], 0.f);
+  EXPECT_EQ(f[5], 0.f);
+  EXPECT_EQ(f[6 + 4], 100.f);
+  EXPECT_NEAR(f[6 + 5], 10., 0.01);
+}
+
+TEST(EdgeFeatures, RefuseNodesOfAnotherGraph) {
+  EXPECT_THROW(edge_features(std::vector<float>(12), EdgeList{2, {0}, {1}}), Error);
+}
+
+// --- Segments
+
+Event line_event() {
+  Event event;
+  for (int k = 0; k < 4; ++k) add_hit(event.hits, 40.f * static_cast<float>(4 - k), 0.f, 0.f, 1, 4 - k);
+  event.truth = Truth{{7, 7, 7, 7}, {}};
+  return event;
+}
+
+TEST(TrueSegments, FollowTheDistanceFromTheOriginWithoutParticles) {
+  const auto segments = true_segments(line_event());
+  EXPECT_EQ(segments.src, (std::vector<std::int32_t>{3, 2, 1}));
+  EXPECT_EQ(segments.dst, (std::vector<std::int32_t>{2, 1, 0}));
+  EXPECT_EQ(segments.particle_id, (std::vector<std::int64_t>{7, 7, 7}));
+}
+
+TEST(TrueSegments, FollowTheDistanceFromTheVertex) {
+  Event event = line_event();
+  event.particles.emplace();
+  event.particles->particle_id = {3, 7};
+  event.particles->vx = {0.f, 200.f};
+  event.particles->vy = event.particles->vz = {0.f, 0.f};
+  EXPECT_EQ(true_segments(event).src, (std::vector<std::int32_t>{0, 1, 2}));
+}
+
+TEST(TrueSegments, TakeOneHitALayerAndLeaveNoiseAndUnknownOut) {
+  Event event = line_event();
+  add_hit(event.hits, 41.f, 0.f, 0.f, 1, 1);  // a second hit on the first layer
+  add_hit(event.hits, 60.f, 0.f, 0.f, 1, 9);
+  add_hit(event.hits, 61.f, 0.f, 0.f, 1, 10);
+  add_hit(event.hits, 62.f, 0.f, 0.f, 1, 11);
+  add_hit(event.hits, 63.f, 0.f, 0.f, 1, 12);
+  for (const std::int64_t id : {std::int64_t{7}, kNoise, kNoise, kUnknown, kUnknown}) {
+    event.truth->particle_id.push_back(id);
+  }
+  EXPECT_EQ(true_segments(event).src, (std::vector<std::int32_t>{3, 2, 1}));
+  event.truth.reset();
+  EXPECT_TRUE(true_segments(event).src.empty());
+}
+
+TEST(TrueSegments, RefuseTruthOfAnotherLength) {
+  Event event = line_event();
+  event.truth->particle_id.pop_back();
+  EXPECT_THROW(true_segments(event), Error);
+}
+
+/// Segments of particles above 1 GeV with hits on three layers or more.
+std::int64_t target_segments(const Event& event) {
+  std::set<std::int64_t> wanted;
+  for (std::int32_t p = 0; p < event.particles->size(); ++p) {
+    if (std::hypot(event.particles->px[p], event.particles->py[p]) > 1.) wanted.insert(event.particles->particle_id[p]);
+  }
+  const auto segments = true_segments(event);
+  std::map<std::int64_t, std::int64_t> count;
+  for (const auto id : segments.particle_id) count[id] += wanted.count(id) ? 1 : 0;
+  std::int64_t total = 0;
+  for (const auto& [id, n] : count) total += n >= 2 ? n : 0;
+  return total;
+}
+
+TEST(TrueSegments, OfRealEvents) {
+  STARLING_NEEDS_DATA("trackml_ev1000_barrel");
+  STARLING_NEEDS_DATA("trackml_gnntracking_ev1");
+  EXPECT_EQ(target_segments(read_event(data_folder() / "trackml_ev1000_barrel" / "event000001000")), 5028);
+  EXPECT_EQ(target_segments(read_event(data_folder() / "trackml_gnntracking_ev1" / "event000000001")), 426);
+}
+
+// --- Geometry
+
+/// A helix of signed curvature k that starts at (x, y, z) in direction phi, after an arc of length s.
+Point on_helix(double k, double x, double y, double z, double phi, double cot, double s) {
+  const double px = x + (std::sin(phi + k * s) - std::sin(phi)) / k;
+  const double py = y - (std::cos(phi + k * s) - std::cos(phi)) / k;
+  return {static_cast<float>(px), static_cast<float>(py), static_cast<float>(z + cot * s),
+          static_cast<float>(std::hypot(px, py))};
+}
+
+TEST(Geometry, ADoubletFindsItsHelix) {
+  for (const double k : {6e-4, -6e-4, 1e-5, 2e-3}) {
+    for (const double cot : {0., 1.5, -6.}) {
+      DoubletFit fit;
+      const Point a = on_helix(k, 0, 0, 12., 2.9, cot, 70.), b = on_helix(k, 0, 0, 12., 2.9, cot, 180.);
+      ASSERT_TRUE(fit_doublet(a, b, fit));
+      EXPECT_NEAR(fit.k, k, 1e-6 + 1e-3 * std::fabs(k));
+      EXPECT_NEAR(fit.cot, cot, 1e-3);
+      EXPECT_NEAR(fit.z0, 12., 0.1);
+      EXPECT_FALSE(fit_doublet(b, a, fit));  // inwards
+    }
+  }
+}
+
+TEST(Geometry, ADoubletStaysInItsHalf) {
+  DoubletFit fit;
+  EXPECT_FALSE(fit_doublet({30, 0, 0, 30}, {-60, 1, 0, 60}, fit));
+}
+
+TEST(Geometry, ATripletFindsItsHelix) {
+  for (const double k : {6e-4, -6e-4, 1e-5}) {
+    const double phi = 0.7, d0 = 3.;  // starts beside the beam line, at right angles to it
+    const auto at = [&](double s) { return on_helix(k, -d0 * std::sin(phi), d0 * std::cos(phi), 5., phi, 0.8, s); };
+    const Point a = at(100.), b = at(180.), c = at(300.);
+    const TripletFit fit = fit_triplet(a, make_step(a, b), make_step(b, c));
+    EXPECT_NEAR(fit.k, k, 1e-6);
+    EXPECT_NEAR(std::fabs(fit.d0), d0, 0.01);
+    EXPECT_NEAR(fit.bend, 0., 1e-5);
+    const Point off{c.x, c.y, c.z + 1.f, c.r};
+    EXPECT_NEAR(fit_triplet(a, make_step(a, b), make_step(b, off)).bend,
+                std::sin(std::atan2(96. + 1., 120.) - std::atan2(0.8, 1.)), 1e-4);
+  }
+}
+
+// --- Graphs beside the reference
+
+/// Windows between all pairs of `layers` layers with random widths and cells.
+Windows random_windows(int layers, std::mt19937& random, bool overlaps) {
+  std::uniform_real_distribution<float> uniform(0.f, 1.f);
+  auto content = std::make_unique<Windows::Content>();
+  auto& c = *content;
+  c.min_pt = 1.;
+  c.pair_cells = c.triple_cells = {0};
+  for (int l = 0; l < layers; ++l) {
+    c.volume_id.push_back(1 + l / 3);
+    c.layer_id.push_back(2 * l);
+    c.overlap_distance.push_back(overlaps ? 60.f * uniform(random) : 0.f);
+    c.overlap_rphi.push_back(overlaps ? 20.f * uniform(random) : 0.f);
+  }
+  for (int a = 0; a < layers; ++a) {
+    for (int b = 0; b < layers; ++b) {
+      if (a == b) continue;
+      c.pair_src.push_back(a);
+      c.pair_dst.push_back(b);
+      const int cells = 1 + static_cast<int>(3 * uniform(random));
+      for (int k = 0; k < cells; ++k) {
+        c.pair_cot.push_back(k + 1 == cells ? kMost : static_cast<float>(k) + uniform(random));
+        c.pair_k.push_back(std::pow(10.f, -4.f + 2.5f * uniform(random)));
+        c.pair_z0.push_back(200.f * uniform(random));
+      }
+      c.pair_cells.push_back(static_cast<std::int32_t>(c.pair_cot.size()));
+    }
+  }
+  for (std::int32_t p = 0; p < c.pairs(); ++p) {
+    for (std::int32_t q = 0; q < c.pairs(); ++q) {
+      if (c.pair_dst[p] != c.pair_src[q] || c.pair_src[p] == c.pair_dst[q] || uniform(random) < 0.3f) continue;
+      c.triple_first.push_back(p);
+      c.triple_second.push_back(q);
+      for (const float bound : {1.f, kMost}) {
+        c.triple_cot.push_back(bound);
+        c.triple_k.push_back(0.01f * uniform(random));
+        c.triple_d0.push_back(100.f * uniform(random));
+        c.triple_bend.push_back(0.5f * uniform(random));
+      }
+      c.triple_cells.push_back(static_cast<std::int32_t>(c.triple_cot.size()));
+    }
+  }
+  c.index();
+  return Windows(std::move(content));
+}
+
+/// Hits of random_windows' layers: cylinders, discs, and layers that are neither.
+void add_random_hits(Hits& hits, int count, int layers, std::mt19937& random) {
+  std::uniform_real_distribution<float> uniform(0.f, 1.f);
+  for (int i = 0; i < count; ++i) {
+    const int layer = static_cast<int>(static_cast<float>(layers) * uniform(random));
+    const float phi = kPi * (2.f * uniform(random) - 1.f);
+    float r = 30.f + 80.f * static_cast<float>(layer) + 2.f * uniform(random), z = 1000.f * (uniform(random) - 0.5f);
+    if (layer % 3 == 1) {
+      r = 30.f + 300.f * uniform(random);
+      z = (layer % 2 ? 1.f : -1.f) * (200.f + 50.f * static_cast<float>(layer) + uniform(random));
+    } else if (layer % 3 == 2) {
+      r = 500.f * uniform(random);
+    }
+    add_hit(hits, r * std::cos(phi), r * std::sin(phi), z, 1 + layer / 3, 2 * layer, static_cast<int>(phi * 3.f));
+  }
+}
+
+TEST(HitGraph, EqualsTheReferenceOnRandomHits) {
+  std::mt19937 random(5);
+  std::int64_t edges = 0;
+  for (int trial = 0; trial < 12; ++trial) {
+    const Windows windows = random_windows(6, random, trial % 2 == 1);
+    Hits hits;
+    add_random_hits(hits, 60 * trial, 6, random);
+    const HitGraph graph = build_hit_graph(hits, windows);
+    expect_same_edges(graph.edges, hit_graph_reference(hits, windows));
+    EXPECT_EQ(graph.hits_outside, 0);
+    edges += graph.edges.size();
+  }
+  EXPECT_GT(edges, 300);
+}
+
+TEST(HitGraph, EqualsTheReferenceOnSimulatedEvents) {
+  for (const double pileup : {0., 2., 5.}) {
+    const Event event = simulated(pileup, 10000);
+    const HitGraph graph = build_hit_graph(event.hits, learned());
+    expect_same_edges(graph.edges, hit_graph_reference(event.hits, learned()));
+    EXPECT_GT(graph.edges.size(), 10);
+  }
+}
+
+TEST(HitGraph, AwkwardHits) {
+  std::mt19937 random(6);
+  const Windows windows = random_windows(5, random, true);
+  Hits none;
+  const HitGraph empty = build_hit_graph(none, windows);
+  EXPECT_EQ(empty.edges.num_nodes, 0);
+  EXPECT_TRUE(empty.edges.src.empty());
+  EXPECT_TRUE(empty.node_features.empty());
+
+  Hits one;
+  add_hit(one, 30.f, 1.f, 2.f, 1, 0);
+  EXPECT_EQ(build_hit_graph(one, windows).edges.size(), 0);
+  EXPECT_EQ(build_hit_graph(one, windows).node_features.size(), 12u);
+
+  Hits hits;
+  add_random_hits(hits, 200, 5, random);
+  const auto inside = hits.size();
+  for (int k = 0; k < 30; ++k) {  // duplicates, on the same and on other layers
+    add_hit(hits, hits.x[k], hits.y[k], hits.z[k], hits.volume_id[k], hits.layer_id[k], 77);
+    add_hit(hits, hits.x[k], hits.y[k], hits.z[k], hits.volume_id[k + 1], hits.layer_id[k + 1]);
+  }
+  for (const float y : {0.f, -0.f, 1e-6f, -1e-6f}) {  // where the angle wraps
+    for (int layer = 0; layer < 5; ++layer) {
+      add_hit(hits, -100.f * static_cast<float>(layer + 1), y, 3.f, 1 + layer / 3, 2 * layer);
+    }
+  }
+  add_hit(hits, 1e-20f, 0.f, 1.f, 1, 0);
+  add_hit(hits, 9e5f, 9e4f, -9e5f, 1, 2);
+  const auto known = hits.size();
+  add_hit(hits, 0.f, 0.f, 100.f, 1, 2);    // on the beam line
+  add_hit(hits, 3e38f, 3e38f, 1.f, 1, 2);  // beyond all bounds
+  add_hit(hits, 10.f, 1.f, -3e38f, 1, 2);
+  add_hit(hits, 50.f, 1.f, 2.f, 1, 1);  // on no layer
+  add_hit(hits, 50.f, 1.f, 2.f, -2000000000, 2000000000);
+  EXPECT_GT(inside, 0);
+  const HitGraph graph = build_hit_graph(hits, windows);
+  EXPECT_EQ(graph.hits_outside, hits.size() - known);
+  EXPECT_EQ(graph.edges.num_nodes, hits.size());
+  expect_same_edges(graph.edges, hit_graph_reference(hits, windows));
+  EXPECT_GT(graph.edges.size(), 0);
+  for (const auto* ends : {&graph.edges.src, &graph.edges.dst}) {
+    for (const auto node : *ends) EXPECT_LT(node, known);
+  }
+}
+
+TEST(HitGraph, AllHitsOnOneLayerOrInOnePlace) {
+  std::mt19937 random(7);
+  const Windows windows = random_windows(4, random, true);
+  Hits layer, place;
+  for (int k = 0; k < 100; ++k) {
+    add_hit(layer, 30.f * std::cos(0.1f * static_cast<float>(k)), 30.f * std::sin(0.1f * static_cast<float>(k)),
+            static_cast<float>(k), 1, 2, k);
+    add_hit(place, 10.f, 20.f, 30.f, 1, 2 * (k % 3), k);
+  }
+  EXPECT_EQ(build_hit_graph(layer, windows).edges.size(), 0);
+  EXPECT_EQ(build_hit_graph(place, windows).edges.size(), 0);
+}
+
+TEST(HitGraph, EdgesAreSortedAndDistinct) {
+  const HitGraph graph = build_hit_graph(simulated(30, 10001).hits, learned());
+  for (std::size_t e = 1; e < graph.edges.src.size(); ++e) {
+    EXPECT_LT(std::pair(graph.edges.src[e - 1], graph.edges.dst[e - 1]),
+              std::pair(graph.edges.src[e], graph.edges.dst[e]));
+  }
+  EXPECT_EQ(graph.edge_features.size(), graph.edges.src.size() * kEdgeFeatures);
+}
+
+TEST(HitGraph, IsTheSameOnAnyNumberOfThreads) {
+  const Event event = simulated(60, 10002);
+  const tbb::global_control allow(tbb::global_control::max_allowed_parallelism, 4);
+  HitGraph one, four;
+  tbb::task_arena(1).execute([&] { one = build_hit_graph(event.hits, learned()); });
+  tbb::task_arena(4).execute([&] { four = build_hit_graph(event.hits, learned()); });
+  expect_same_edges(one.edges, four.edges);
+  EXPECT_EQ(one.node_features, four.node_features);
+  EXPECT_EQ(one.edge_features, four.edge_features);
+  EXPECT_GT(one.edges.size(), 1000);
+}
+
+TEST(HitGraph, WithoutWindowsEveryHitIsOutside) {
+  const Event event = simulated(0, 1);
+  const HitGraph graph = build_hit_graph(event.hits, Windows());
+  EXPECT_EQ(graph.hits_outside, event.hits.size());
+  EXPECT_EQ(graph.edges.size(), 0);
+}
+
+// --- Learning
+
+TEST(LearnWindows, KeepTheSegmentsOfEventsTheyHaveNotSeen) {
+  std::int64_t kept = 0, all = 0, edges = 0, hits = 0;
+  for (std::uint64_t i = 20000; i < 20020; ++i) {
+    const Event event = simulated(10, i);
+    std::set<std::int64_t> wanted;
+    for (std::int32_t p = 0; p < event.particles->size(); ++p) {
+      if (std::hypot(event.particles->px[p], event.particles->py[p]) > 1.) {
+        wanted.insert(event.particles->particle_id[p]);
+      }
+    }
+    const auto segments = true_segments(event);
+    const HitGraph graph = build_hit_graph(event.hits, learned());
+    std::set<std::pair<std::int32_t, std::int32_t>> found;
+    for (std::size_t e = 0; e < graph.edges.src.size(); ++e) found.emplace(graph.edges.src[e], graph.edges.dst[e]);
+    std::map<std::int64_t, int> length;
+    for (const auto id : segments.particle_id) ++length[id];
+    for (std::size_t s = 0; s < segments.src.size(); ++s) {
+      if (!wanted.count(segments.particle_id[s]) || length[segments.particle_id[s]] < 2) continue;
+      ++all;
+      kept += found.count({segments.src[s], segments.dst[s]}) ? 1 : 0;
+    }
+    edges += graph.edges.size();
+    hits += event.hits.size();
+  }
+  EXPECT_GT(all, 5000);
+  EXPECT_GT(static_cast<double>(kept), 0.975 * static_cast<double>(all));
+  EXPECT_LT(edges, hits);
+}
+
+TEST(LearnWindows, OverlapsJoinModulesOfOneLayer) {
+  const Event event = simulated(10, 10003);
+  const auto graph = build_hit_graph(event.hits, learned());
+  std::int64_t overlaps = 0, same = 0;
+  for (std::size_t e = 0; e < graph.edges.src.size(); ++e) {
+    const auto a = graph.edges.src[e], b = graph.edges.dst[e];
+    if (event.hits.volume_id[a] != event.hits.volume_id[b] || event.hits.layer_id[a] != event.hits.layer_id[b])
+      continue;
+    EXPECT_NE(event.hits.module_id[a], event.hits.module_id[b]);
+    ++overlaps;
+    same += event.truth->particle_id[a] == event.truth->particle_id[b] ? 1 : 0;
+  }
+  EXPECT_GT(overlaps, 50);
+  EXPECT_GT(2 * same, overlaps);
+}
+
+TEST(LearnWindows, AreTheSameOnAnyNumberOfThreads) {
+  WindowSettings settings = quick_settings();
+  settings.events = 24;
+  const tbb::global_control allow(tbb::global_control::max_allowed_parallelism, 4);
+  const auto learn = [&](int threads) {
+    TensorFile file;
+    tbb::task_arena(threads).execute(
+        [&] { learn_windows([](std::uint64_t i) { return simulated(3, i); }, settings).to_file(file); });
+    std::map<std::string, std::vector<std::byte>> bytes;
+    for (const auto& [name, tensor] : file.tensors) bytes[name] = tensor.bytes;
+    return bytes;
+  };
+  EXPECT_EQ(learn(1), learn(4));
+}
+
+TEST(LearnWindows, RefusesWhatItCannotLearnFrom) {
+  WindowSettings settings = quick_settings();
+  settings.events = settings.background_events = 1;
+  const auto kind_of = [&](const std::function<Event(std::uint64_t)>& event) {
+    try {
+      learn_windows(event, settings);
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    return ErrorKind::internal;
+  };
+  EXPECT_EQ(kind_of([](std::uint64_t) { return Event{}; }), ErrorKind::usage);
+  EXPECT_EQ(kind_of([](std::uint64_t) {
+              Event event = line_event();
+              event.particles.emplace();
+              event.particles->particle_id = {7};
+              event.particles->px = event.particles->py = {0.1f};
+              return event;
+            }),
+            ErrorKind::usage);
+  settings.events = 0;
+  EXPECT_EQ(kind_of([](std::uint64_t i) { return simulated(0, i); }), ErrorKind::usage);
+}
+
+TEST(WindowSettings, AreReadFromTheirSection) {
+  Config config = Config::parse("[graph]\nmin_pt = 0.5\noverlaps = true\nlambda_triplets = 2e-3\n");
+  const WindowSettings settings = read_window_settings(config);
+  config.finish();
+  EXPECT_EQ(settings.min_pt, 0.5);
+  EXPECT_TRUE(settings.overlaps);
+  EXPECT_EQ(settings.lambda_triplets, 2e-3);
+  EXPECT_EQ(settings.events, WindowSettings{}.events);
+  Config bad = Config::parse("[graph]\nmin_hits = 2\n");
+  EXPECT_THROW(read_window_settings(bad), Error);
+}
+
+// --- Files
+
+TEST(WindowsFile, ARoundTripChangesNothing) {
+  TensorFile file, again;
+  learned().to_file(file);
+  const Windows windows = Windows::from_file(file);
+  windows.to_file(again);
+  EXPECT_EQ(file.metadata, again.metadata);
+  ASSERT_EQ(file.tensors.size(), again.tensors.size());
+  for (const auto& [name, tensor] : file.tensors) {
+    EXPECT_EQ(tensor.bytes, again.at(name).bytes) << name;
+    EXPECT_EQ(tensor.shape, again.at(name).shape) << name;
+  }
+  const Event event = simulated(5, 10004);
+  expect_same_edges(build_hit_graph(event.hits, windows).edges, build_hit_graph(event.hits, learned()).edges);
+  EXPECT_EQ(windows.min_pt(), 1.);
+}
+
+TEST(WindowsFile, NoWindowsAtAll) {
+  TensorFile file;
+  Windows().to_file(file);
+  EXPECT_EQ(Windows::from_file(file).layer_pairs(), 0);
+}
+
+ErrorKind kind_of(const TensorFile& file) {
+  try {
+    (void)Windows::from_file(file);
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    return error.kind();
+  }
+  return ErrorKind::internal;
+}
+
+TEST(WindowsFile, RefusesWhatIsMissingOrOfAnotherShape) {
+  TensorFile good;
+  learned().to_file(good);
+  for (const auto& [name, tensor] : good.tensors) {
+    TensorFile file = good;
+    file.tensors.erase(name);
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+    file = good;
+    file.tensors[name].shape.push_back(1);
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+    file = good;
+    file.tensors[name].shape = {};
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+    file = good;
+    file.tensors[name].type = tensor.type == Tensor::Type::f32 ? Tensor::Type::i32 : Tensor::Type::f32;
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+    file = good;  // a row too few
+    auto& cut = file.tensors[name];
+    const std::size_t row = tensor.bytes.size() / static_cast<std::size_t>(tensor.shape[0]);
+    cut.bytes.resize(cut.bytes.size() - row);
+    --cut.shape[0];
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+    file = good;  // bytes that do not fill the shape
+    file.tensors[name].bytes.resize(row / 2);
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << name;
+  }
+}
+
+TEST(WindowsFile, RefusesIndicesAndWidthsOutOfRange) {
+  TensorFile good;
+  learned().to_file(good);
+  const auto with = [&](const std::string& name, std::size_t index, auto value) {
+    TensorFile file = good;
+    std::memcpy(file.tensors.at(name).bytes.data() + index * sizeof(value), &value, sizeof(value));
+    return kind_of(file);
+  };
+  for (const std::int32_t bad : {-1, 1000000, std::numeric_limits<std::int32_t>::min()}) {
+    for (const char* const name : {"windows.pairs", "windows.triples"}) {
+      for (const std::size_t index : {0, 1, 7}) EXPECT_EQ(with(name, index, bad), ErrorKind::input) << name << bad;
+    }
+    for (const char* const name : {"windows.pair_cells", "windows.triple_cells"}) {
+      for (const std::size_t index : {0, 1, 5}) EXPECT_EQ(with(name, index, bad), ErrorKind::input) << name << bad;
+    }
+  }
+  for (const float bad : {-1.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const char* const name : {"windows.pair_windows", "windows.triple_windows", "windows.overlaps"}) {
+      for (const std::size_t index : {0, 1, 2}) EXPECT_EQ(with(name, index, bad), ErrorKind::input) << name << bad;
+    }
+  }
+  EXPECT_EQ(with("windows.layers", 2, std::int32_t{-5}), ErrorKind::input);  // out of order
+}
+
+TEST(WindowsFile, RefusesItsMetadata) {
+  TensorFile good;
+  learned().to_file(good);
+  for (const char* const text : {"", "{", "[]", "{}", "{\"version\":2,\"min_pt\":1}", "{\"version\":1}",
+                                 "{\"version\":1,\"min_pt\":\"1\"}", "{\"version\":1,\"min_pt\":-1}"}) {
+    TensorFile file = good;
+    file.metadata["windows"] = text;
+    EXPECT_EQ(kind_of(file), ErrorKind::input) << text;
+  }
+  TensorFile file = good;
+  file.metadata.clear();
+  EXPECT_EQ(kind_of(file), ErrorKind::input);
+}
+
+}  // namespace
+}  // namespace starling
