@@ -12,15 +12,19 @@ namespace starling::cli {
 
 void simulate(const SimulateOptions& options) {
   SimulationSettings settings;
+  std::filesystem::path detector_file = options.detector;
   if (!options.config.empty()) {
     Config config = Config::load(options.config);
     settings = read_simulation_settings(config);
+    std::string configured;
+    config.get("simulation.detector", configured);
     config.finish();
+    if (detector_file.empty() && !configured.empty()) detector_file = options.config.parent_path() / configured;
   }
+  if (detector_file.empty()) detector_file = shipped_file("detectors/trackml.toml");
   if (options.pileup) settings.pileup = *options.pileup;
   if (options.seed) settings.seed = *options.seed;
-  const Detector detector =
-      read_detector(options.detector.empty() ? shipped_file("detectors/trackml.toml") : options.detector);
+  const Detector detector = read_detector(detector_file);
   make_output_folder(options.out);
 
   struct Made {

@@ -156,6 +156,9 @@ TEST_F(Cli, SimulateReadsAConfiguration) {
   ASSERT_EQ(
       run("simulate --first 7 --seed 3 --config " + path("simulation.toml") + " --out " + path("configured")).code, 0);
   EXPECT_EQ(content(path("configured/event000000007-hits.csv")), content(event() + "-hits.csv")) << "flags override";
+  write(path("simulation.toml"), "[simulation]\ndetector = \"nowhere.toml\"\n");
+  expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
+                 {path("nowhere.toml")});
   write(path("simulation.toml"), "[simulation]\npile_up = 5\n");
   expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
                  {"simulation.toml", "pile_up", "pileup"});
