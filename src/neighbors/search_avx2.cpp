@@ -59,6 +59,7 @@ struct Float8 {
   static void store(float* to, Reg a) { _mm256_storeu_ps(to, a); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
+  static Reg min(Reg a, Reg b) { return _mm256_min_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   static unsigned mask(Reg a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
   static unsigned less(Reg a, Reg b) { return mask(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
@@ -83,6 +84,14 @@ struct Float8 {
   static Ranks no_ranks() { return _mm256_setzero_si256(); }
   static Ranks count_less(Ranks ranks, Reg a, Reg b) {
     return _mm256_sub_epi32(ranks, _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ)));
+  }
+  static Ranks count_less_equal(Ranks ranks, Reg a, Reg b) {
+    return _mm256_sub_epi32(ranks, _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LE_OQ)));
+  }
+  static int sum(Ranks ranks) {
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(ranks), _mm256_extracti128_si256(ranks, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
   }
   static Ranks count_before(Ranks ranks, Reg a, Index index_a, Reg b, Index index_b) {
     const __m256 ties =
@@ -111,6 +120,7 @@ struct Double4 {
   static void store(double* to, Reg a) { _mm256_storeu_pd(to, a); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_pd(a, b); }
   static Reg max(Reg a, Reg b) { return _mm256_max_pd(a, b); }
+  static Reg min(Reg a, Reg b) { return _mm256_min_pd(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_pd(a, b, c); }
   static unsigned mask(Reg a) { return static_cast<unsigned>(_mm256_movemask_pd(a)); }
   static unsigned less(Reg a, Reg b) { return mask(_mm256_cmp_pd(a, b, _CMP_LT_OQ)); }
@@ -133,6 +143,13 @@ struct Double4 {
   static Ranks no_ranks() { return _mm256_setzero_si256(); }
   static Ranks count_less(Ranks ranks, Reg a, Reg b) {
     return _mm256_sub_epi64(ranks, _mm256_castpd_si256(_mm256_cmp_pd(a, b, _CMP_LT_OQ)));
+  }
+  static Ranks count_less_equal(Ranks ranks, Reg a, Reg b) {
+    return _mm256_sub_epi64(ranks, _mm256_castpd_si256(_mm256_cmp_pd(a, b, _CMP_LE_OQ)));
+  }
+  static int sum(Ranks ranks) {
+    const __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(ranks), _mm256_extracti128_si256(ranks, 1));
+    return _mm_cvtsi128_si32(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum)));
   }
   static Ranks count_before(Ranks ranks, Reg a, Index index_a, Reg b, Index index_b) {
     const __m256i before = _mm256_cvtepi32_epi64(_mm_cmpgt_epi32(index_b, index_a));

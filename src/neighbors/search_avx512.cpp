@@ -27,6 +27,7 @@ struct Float8 {
   static void store(float* to, Reg a) { _mm256_storeu_ps(to, a); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
+  static Reg min(Reg a, Reg b) { return _mm256_min_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   static unsigned less(Reg a, Reg b) { return _mm256_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static unsigned less_equal(Reg a, Reg b) { return _mm256_cmp_ps_mask(a, b, _CMP_LE_OQ); }
@@ -49,6 +50,14 @@ struct Float8 {
     return _mm256_mask_add_epi32(ranks, mask, ranks, _mm256_set1_epi32(1));
   }
   static Ranks count_less(Ranks ranks, Reg a, Reg b) { return add_one(ranks, _mm256_cmp_ps_mask(a, b, _CMP_LT_OQ)); }
+  static Ranks count_less_equal(Ranks ranks, Reg a, Reg b) {
+    return add_one(ranks, _mm256_cmp_ps_mask(a, b, _CMP_LE_OQ));
+  }
+  static int sum(Ranks ranks) {
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(ranks), _mm256_extracti128_si256(ranks, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
+  }
   static Ranks count_before(Ranks ranks, Reg a, Index index_a, Reg b, Index index_b) {
     const __mmask8 ties = _mm256_mask_cmplt_epi32_mask(_mm256_cmp_ps_mask(a, b, _CMP_EQ_OQ), index_a, index_b);
     return add_one(ranks, _mm256_cmp_ps_mask(a, b, _CMP_LT_OQ) | ties);
@@ -75,6 +84,7 @@ struct Double8 {
   static void store(double* to, Reg a) { _mm512_storeu_pd(to, a); }
   static Reg sub(Reg a, Reg b) { return _mm512_sub_pd(a, b); }
   static Reg max(Reg a, Reg b) { return _mm512_max_pd(a, b); }
+  static Reg min(Reg a, Reg b) { return _mm512_min_pd(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_pd(a, b, c); }
   static unsigned less(Reg a, Reg b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
   static unsigned less_equal(Reg a, Reg b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
@@ -97,6 +107,10 @@ struct Double8 {
     return _mm512_mask_add_epi64(ranks, mask, ranks, _mm512_set1_epi64(1));
   }
   static Ranks count_less(Ranks ranks, Reg a, Reg b) { return add_one(ranks, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)); }
+  static Ranks count_less_equal(Ranks ranks, Reg a, Reg b) {
+    return add_one(ranks, _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ));
+  }
+  static int sum(Ranks ranks) { return static_cast<int>(_mm512_reduce_add_epi64(ranks)); }
   static Ranks count_before(Ranks ranks, Reg a, Index index_a, Reg b, Index index_b) {
     const __mmask8 ties = _mm256_mask_cmplt_epi32_mask(_mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ), index_a, index_b);
     return add_one(ranks, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ) | ties);

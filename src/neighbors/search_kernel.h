@@ -119,8 +119,8 @@ class Search {
       for (int d = 0; d < dimensions_; ++d) {
         const Reg q = V::set(query_[d]);
         const T* const box = boxes + d * 2 * kFanOut + lane;
-        Reg outside = V::max(V::sub(V::load(box), q), V::sub(q, V::load(box + kFanOut)));
-        outside = V::max(V::zero(), outside);
+        const Reg nearest = V::min(V::max(q, V::load(box)), V::load(box + kFanOut));
+        const Reg outside = V::sub(q, nearest);
         sum = V::fma(outside, outside, sum);
       }
       V::store(bounds + lane, sum);
@@ -150,42 +150,47 @@ class Search {
     return depth;
   }
 
-  struct LeafDistances {
-    Reg of[kLeafSize / kWidth];
-  };
-
-  LeafDistances leaf_distances(std::int32_t leaf) const {
-    const T* const block = tree_.points + static_cast<std::size_t>(leaf) * dimensions_ * kLeafSize;
-    LeafDistances d2;
-    for (int v = 0; v < kLeafSize / kWidth; ++v) d2.of[v] = V::zero();
-    for (int d = 0; d < dimensions_; ++d) {
-      const Reg q = V::set(query_[d]);
-      for (int v = 0; v < kLeafSize / kWidth; ++v) {
-        const Reg difference = V::sub(q, V::load(block + d * kLeafSize + v * kWidth));
-        d2.of[v] = V::fma(difference, difference, d2.of[v]);
+  /// Calls use(v, d²) for each vector v of a leaf's points.
+  template <class Use>
+  [[gnu::always_inline]] inline void leaf_distances(std::int32_t leaf, const Use& use) const {
+    constexpr int kVectors = kLeafSize / kWidth;
+    const T* points = tree_.points + static_cast<std::size_t>(leaf) * dimensions_ * kLeafSize;
+    const T* query = query_;
+    const T* const end = query_ + dimensions_;
+    Reg d2[kVectors];
+    for (Reg& one : d2) one = V::zero();
+    do {  // at least one dimension, so that d² stays in registers
+      const Reg q = V::set(*query);
+      for (int v = 0; v < kVectors; ++v) {
+        const Reg difference = V::sub(q, V::load(points + v * kWidth));
+        d2[v] = V::fma(difference, difference, d2[v]);
       }
-    }
-    return d2;
+      points += kLeafSize;
+    } while (++query != end);
+    for (int v = 0; v < kVectors; ++v) use(v, d2[v]);
   }
 
   std::int32_t count_leaf(std::int32_t leaf) const {
-    const LeafDistances d2 = leaf_distances(leaf);
     const Reg limit = V::set(bound_);
-    int found = 0;
-    for (int v = 0; v < kLeafSize / kWidth; ++v) found += __builtin_popcount(V::less_equal(d2.of[v], limit));
-    return found;
+    typename V::Ranks counts = V::no_ranks();
+    leaf_distances(leaf, [&](int, Reg d2) { counts = V::count_less_equal(counts, d2, limit); });
+    return V::sum(counts);
   }
 
   void scan_leaf(std::int32_t leaf) {
-    const LeafDistances d2 = leaf_distances(leaf);
-    const std::int32_t* const index = tree_.index + static_cast<std::size_t>(leaf) * kLeafSize;
+    const std::int32_t* const from = tree_.index + static_cast<std::size_t>(leaf) * kLeafSize;
     const Reg limit = V::set(bound_);
-    for (int v = 0; v < kLeafSize / kWidth; ++v) {
-      const unsigned near = V::less_equal(d2.of[v], limit);
-      V::compress(d2_ + size_, index_ + size_, d2.of[v], V::load_index(index + v * kWidth), near);
-      size_ += __builtin_popcount(near);
-    }
-    if (size_ >= limit_) drop_far();
+    T* d2_end = d2_ + size_;
+    std::int32_t* index_end = index_ + size_;
+    leaf_distances(leaf, [&](int v, Reg d2) {
+      const unsigned near = V::less_equal(d2, limit);
+      V::compress(d2_end, index_end, d2, V::load_index(from + v * kWidth), near);
+      const int count = __builtin_popcount(near);
+      d2_end += count;
+      index_end += count;
+    });
+    size_ = static_cast<int>(d2_end - d2_);
+    if (size_ >= limit_) drop_far(want_ + want_ / 4);
   }
 
   /// Ends the buffer with what no comparison lets through, for loops over whole vectors.
@@ -203,9 +208,9 @@ class Search {
 
   int count_up_to(T value) const {
     const Reg limit = V::set(value);
-    int count = 0;
-    for (int i = 0; i < size_; i += kWidth) count += __builtin_popcount(V::less_equal(V::load(d2_ + i), limit));
-    return count;
+    typename V::Ranks counts = V::no_ranks();
+    for (int i = 0; i < size_; i += kWidth) counts = V::count_less_equal(counts, V::load(d2_ + i), limit);
+    return V::sum(counts);
   }
 
   unsigned up_to(int i, Reg value, typename V::Index index) const {
@@ -221,60 +226,79 @@ class Search {
     return count;
   }
 
-  /// Finds a bound that at least want_ candidates and few more meet, and drops the others. Ends for any input: the
-  /// interval that holds the bound's bits shrinks.
-  void drop_far() {
+  /// Finds a bound that at least want_ and, ties apart, at most `enough` candidates meet, and drops the others. Ends
+  /// for any input: the interval that holds the bound's bits shrinks.
+  void drop_far(int enough) {
     using Bits = typename V::Bits;
     close_buffer();
-    const T top = largest();
-    const int enough = want_ + want_ / 8;
     Bits low = -1;  // fewer than want_ are up to here
-    Bits high = V::to_bits(top);
+    Bits high = V::to_bits(largest());
     int high_count = size_;
-    // d² up to which n are found grows about as n^(2/D), and bits are about its logarithm.
-    Bits guess = high;
-    int guess_count = size_;
+    // The number of points up to d² grows about as its D/2-th power, and bits are about a logarithm: begin with that
+    // slope, go on with the measured one.
+    const auto log_of = [](int n) { return static_cast<double>(V::to_bits(static_cast<T>(n))); };
+    const double aim = log_of((want_ + enough) / 2);
+    double slope = 2.0 / dimensions_;
+    double low_log = 0;
     for (int step = 0; high_count > enough && high - low > 1; ++step) {
-      const Bits shift =
-          (V::to_bits(static_cast<T>(guess_count)) - V::to_bits(static_cast<T>((want_ + enough + 1) / 2))) * 2 /
-          dimensions_;
-      guess -= shift;
-      if (step >= 4 || guess <= low || guess >= high) guess = low + (high - low) / 2;
-      guess_count = count_up_to(V::from_bits(guess));
-      if (guess_count < want_) {
+      Bits guess = high - static_cast<Bits>((log_of(high_count) - aim) * slope) - 1;
+      if (step >= 6 || guess <= low || guess >= high) guess = low + (high - low) / 2;
+      const int count = count_up_to(V::from_bits(guess));
+      if (count < want_) {
         low = guess;
-        if (guess_count == 0) guess_count = 1;
+        low_log = log_of(count > 0 ? count : 1);
       } else {
+        if (low < 0 && count < high_count) {
+          slope = static_cast<double>(high - guess) / (log_of(high_count) - log_of(count));
+        }
         high = guess;
-        high_count = guess_count;
+        high_count = count;
       }
+      if (low >= 0) slope = static_cast<double>(high - low) / (log_of(high_count) - low_log);
     }
     bound_ = V::from_bits(high);
     bound_index_ = kNoIndex;
-    if (high_count > enough) {  // ties at the bound: the smallest rows stay
-      std::int64_t low_index = -1;
-      std::int64_t high_index = kNoIndex;
-      while (high_index - low_index > 1) {
-        const std::int64_t middle = (low_index + high_index) / 2;
-        (count_up_to(bound_, static_cast<std::int32_t>(middle)) < want_ ? low_index : high_index) = middle;
-      }
-      bound_index_ = static_cast<std::int32_t>(high_index);
+    if (high_count > enough) {
+      break_ties();
+    } else {
+      const Reg limit = V::set(bound_);
+      keep([&](int i) { return V::less_equal(V::load(d2_ + i), limit); });
     }
+  }
+
+  /// More candidates lie at the bound than may stay: those of the smallest rows do.
+  void break_ties() {
     const Reg limit = V::set(bound_);
-    const typename V::Index index_limit = V::set_index(bound_index_);
-    int kept = 0;
-    for (int i = 0; i < size_; i += kWidth) {
-      const unsigned near = up_to(i, limit, index_limit);
-      const Reg d2 = V::load(d2_ + i);
-      V::compress(d2_ + kept, index_ + kept, d2, V::load_index(index_ + i), near);
-      kept += __builtin_popcount(near);
+    std::int64_t low = -1;
+    std::int64_t high = kNoIndex;
+    while (high - low > 1) {
+      const std::int64_t middle = (low + high) / 2;
+      const typename V::Index index = V::set_index(static_cast<std::int32_t>(middle));
+      int count = 0;
+      for (int i = 0; i < size_; i += kWidth) count += __builtin_popcount(up_to(i, limit, index));
+      (count < want_ ? low : high) = middle;
     }
-    size_ = kept;
+    bound_index_ = static_cast<std::int32_t>(high);
+    const typename V::Index index = V::set_index(bound_index_);
+    keep([&](int i) { return up_to(i, limit, index); });
+  }
+
+  /// Keeps the candidates of which `kept`, given the first of a vector, says so.
+  template <class Kept>
+  void keep(const Kept& kept) {
+    int size = 0;
+    for (int i = 0; i < size_; i += kWidth) {
+      const unsigned lanes = kept(i);
+      V::compress(d2_ + size, index_ + size, V::load(d2_ + i), V::load_index(index_ + i), lanes);
+      size += __builtin_popcount(lanes);
+    }
+    size_ = size;
   }
 
   /// Sorts the gathered candidates by (d², index) and returns how many of them are wanted.
   int sort() {
-    if (size_ > want_ + want_ / 8 + kLeafSize / 2) drop_far();
+    const int lanes = (want_ + kRankLanes - 1) / kRankLanes * kRankLanes;  // what ranking takes anyway
+    if (size_ > lanes) drop_far(lanes);
     close_buffer();
     T* from_d2 = d2_ + gathered_room();
     std::int32_t* from_index = index_ + gathered_room();

@@ -57,6 +57,9 @@ struct Plain {
   static Reg max(Reg a, Reg b) {
     return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
+  static Reg min(Reg a, Reg b) {
+    return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
   static Reg fma(Reg a, Reg b, Reg c) {
     return each([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
   }
@@ -98,6 +101,15 @@ struct Plain {
   static Ranks count_less(Ranks ranks, Reg a, Reg b) {
     for (int i = 0; i < kWidth; ++i) ranks.lane[i] += a.lane[i] < b.lane[i] ? 1 : 0;
     return ranks;
+  }
+  static Ranks count_less_equal(Ranks ranks, Reg a, Reg b) {
+    for (int i = 0; i < kWidth; ++i) ranks.lane[i] += a.lane[i] <= b.lane[i] ? 1 : 0;
+    return ranks;
+  }
+  static int sum(Ranks ranks) {
+    int sum = 0;
+    for (const std::int32_t lane : ranks.lane) sum += lane;
+    return sum;
   }
   /// Adds one where (a, index_a) comes before (b, index_b).
   static Ranks count_before(Ranks ranks, Reg a, Index index_a, Reg b, Index index_b) {
