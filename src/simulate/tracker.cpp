@@ -31,7 +31,15 @@ Tracker::Tracker(const Detector& detector, double max_turn, bool overlaps)
                     layer.interaction_lengths,
                     static_cast<std::int32_t>(i)};
     first_module_.push_back({0});
+    tilt_.push_back({std::cos(layer.tilt), std::sin(layer.tilt)});
+    stand_.emplace_back();
     for (const ModuleRing& ring : layer.rings) {
+      std::vector<Direction>& table = around_[ring.modules];
+      for (int k = static_cast<int>(table.size()); k < ring.modules; ++k) {
+        const double at = -std::numbers::pi + (2 * k + 1) * std::numbers::pi / ring.modules;
+        table.push_back({std::cos(at), std::sin(at)});
+      }
+      stand_.back().push_back(table.data());
       surface.min = std::min(surface.min, ring.center - ring.half_length);
       // The outer corners of a disc's modules stand further out than its middle line.
       surface.max = std::max(surface.max, barrel ? ring.center + ring.half_length
@@ -208,9 +216,10 @@ void Tracker::measure(const Particle& particle, std::int32_t layer_index, std::i
 }
 
 void Tracker::barrel_candidates(const Helix& helix, std::int32_t layer_index, std::vector<Candidate>& found) const {
-  const DetectorLayer& layer = detector_.layers[static_cast<std::size_t>(layer_index)];
+  const auto at_layer = static_cast<std::size_t>(layer_index);
+  const DetectorLayer& layer = detector_.layers[at_layer];
   const double phi = std::atan2(helix.y, helix.x);
-  const double cos_tilt = std::cos(layer.tilt), sin_tilt = std::sin(layer.tilt);
+  const auto [cos_tilt, sin_tilt] = tilt_[at_layer];
   const double least = std::sqrt((1 + helix.cot * helix.cot) / (1 + layer.max_incidence * layer.max_incidence));
   // Modules stand off the cylinder: the crossing of one may lie in the next ring's range.
   const double reach = std::abs(helix.cot) * 12 + 1;
@@ -222,8 +231,7 @@ void Tracker::barrel_candidates(const Helix& helix, std::int32_t layer_index, st
     const int around = ring.modules > 2 ? 1 : 0;
     for (int k = middle - around; k <= middle + around; ++k) {
       const int module = (k + ring.modules) % ring.modules;
-      const double at = -std::numbers::pi + (module + 0.5) * sector;
-      const double cosine = std::cos(at), sine = std::sin(at);
+      const auto [cosine, sine] = stand_[at_layer][index][module];
       const double radius = layer.position + ring.offset + (module % 2 == 0 ? ring.stagger : -ring.stagger);
       // The module's plane: normal w, direction of its width u.
       const double wx = cosine * cos_tilt - sine * sin_tilt, wy = sine * cos_tilt + cosine * sin_tilt;
@@ -245,7 +253,8 @@ void Tracker::barrel_candidates(const Helix& helix, std::int32_t layer_index, st
 }
 
 void Tracker::disc_candidates(const Helix& helix, std::int32_t layer_index, std::vector<Candidate>& found) const {
-  const DetectorLayer& layer = detector_.layers[static_cast<std::size_t>(layer_index)];
+  const auto at_layer = static_cast<std::size_t>(layer_index);
+  const DetectorLayer& layer = detector_.layers[at_layer];
   if (std::abs(helix.cot) < std::max(0.05, 1 / layer.max_incidence)) return;
   const double r = helix.radius(), phi = std::atan2(helix.y, helix.x);
   for (std::size_t index = 0; index < layer.rings.size(); ++index) {
@@ -259,8 +268,7 @@ void Tracker::disc_candidates(const Helix& helix, std::int32_t layer_index, std:
     const int around = ring.modules > 2 ? 1 : 0;
     for (int k = middle - around; k <= middle + around; ++k) {
       const int module = (k + ring.modules) % ring.modules;
-      const double at = -std::numbers::pi + (module + 0.5) * sector;
-      const double cosine = std::cos(at), sine = std::sin(at);
+      const auto [cosine, sine] = stand_[at_layer][index][module];
       const double z = layer.position + ring.offset + (module % 2 == 0 ? ring.stagger : -ring.stagger);
       const double s = (z - helix.z) / helix.cot;
       const double half = 0.5 * helix.curvature * s * s;
@@ -287,13 +295,12 @@ SimulatedHit Tracker::hit_at(std::int32_t layer_index, const Candidate& place, s
   } else {
     v += layer.resolution_rz * random.normal();
   }
-  const double at = -std::numbers::pi + (2 * place.module + 1) * std::numbers::pi / ring.modules;
-  const double cosine = std::cos(at), sine = std::sin(at);
+  const auto [cosine, sine] = stand_[at_layer][static_cast<std::size_t>(place.ring)][place.module];
   const double off = ring.offset + (place.module % 2 == 0 ? ring.stagger : -ring.stagger);
   double x, y, z;
   if (layer.shape == DetectorLayer::Shape::barrel) {
     const double radius = layer.position + off;
-    const double cos_tilt = std::cos(layer.tilt), sin_tilt = std::sin(layer.tilt);
+    const auto [cos_tilt, sin_tilt] = tilt_[at_layer];
     x = radius * cosine - u * (sine * cos_tilt + cosine * sin_tilt);
     y = radius * sine + u * (cosine * cos_tilt - sine * sin_tilt);
     z = ring.center + v;

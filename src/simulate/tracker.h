@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "simulate/helix.h"
@@ -35,6 +36,7 @@ class Tracker {
  public:
   /// Without `overlaps` a crossing leaves one hit at most, though modules of a layer overlap.
   Tracker(const Detector& detector, double max_turn, bool overlaps);
+  Tracker(const Tracker&) = delete;
 
   /// Moves the particle until it leaves, stops, has turned by max_turn (rad) or, a hadron, meets a nucleus, and appends
   /// its hits in the order of its way. A particle without charge leaves none.
@@ -66,6 +68,9 @@ class Tracker {
   struct AxisField {
     double value, slope, curvature;  ///< T, T/mm, T/mm²
   };
+  struct Direction {
+    double cosine, sine;
+  };
   struct Candidate {
     double s, u, v;  ///< path length to the module and place on it
     std::int32_t ring, module;
@@ -84,8 +89,11 @@ class Tracker {
   const Detector& detector_;
   double max_turn_;
   bool overlaps_;
-  std::vector<Surface> barrels_, discs_;                 ///< ascending
-  std::vector<std::vector<std::int32_t>> first_module_;  ///< per layer and ring; the last entry is the total
+  std::vector<Surface> barrels_, discs_;                   ///< ascending
+  std::vector<std::vector<std::int32_t>> first_module_;    ///< per layer and ring; the last entry is the total
+  std::map<std::int32_t, std::vector<Direction>> around_;  ///< by number of modules: where each stands
+  std::vector<std::vector<const Direction*>> stand_;       ///< per layer and ring: its table in around_
+  std::vector<Direction> tilt_;                            ///< per layer
   double max_radius_ = 0, max_z_ = 0;
 };
 
