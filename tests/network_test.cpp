@@ -210,6 +210,8 @@ TEST(Network, EveryWidthAgreesWithTheReference) {
   }
 }
 
+TEST(Network, TheLargestWidthAgreesWithTheReference) { expect_agreement(plain(1024, 1), random_graph({}, 20, 30, 1)); }
+
 TEST(Network, EveryVariantAgreesWithTheReference) {
   for (const int hidden : {1, 5, 48}) {
     for (const int steps : {1, 2, 4}) {
@@ -337,6 +339,10 @@ TEST(Network, WrongArgumentsAreUsageErrors) {
                  [&] { plan.run(graph.view(), logits, workspace); });
     expect_error(ErrorKind::usage, "edge 7 touches",
                  [&] { network_reference(random_model(plain(8, 2), 1), graph.view()); });
+  }
+  if (best_simd_level() < SimdLevel::avx512) {
+    expect_error(ErrorKind::device, "avx512: this processor has at most",
+                 [] { Plan(random_model(plain(8, 2), 1), SimdLevel::avx512); });
   }
   Model model = random_model(plain(8, 2), 1);
   model.weights.erase("edge_output.1.bias");

@@ -33,7 +33,7 @@ struct Product {
   const std::int32_t* src = nullptr;
   const std::int32_t* dst = nullptr;
   /// [rows], else null: 1 / sqrt(mean of y² over normalised_width + epsilon). With weights whose outputs have mean 0
-  /// (see pack.cpp) this is what LayerNorm multiplies by.
+  /// (see PackedWeights) this is what LayerNorm multiplies by.
   float* inverse_deviation = nullptr;
   float* squares = nullptr;  ///< [rows, vector width], scratch for inverse_deviation
   int normalised_width = 0;
