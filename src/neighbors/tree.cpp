@@ -64,6 +64,36 @@ struct Key<double> {
   }
 };
 
+/// As std::nth_element: *nth becomes what sorting would put there, the smaller before it. Faster, since it partitions
+/// without branches on the keys, by a pivot that a sample puts just beyond nth.
+template <typename T>
+void select(Key<T>* first, Key<T>* nth, Key<T>* last) {
+  constexpr std::ptrdiff_t kSampleSize = 32;
+  while (last - first > 4 * kSampleSize) {
+    Key<T> sample[kSampleSize];
+    const std::ptrdiff_t size = last - first;
+    for (std::ptrdiff_t i = 0; i < kSampleSize; ++i) sample[i] = first[i * size / kSampleSize];
+    std::sort(sample, sample + kSampleSize);
+    // Beyond nth from its side of the middle, so that most of the range is cut off.
+    const std::ptrdiff_t rank = (nth - first) * kSampleSize / size;
+    const std::ptrdiff_t aim = std::clamp(rank + (2 * rank < kSampleSize ? 2 : -2), std::ptrdiff_t{1}, kSampleSize - 2);
+    const Key<T> pivot = sample[aim];
+    Key<T>* end = first;  // of the keys before the pivot
+    for (Key<T>* i = first; i != last; ++i) {
+      const Key<T> key = *i;
+      *i = *end;
+      *end = key;
+      end += key < pivot ? 1 : 0;
+    }
+    if (nth < end) {
+      last = end;
+    } else {
+      first = end;
+    }
+  }
+  std::nth_element(first, nth, last);
+}
+
 /// Builds the tree of one event.
 template <typename T>
 class EventBuilder {
@@ -150,7 +180,7 @@ class EventBuilder {
             search_.points[static_cast<std::size_t>(keys_[i].row()) * tree_.dimensions + dimension]);
       }
     }
-    std::nth_element(keys_ + first, keys_ + key_of(child_leaf(tree, children, middle)), keys_ + last);
+    select(keys_ + first, keys_ + key_of(child_leaf(tree, children, middle)), keys_ + last);
     const auto lower = [&] { build_children(tree, children, begin, middle, dimension); };
     const auto upper = [&] { build_children(tree, children, middle, end, dimension); };
     if (last - first >= kParallelPoints) {
