@@ -81,7 +81,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
 
 /// Builds the graph of one event, features included: the doublets that are on a triplet, both inside their windows, and
 /// overlaps where the windows have them. Deterministic; single-threaded where the caller's arena has one thread. Throws
-/// ErrorKind::input where the windows let more than 2^28 doublets through.
+/// ErrorKind::input where the windows let more than 2^25 doublets through.
 HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const FeatureScales& scales = {});
 
 /// The same edges by testing every pair of hits and every pair of doublets: what build_hit_graph is compared with.

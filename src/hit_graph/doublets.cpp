@@ -12,7 +12,7 @@ namespace starling {
 
 Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows) {
   constexpr std::int32_t kTile = 1024;
-  constexpr std::int64_t kMost = std::int64_t{1} << 28;
+  constexpr std::int64_t kMost = std::int64_t{1} << 25;
   struct Tile {
     std::vector<std::int32_t> dst, pair;
   };

@@ -126,7 +126,7 @@ struct Doublets {
   std::int32_t size() const { return static_cast<std::int32_t>(dst.size()); }
 };
 
-/// Throws ErrorKind::input where there are more than 2^28 of them: no event that the windows were made for.
+/// Throws ErrorKind::input where there are more than 2^25 of them: no event that the windows were made for.
 Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows);
 
 }  // namespace starling
