@@ -105,17 +105,34 @@ TEST(Walkthrough, PrefersTheWayThroughTheMiddleOverTheSkip) {
   // The skip 0→2 scores best, but 0→1→2 is longer and above the adding cut.
   const ScoredGraph graph = graph_of(4, {{0, 1, 0.7F}, {0, 2, 0.99F}, {1, 2, 0.7F}, {2, 3, 0.9F}});
   EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 2, 3}}));
-  const ScoredGraph weak = graph_of(4, {{0, 1, 0.5F}, {0, 2, 0.99F}, {1, 2, 0.7F}, {2, 3, 0.9F}});
+  const ScoredGraph weak = graph_of(4, {{0, 1, 0.5F}, {0, 2, 0.99F}, {1, 2, 0.5F}, {2, 3, 0.9F}});
   EXPECT_EQ(build(weak, TrackBuilder::walkthrough), (Lists{{0, 2, 3}})) << "0.5 is neither best nor above 0.6";
 }
 
+TEST(Walkthrough, TakesSecondHitsOfOverlapsAlong) {
+  // 0→1→2→3→9 with a second hit 4 beside 1 and 5 beside 3; 6→7→10→11 is joined to it by 7→2 and keeps its own.
+  const ScoredGraph graph = graph_of(12, {{0, 1, 0.9F},
+                                          {0, 4, 0.8F},
+                                          {1, 2, 0.9F},
+                                          {4, 2, 0.8F},
+                                          {2, 3, 0.9F},
+                                          {2, 5, 0.8F},
+                                          {3, 9, 0.9F},
+                                          {5, 9, 0.7F},
+                                          {6, 7, 0.9F},
+                                          {7, 10, 0.9F},
+                                          {10, 11, 0.9F},
+                                          {7, 2, 0.7F}});
+  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 4, 2, 3, 5, 9}, {6, 7, 10, 11}}));
+}
+
 TEST(Walkthrough, TiesGoToTheSmallerHit) {
-  const ScoredGraph graph = graph_of(6, {{0, 1, 1}, {1, 5, 1}, {1, 4, 1}, {1, 3, 1}, {2, 1, 1}});
+  const ScoredGraph graph = graph_of(6, {{0, 1, 0.9F}, {1, 5, 0.5F}, {1, 4, 0.5F}, {1, 3, 0.5F}, {2, 1, 0.5F}});
   EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 3}}));
 }
 
 TEST(Walkthrough, OfEqualLengthsTheBetterScoredGoesFirst) {
-  const ScoredGraph graph = graph_of(5, {{0, 1, 1}, {1, 3, 0.7F}, {1, 4, 0.8F}, {2, 1, 1}});
+  const ScoredGraph graph = graph_of(5, {{0, 1, 0.9F}, {1, 3, 0.4F}, {1, 4, 0.5F}, {2, 1, 0.5F}});
   EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 4}}));
 }
 
@@ -196,6 +213,22 @@ Lists plain_walkthrough(const ScoredGraph& graph, const TrackCuts& cuts) {
     if (static_cast<int>(chosen.hits.size()) < cuts.min_hits) {
       alive.erase(chosen.hits.front());
       continue;
+    }
+    for (std::vector<std::int32_t> beside = {-1}; !beside.empty();) {
+      const std::set<std::int32_t> path(chosen.hits.begin(), chosen.hits.end());
+      beside.clear();
+      for (const std::int32_t v : alive) {
+        int in = 0, out = 0, elsewhere = 0;
+        for (const ScoredEdge& edge : edges) {
+          if (edge.score < cuts.walk_add || (edge.src != v && edge.dst != v)) continue;
+          const std::int32_t other = edge.src == v ? edge.dst : edge.src;
+          if (alive.count(other) == 0) continue;
+          ++(path.count(other) == 0 ? elsewhere : edge.src == v ? out : in);
+        }
+        const bool joins = (in > 0 && out > 0 && in + out >= elsewhere) || (in + out > 0 && elsewhere == 0);
+        if (joins && path.count(v) == 0) beside.push_back(v);
+      }
+      chosen.hits.insert(chosen.hits.end(), beside.begin(), beside.end());
     }
     for (const std::int32_t v : chosen.hits) alive.erase(v);
     lists.push_back(chosen.hits);

@@ -20,8 +20,10 @@ enum class TrackBuilder { components, walkthrough, junction_removal };
 /// walkthrough: of the edges with score >= `walk_min`, a component whose hits all have at most two edges is a track. In
 /// every other component a hit is followed outwards by its best-scored edge and by every edge with score >= `walk_add`;
 /// the longest path that begins at an inner end (a hit without an edge from further in) is a track, its hits are taken
-/// away, and so on. Of paths of one length the one with the larger sum of scores goes first, then that of the smaller
-/// hit index. An edge that would close a cycle is left out of the walk.
+/// away, and so on. With a path go the hits beside it, such as the second ones where modules overlap: hits whose other
+/// edges with score >= `walk_add` all lead to the path, or lead to it on both sides and no less often than elsewhere;
+/// then those beside them. Of paths of one length the one with the larger sum of scores goes first, then that of the
+/// smaller hit index. An edge that would close a cycle is left out of the walk.
 ///
 /// junction_removal: of the edges with score >= `score`, those that are the best outgoing edge of their inner hit and
 /// the best incoming one of their outer hit; then components.

@@ -2,6 +2,7 @@
 // the number of edges: a removal only concerns the hits further in that led to it.
 #include "tracks/walkthrough.h"
 
+#include <algorithm>
 #include <queue>
 #include <tuple>
 
@@ -32,7 +33,8 @@ class Walker {
         rank_(order.size()),
         inner_(order.size(), 0),
         way_(order.size()),
-        queued_(order.size(), 0) {
+        queued_(order.size(), 0),
+        on_path_(order.size(), 0) {
     for (std::size_t i = 0; i < order.size(); ++i) rank_[order[i]] = static_cast<std::int32_t>(i);
     for (auto node = order.rbegin(); node != order.rend(); ++node) {
       if (!alive_[*node]) continue;
@@ -54,6 +56,7 @@ class Walker {
       } else {
         for (std::int32_t v = start.node; v >= 0; v = way_[v].next) path.push_back(v);
       }
+      if (start.way.hits >= min_hits) join_beside(path);
       take_away(path);
       if (start.way.hits >= min_hits) paths.push_back(std::move(path));
     }
@@ -88,6 +91,41 @@ class Walker {
   }
 
   void offer(std::int32_t node) { starts_.push({node, way_[node]}); }
+
+  // Adds the hits beside a path, and those beside them; starling/tracks.h says which.
+  void join_beside(std::vector<std::int32_t>& path) {
+    std::vector<std::int32_t> added;
+    for (const std::int32_t v : path) on_path_[v] = 1;
+    const auto count = [&](std::span<const Adjacency::Link> links, int& here, int& elsewhere) {
+      for (const Adjacency::Link& link : links) {
+        if (alive_[link.node] && link.score >= walk_add_) ++(on_path_[link.node] ? here : elsewhere);
+      }
+    };
+    const auto try_to_add = [&](std::int32_t hit) {
+      if (!alive_[hit] || on_path_[hit]) return;
+      int from_path = 0, to_path = 0, elsewhere = 0;
+      count(graph_.in(hit), from_path, elsewhere);
+      count(graph_.out(hit), to_path, elsewhere);
+      const int here = from_path + to_path;
+      const bool spanned = from_path > 0 && to_path > 0 && here >= elsewhere;
+      if (spanned || (here > 0 && elsewhere == 0)) added.push_back(hit);
+    };
+    for (std::size_t begin = 0; begin < path.size();) {
+      const std::size_t end = path.size();
+      for (std::size_t i = begin; i < end; ++i) {
+        for (const Adjacency::Link& link : graph_.in(path[i])) try_to_add(link.node);
+        for (const Adjacency::Link& link : graph_.out(path[i])) try_to_add(link.node);
+      }
+      std::sort(added.begin(), added.end());
+      added.erase(std::unique(added.begin(), added.end()), added.end());
+      for (const std::int32_t v : added) on_path_[v] = 1;
+      path.insert(path.end(), added.begin(), added.end());
+      added.clear();
+      begin = end;
+    }
+    std::sort(path.begin(), path.end(), [&](std::int32_t a, std::int32_t b) { return rank_[a] < rank_[b]; });
+    for (const std::int32_t v : path) on_path_[v] = 0;
+  }
 
   void take_away(const std::vector<std::int32_t>& path) {
     for (const std::int32_t v : path) {
@@ -126,7 +164,7 @@ class Walker {
   std::vector<std::int32_t> rank_;
   std::vector<std::int32_t> inner_;  // edges from further in that may still be used
   std::vector<Way> way_;
-  std::vector<std::uint8_t> queued_;
+  std::vector<std::uint8_t> queued_, on_path_;
   std::priority_queue<Start> starts_;
   std::priority_queue<std::int32_t> stale_;  // ranks
 };
