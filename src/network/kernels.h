@@ -15,6 +15,14 @@ struct Rows {
   int width;
 };
 
+/// Rows of as many floats as the product has columns, that what comes next will gather: they are fetched into the cache
+/// in the course of the product.
+struct Ahead {
+  const float* data = nullptr;
+  const std::int32_t* rows = nullptr;
+  int count = 0;
+};
+
 inline constexpr int kMostParts = 4;
 
 /// out = W [inputs side by side] and what follows the product while it is in registers:
@@ -39,10 +47,7 @@ struct Product {
   int normalised_width = 0;
   float epsilon = 0.f;
   bool relu = false;
-  /// Rows of `columns` floats that the next product will gather, or null: fetched into the cache meanwhile.
-  const float* ahead = nullptr;
-  const std::int32_t* ahead_rows = nullptr;
-  int num_ahead = 0;
+  Ahead ahead;
   float* out;  ///< may not be one of the inputs
   std::ptrdiff_t out_stride;
 };

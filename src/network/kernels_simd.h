@@ -12,9 +12,10 @@ using namespace starling::network;
 
 template <int kVectors, int kRows>
 void product_block(const Product& p, const float* weights, int row, int column) {
-  if (column == 0 && p.ahead != nullptr) {
-    for (int r = row; r < row + kRows && r < p.num_ahead; ++r) {
-      const float* const next = p.ahead + std::ptrdiff_t{p.ahead_rows[r]} * p.columns;
+  if (column == 0) {
+    const int from = row * p.ahead.count / p.rows, to = (row + kRows) * p.ahead.count / p.rows;
+    for (int i = from; i < to; ++i) {
+      const float* const next = p.ahead.data + std::ptrdiff_t{p.ahead.rows[i]} * p.columns;
       for (int c = 0; c < p.columns; c += 16) __builtin_prefetch(next + c);
     }
   }

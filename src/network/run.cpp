@@ -10,6 +10,7 @@ namespace starling::network {
 
 namespace {
 
+constexpr int kMostAhead = 8;      // edges a node whose rows are fetched early: a hub's would throw out everything else
 constexpr int kTilesPerChunk = 8;  // a chunk is what a thread takes at a time
 
 std::int64_t chunk_count(std::int64_t rows, int tile) {
@@ -60,7 +61,7 @@ class Runner {
       for_tiles(graph_.num_edges, [&](const Range& range, Tile& tile) {
         float* const e = row(work_.e, range.first);
         if (step == 0) mlp(weights_.edge_encoder, edge_features(range, tile), row(work_.e0, range.first), tile);
-        mlp(weights_.step(step).edge, edge_inputs(step, range), e, tile);
+        mlp(weights_.step(step).edge, edge_inputs(step, range), e, tile, edges_ahead(range));
         if (!last) return;
         mlp(weights_.edge_decoder, one_input(e, range.count), e, tile);
         mlp(weights_.edge_output, one_input(e, range.count), nullptr, tile);
@@ -68,7 +69,8 @@ class Runner {
       });
       if (last) return;
       for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
-        mlp(weights_.step(step).node, node_inputs(step, range, tile), row(work_.x, range.first), tile);
+        mlp(weights_.step(step).node, node_inputs(step, range, tile), row(work_.x, range.first), tile,
+            nodes_ahead(range));
         project(step + 1, range);
       });
     }
@@ -184,8 +186,20 @@ class Runner {
     kernels_.product(product);
   }
 
+  // What the tile after an edge or a node tile will gather.
+  Ahead edges_ahead(const Range& range) const {
+    const std::int64_t after = range.first + range.count;
+    return {work_.by_dst, order_.dst + after,
+            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges - after))};
+  }
+  Ahead nodes_ahead(const Range& range) const {
+    const std::int64_t after = range.first + range.count, end = std::min<std::int64_t>(after + tile_, order_.rows);
+    const std::int32_t first = order_.in_splits[after];
+    return {work_.e, order_.in_edges + first, std::min(order_.in_splits[end] - first, kMostAhead * tile_)};
+  }
+
   // All layers on one tile, the last into `out` (null: tile.hidden[1]), which may be the input.
-  void mlp(const Mlp& mlp, Product product, float* out, Tile& tile) const {
+  void mlp(const Mlp& mlp, Product product, float* out, Tile& tile, const Ahead& ahead = {}) const {
     const int count = static_cast<int>(mlp.layers.size());
     for (int k = 0; k < count; ++k) {
       const Linear& linear = mlp.layers[k];
@@ -200,12 +214,7 @@ class Runner {
       apply(linear, product, to);
       Product next = one_input(to, product.rows);
       next.row_scale = product.inverse_deviation;
-      if (k == 0 && product.by_dst != nullptr) {
-        const std::int64_t after = product.dst + product.rows - order_.dst;
-        next.ahead = product.by_dst;
-        next.ahead_rows = order_.dst + after;
-        next.num_ahead = static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges - after));
-      }
+      if (k == 0) next.ahead = ahead;
       product = next;
     }
   }
