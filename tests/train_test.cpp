@@ -147,6 +147,24 @@ TEST_F(Train, ResumesOnlyTheSameConfiguration) {
   EXPECT_THAT(errors("whole"), HasSubstr("learning_rate = 0.1"));
 }
 
+TEST_F(Train, RefusesADamagedCheckpoint) {
+  fs::create_directory(path("damaged"));
+  const std::string whole = content(path("whole/checkpoint.safetensors"));
+  std::ofstream(path("damaged/checkpoint.safetensors"), std::ios::binary) << whole.substr(0, whole.size() / 2);
+  EXPECT_EQ(run("damaged", {"--resume"}), 3);
+  EXPECT_THAT(errors("damaged"), HasSubstr("checkpoint.safetensors"));
+  EXPECT_FALSE(fs::exists(path("damaged/model.safetensors")));
+}
+
+TEST_F(Train, StopsWhereTheLossIsNotFinite) {
+  EXPECT_EQ(
+      run("diverged", {"--set", "training.target_weight=1e6", "--set", "network.norm=none", "--set",
+                       "training.learning_rate=10", "--set", "training.warmup_epochs=0", "--set", "network.steps=12"}),
+      2);
+  EXPECT_THAT(errors("diverged"), HasSubstr("not finite"));
+  EXPECT_FALSE(fs::exists(path("diverged/model.safetensors")));
+}
+
 TEST_F(Train, LearnsFromFiles) {
   const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
   SimulationSettings simulation;

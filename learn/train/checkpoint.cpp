@@ -99,6 +99,10 @@ Progress load_checkpoint(const std::filesystem::path& file, const std::string& c
     throw Error(ErrorKind::input, file.string() + ": seconds: expected a number");
   }
   progress.metrics = metadata("metrics");
+  if (std::count(progress.metrics.begin(), progress.metrics.end(), '\n') != progress.epoch) {
+    throw Error(ErrorKind::input,
+                file.string() + ": metrics: expected a line for each of " + std::to_string(progress.epoch) + " epochs");
+  }
   progress.configuration = configuration;
   return progress;
 }

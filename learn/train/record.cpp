@@ -8,6 +8,8 @@
 #include <sstream>
 #include <vector>
 
+#include "starling/error.h"
+
 namespace starling::learn {
 namespace {
 
@@ -18,7 +20,13 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 std::vector<Json> parsed(const std::string& metrics) {
   std::vector<Json> records;
   std::istringstream text(metrics);
-  for (std::string line; std::getline(text, line);) records.push_back(Json::parse(line));
+  for (std::string line; std::getline(text, line);) {
+    try {
+      records.push_back(Json::parse(line));
+    } catch (const nlohmann::json::exception&) {
+      throw Error(ErrorKind::input, "checkpoint: metrics: not JSON: " + line);
+    }
+  }
   return records;
 }
 

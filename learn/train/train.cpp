@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <set>
 #include <thread>
@@ -279,6 +280,11 @@ void Run::finish_epoch(AdamW& optimiser) {
   record_.epoch = progress_.epoch + 1;
   record_.learning_rate = settings_.rate(progress_.epoch);
   record_.training_loss = static_cast<double>(loss_sum_.item<float>()) / settings_.events_per_epoch;
+  if (!std::isfinite(record_.training_loss)) {
+    throw Error(ErrorKind::usage, "epoch " + std::to_string(record_.epoch) +
+                                      ": the loss is not finite; expected a smaller training.learning_rate than " +
+                                      std::to_string(settings_.learning_rate));
+  }
   validate();
   record_.seconds = seconds_before_ + seconds_since(start_);
   const auto steps = static_cast<std::uint64_t>(record_.epoch) * static_cast<std::uint64_t>(settings_.events_per_epoch);
