@@ -241,8 +241,9 @@ class Search {
     double slope = 2.0 / dimensions_;
     double low_log = 0;
     for (int step = 0; high_count > enough && high - low > 1; ++step) {
-      Bits guess = high - static_cast<Bits>((log_of(high_count) - aim) * slope) - 1;
-      if (step >= 6 || guess <= low || guess >= high) guess = low + (high - low) / 2;
+      const double down = (log_of(high_count) - aim) * slope + 1;
+      const bool inside = step < 6 && down < static_cast<double>(high - low);
+      const Bits guess = inside ? high - static_cast<Bits>(down) : low + (high - low) / 2;
       const int count = count_up_to(V::from_bits(guess));
       if (count < want_) {
         low = guess;
