@@ -19,6 +19,7 @@ namespace {
 using namespace neighbors_cuda;
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
 
 [[noreturn]] void usage(const char* function, const std::string& message) {
   throw Error(ErrorKind::usage, std::string(function) + ": " + message);
@@ -79,6 +80,10 @@ std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte*
 template <typename T>
 std::size_t workspace_bytes(const NeighborSearch<T>& search, const char* function) {
   neighbors::check_sizes(search, function);
+  if (search.num_points > kMaxPoints) {
+    usage(function, "num_points is " + std::to_string(search.num_points) + ": expected at most " +
+                        std::to_string(kMaxPoints) + " on a CUDA device");
+  }
   Build<T> build;
   return lay_out(search, build, nullptr) + kAlignment;
 }

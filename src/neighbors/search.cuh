@@ -50,45 +50,46 @@ struct Query {
     if (search.queries == nullptr) {
       self = number;
       x = load_row<T, kDimensions>(search.tree.points, row, search.tree.dimensions);
-      if (search.direction != nullptr) active = search.direction[row] == 0 || search.direction[row] == 2;
+      if (search.direction != nullptr) active = uniform(search.direction[row] == 0 || search.direction[row] == 2);
     } else {
       x = load_row<T, kDimensions>(search.queries, row, search.tree.dimensions);
     }
-    const std::int32_t* splits = search.queries == nullptr ? search.row_splits : search.query_row_splits;
+    const std::int32_t* const splits = search.queries == nullptr ? search.row_splits : search.query_row_splits;
     if (search.row_splits == nullptr) {
       last = search.tree.num_points;
     } else {
       const int event = splits == nullptr ? 0 : find_event(splits, search.num_events, number);
-      first = search.row_splits[event];
-      last = search.row_splits[event + 1];
+      first = uniform(search.row_splits[event]);
+      last = uniform(search.row_splits[event + 1]);
     }
   }
+
+  /// Whether the point at a place is of the query's event and not the query itself.
+  __device__ bool may_have(int place) const { return place >= first && place < last && place != self; }
 };
 
 /// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
 template <typename T, int kDimensions>
 __device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions>& q, int place) {
   if constexpr (kCopied<T, kDimensions>) {
-    return distance2(q, reinterpret_cast<const Row<T, kDimensions>*>(tree.sorted)[place]);
+    return distance2(q, load_padded<T, kDimensions>(tree.sorted, place));
   } else {
     const std::int32_t row = tree.order[place];
     return row < 0 ? not_a_number<T>() : distance2(q, load_row<T, kDimensions>(tree.points, row, tree.dimensions));
   }
 }
 
-/// The children of up to four nodes of a level, one of each a lane, by distance.
-template <typename T>
+/// The children of up to kSlots nodes of a level, one of each a lane, by distance.
+template <typename T, int kSlots>
 class Frontier {
  public:
   using B = typename Bits<T>::Type;
 
-  /// Of the nodes that next() yields, four or as many as there are. Children outside first .. last are left out.
+  /// Of the nodes that next() yields, kSlots or as many as there are. Children outside first .. last are left out.
   template <int kDimensions, typename Next>
   __device__ __forceinline__ Frontier(const Tree<T>& tree, int child_level, const Row<T, kDimensions>& q, int first,
                                       int last, const Next& next) {
     const int lane = threadIdx.x % 32;
-    const auto* low = reinterpret_cast<const Row<T, kDimensions>*>(tree.low[child_level]);
-    const auto* high = reinterpret_cast<const Row<T, kDimensions>*>(tree.high[child_level]);
     nodes_ = 0;
     empty_ = true;
 #pragma unroll
@@ -100,13 +101,19 @@ class Frontier {
       if (lane == slot) nodes_ = node;
       const int child = node * kChildren + lane;
       if (child >= first && child <= last)
-        key_[slot] = (to_bits(box_distance2(q, low[child], high[child])) & ~kWhich) | (slot * 32 + lane);
+        key_[slot] = (to_bits(box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], child),
+                                            load_padded<T, kDimensions>(tree.high[child_level], child))) &
+                      ~kWhich) |
+                     (slot * 32 + lane);
     }
-    order(0, 1);
-    order(2, 3);
-    order(0, 2);
-    order(1, 3);
-    order(1, 2);
+    if constexpr (kSlots == 2) order(0, 1);
+    if constexpr (kSlots == 4) {
+      order(0, 1);
+      order(2, 3);
+      order(0, 2);
+      order(1, 3);
+      order(1, 2);
+    }
   }
 
   __device__ bool empty() const { return empty_; }
@@ -125,7 +132,7 @@ class Frontier {
   }
 
  private:
-  static constexpr int kSlots = 4;
+  static_assert(kSlots == 1 || kSlots == 2 || kSlots == 4);
   // The last bits of a distance give way to slot and lane: that rounds it down, so a child is never missed.
   static constexpr B kWhich = kSlots * 32 - 1;
   static constexpr B kNone = ~B(0);
@@ -141,27 +148,27 @@ class Frontier {
   bool empty_;
 };
 
-/// Calls visit(place, d²) with each lane's point of each leaf that the bound does not exclude, near ones first, and
-/// settle() after every two leaves. Four regions, then four groups at a time share one order: the bound is nearly final
-/// after a few leaves, so the order decides how many more are visited.
-template <typename T, int kDimensions, typename Bound, typename Visit, typename Settle>
+/// Calls visit(place, d², place, d²) with each lane's points of two leaves at a time, near ones first, until the bound
+/// excludes the rest; a d² is NaN where there is no second leaf. Four regions, then two groups at a time share one
+/// order: the bound is nearly final after a few leaves, so the order decides how many more are visited.
+template <typename T, int kDimensions, typename Bound, typename Visit>
 __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimensions>& query, const Bound& bound,
-                                     const Visit& visit, const Settle& settle) {
+                                     const Visit& visit) {
   if (query.first >= query.last) return;
   const int lane = threadIdx.x % 32;
   const int last = query.last - 1;
   const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
   int start = first_region / kChildren;  // of 32 regions
   while (start <= last_region / kChildren) {
-    Frontier<T> regions(tree, 2, query.x, first_region, last_region,
-                        [&] { return start <= last_region / kChildren ? start++ : -1; });
+    Frontier<T, 1> regions(tree, 2, query.x, first_region, last_region,
+                           [&] { return start <= last_region / kChildren ? start++ : -1; });
     while (true) {
-      Frontier<T> groups(tree, 1, query.x, query.first / kGroupPoints, last / kGroupPoints,
-                         [&] { return regions.take(bound()); });
+      Frontier<T, 4> groups(tree, 1, query.x, query.first / kGroupPoints, last / kGroupPoints,
+                            [&] { return regions.take(bound()); });
       if (groups.empty()) break;
       while (true) {
-        Frontier<T> leaves(tree, 0, query.x, query.first / kLeafPoints, last / kLeafPoints,
-                           [&] { return groups.take(bound()); });
+        Frontier<T, 2> leaves(tree, 0, query.x, query.first / kLeafPoints, last / kLeafPoints,
+                              [&] { return groups.take(bound()); });
         if (leaves.empty()) break;
         // Two leaves at a time: their loads overlap.
         for (int leaf = leaves.take(bound()); leaf >= 0; leaf = leaves.take(bound())) {
@@ -170,9 +177,7 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
           const int other_place = (other < 0 ? leaf : other) * kLeafPoints + lane;
           const T d2 = leaf_distance2(tree, query.x, place);
           const T other_d2 = leaf_distance2(tree, query.x, other_place);
-          visit(place, d2);
-          if (other >= 0) visit(other_place, other_d2);
-          settle();
+          visit(place, d2, other_place, other < 0 ? not_a_number<T>() : other_d2);
         }
       }
     }
@@ -193,9 +198,8 @@ template <typename T, int kDimensions, int kMaxNeighbors>
 __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_constant__ Search<T> search, int above) {
   using Buffer = Nearest<T, kMaxNeighbors>;
   constexpr int kWarps = kSearchThreads / 32;
-  __shared__ T distance2_of[kWarps][Buffer::kCapacity];
-  __shared__ std::uint32_t tie_of[kWarps][Buffer::kCapacity];
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  __shared__ Key<T> keys[kWarps][Buffer::kCapacity];
+  const int warp = uniform(threadIdx.x / 32), lane = threadIdx.x % 32;
   const int number = blockIdx.x * kWarps + warp;
   if (number >= search.num_queries) return;
 
@@ -206,27 +210,31 @@ __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_co
     begin = search.neighbor_row_splits[row];
     const std::int64_t length = search.neighbor_row_splits[row + 1] - begin;
     if (length <= above || length > kMaxNeighbors) return;
-    k = static_cast<int>(length);
+    k = uniform(static_cast<int>(length));
   }
   const Query<T, kDimensions> query(search, number);
   if (!query.active) return write_none(search, begin, 0, k, lane, 32);
 
-  Buffer nearest(distance2_of[warp], tie_of[warp], k, search.radius2);
-  if (query.self >= 0 && search.loop) nearest.push(lane == 0, {T(0), 0});
+  Buffer nearest(keys[warp], k, search.radius2);
+  if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
+  const auto complete = [&](bool take, Key<T>& key, int place) {
+    if (take) {
+      key.tie = search.tree.order[place] + 1;
+      take = nearest.admits(key);
+    }
+    return take;
+  };
   walk(
       search.tree, query, [&] { return nearest.bound(); },
-      [&](int place, T d2) {
-        bool take = d2 <= nearest.bound();
-        if (!__any_sync(kWarp, take)) return;
-        Key<T> key{d2, 0};
-        take = take && place >= query.first && place < query.last && place != query.self;
-        if (take) {
-          key.tie = search.tree.order[place] + 1;
-          take = nearest.admits(key);
-        }
-        nearest.push(take, key);
-      },
-      [&] { nearest.settle(); });
+      [&](int place_a, T d2_a, int place_b, T d2_b) {
+        bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
+        if (!__any_sync(kWarp, take_a || take_b)) return;
+        Key<T> a{d2_a, 0}, b{d2_b, 0};
+        take_a = complete(take_a && query.may_have(place_a), a, place_a);
+        take_b = complete(take_b && query.may_have(place_b), b, place_b);
+        nearest.push(take_a, a, take_b, b);
+        nearest.settle();
+      });
   nearest.finish();
 
   for (int i = lane; i < nearest.size(); i += 32) {
@@ -241,17 +249,17 @@ __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_co
 template <typename T, int kDimensions>
 __global__ void __launch_bounds__(kSearchThreads) count_kernel(const __grid_constant__ Search<T> search) {
   const int lane = threadIdx.x % 32;
-  const int number = blockIdx.x * (kSearchThreads / 32) + threadIdx.x / 32;
+  const int number = blockIdx.x * (kSearchThreads / 32) + uniform(threadIdx.x / 32);
   if (number >= search.num_queries) return;
   const Query<T, kDimensions> query(search, number);
   int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
   if (query.active)
     walk(
         search.tree, query, [&] { return search.radius2; },
-        [&](int place, T d2) {
-          mine += d2 <= search.radius2 && place >= query.first && place < query.last && place != query.self;
-        },
-        [] {});
+        [&](int place_a, T d2_a, int place_b, T d2_b) {
+          mine += d2_a <= search.radius2 && query.may_have(place_a);
+          mine += d2_b <= search.radius2 && query.may_have(place_b);
+        });
   const int total = __reduce_add_sync(kWarp, mine);
   if (lane != 0) return;
   search.count[query.row] = min(total, search.k);

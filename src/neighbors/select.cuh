@@ -6,7 +6,7 @@ namespace starling::neighbors_cuda {
 
 /// A neighbour's place in the order (d², self first, row).
 template <typename T>
-struct Key {
+struct alignas(2 * sizeof(T)) Key {
   T distance2;
   std::uint32_t tie;  // 0 for the query itself, else row + 1
 };
@@ -38,8 +38,7 @@ class Nearest {
   static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 96 : kMaxNeighbors + 256;
   static constexpr int kSlots = kCapacity / 32;
 
-  __device__ Nearest(T* distance2, std::uint32_t* tie, int k, T limit)
-      : distance2_(distance2), tie_(tie), k_(k), bound_(limit), bound_tie_(kWarp), size_(0) {
+  __device__ Nearest(Key<T>* keys, int k, T limit) : keys_(keys), k_(k), bound_(limit), bound_tie_(kWarp), size_(0) {
     full_ = min(kCapacity - 64, 2 * k + 32);
     lane_ = threadIdx.x % 32;
   }
@@ -47,21 +46,27 @@ class Nearest {
   /// No candidate beyond it can be among the k nearest; those at it can, by their row.
   __device__ T bound() const { return bound_; }
   __device__ int size() const { return size_; }
-  __device__ Key<T> operator[](int i) const { return {distance2_[i], tie_[i]}; }
+  __device__ Key<T> operator[](int i) const { return keys_[i]; }
 
   __device__ bool admits(const Key<T>& key) const {
     return key.distance2 < bound_ || (key.distance2 == bound_ && key.tie <= bound_tie_);
   }
 
-  /// Appends each lane's key where `take`. All lanes call it, at most twice between calls of settle().
-  __device__ __forceinline__ void push(bool take, const Key<T>& key) {
-    const unsigned takers = __ballot_sync(kWarp, take);
-    if (take) {
-      const int place = size_ + __popc(takers & ((1u << lane_) - 1));
-      distance2_[place] = key.distance2;
-      tie_[place] = key.tie;
-    }
-    size_ += __popc(takers);
+  /// Appends a key.
+  __device__ void push_one(const Key<T>& key) {
+    if (lane_ == 0) keys_[size_] = key;
+    ++size_;
+    __syncwarp();
+  }
+
+  /// Appends each lane's two keys where taken. All lanes call it, and settle() before the next time.
+  __device__ __forceinline__ void push(bool take_a, const Key<T>& a, bool take_b, const Key<T>& b) {
+    const unsigned before = (1u << lane_) - 1;
+    const unsigned takers_a = __ballot_sync(kWarp, take_a), takers_b = __ballot_sync(kWarp, take_b);
+    if (take_a) keys_[size_ + __popc(takers_a & before)] = a;
+    size_ += __popc(takers_a);
+    if (take_b) keys_[size_ + __popc(takers_b & before)] = b;
+    size_ += __popc(takers_b);
     __syncwarp();
   }
 
@@ -87,15 +92,25 @@ class Nearest {
 #pragma unroll
     for (int s = 0; s < kSlots; ++s) {
       const int i = s * 32 + lane_;
-      value[s] = i < size_ ? to_bits(distance2_[i]) : ~B(0);
+      value[s] = ~B(0);
+      if (i < size_) {
+        value[s] = to_bits(keys_[i].distance2);
+        highest = max(highest, value[s]);
+      }
       lowest = min(lowest, value[s]);
-      if (i < size_) highest = max(highest, value[s]);
     }
     // The smallest value, or one near it, that at least k candidates do not exceed.
     B low = warp_min(lowest), high = warp_max(highest);
-    int count = size_;
-    while (low < high && count > k_ + slack) {
-      const B middle = low + (high - low) / 2;
+    int count = size_, count_below = 0;  // candidates up to high, and below low
+    for (int step = 0; low < high && count > k_ + slack; ++step) {
+      B middle = low + (high - low) / 2;
+      if (step % 3 != 2) {
+        // Distances are spread evenly enough that a guess in proportion takes a third of the steps of halving.
+        const float part = __fdividef(k_ + slack / 2 - count_below, count - count_below);
+        const T from = from_bits(low), to = from_bits(high);
+        const T guess = from + (to - from) * static_cast<T>(fminf(fmaxf(part, 0.03f), 0.97f));
+        middle = min(max(to_bits(guess), low), high - 1);
+      }
       int mine = 0;
 #pragma unroll
       for (int s = 0; s < kSlots; ++s) mine += value[s] <= middle;
@@ -105,6 +120,7 @@ class Nearest {
         count = below;
       } else {
         low = middle + 1;
+        count_below = below;
       }
     }
     bound_ = from_bits(high);
@@ -116,16 +132,11 @@ class Nearest {
     for (int s = 0; s < kSlots; ++s) {
       if (s * 32 >= size_) break;
       const int i = s * 32 + lane_;
-      Key<T> key = last_key<T>();
-      if (i < size_) key = {distance2_[i], tie_[i]};
+      const Key<T> key = i < size_ ? keys_[i] : last_key<T>();
       const bool keep = i < size_ && admits(key);
       const unsigned keepers = __ballot_sync(kWarp, keep);
       __syncwarp();  // all lanes have read before any writes
-      if (keep) {
-        const int place = kept + __popc(keepers & ((1u << lane_) - 1));
-        distance2_[place] = key.distance2;
-        tie_[place] = key.tie;
-      }
+      if (keep) keys_[kept + __popc(keepers & ((1u << lane_) - 1))] = key;
       kept += __popc(keepers);
     }
     size_ = kept;
@@ -140,8 +151,9 @@ class Nearest {
       const std::uint32_t middle = low + (high - low) / 2;
       int mine = 0;
       for (int i = lane_; i < size_; i += 32) {
-        const B bits = to_bits(distance2_[i]);
-        mine += bits < tied || (bits == tied && tie_[i] <= middle);
+        const Key<T> key = keys_[i];
+        const B bits = to_bits(key.distance2);
+        mine += bits < tied || (bits == tied && key.tie <= middle);
       }
       const int below = __reduce_add_sync(kWarp, mine);
       if (below >= k_) {
@@ -196,8 +208,7 @@ class Nearest {
     }
 #pragma unroll
     for (int e = 0; e < kEach; ++e) {
-      distance2_[lane_ * kEach + e] = key[e].distance2;
-      tie_[lane_ * kEach + e] = key[e].tie;
+      keys_[lane_ * kEach + e] = key[e];
     }
     __syncwarp();
   }
@@ -207,8 +218,7 @@ class Nearest {
     int total = 32;
     while (total < size_) total *= 2;
     for (int i = size_ + lane_; i < total; i += 32) {
-      distance2_[i] = infinity<T>();
-      tie_[i] = kWarp;
+      keys_[i] = last_key<T>();
     }
     __syncwarp();
     for (int length = 2; length <= total; length *= 2) {
@@ -217,18 +227,15 @@ class Nearest {
           const int i = (pair & ~(step - 1)) * 2 | (pair & (step - 1));
           Key<T> a = (*this)[i], b = (*this)[i + step];
           exchange(a, b, (i & length) == 0);
-          distance2_[i] = a.distance2;
-          tie_[i] = a.tie;
-          distance2_[i + step] = b.distance2;
-          tie_[i + step] = b.tie;
+          keys_[i] = a;
+          keys_[i + step] = b;
         }
         __syncwarp();
       }
     }
   }
 
-  T* distance2_;
-  std::uint32_t* tie_;
+  Key<T>* keys_;
   int k_;
   T bound_;
   std::uint32_t bound_tie_;

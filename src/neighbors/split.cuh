@@ -17,19 +17,17 @@ namespace {
 
 /// A part of an event still to be split, or where number is 0, not any more.
 struct Segment {
-  int first = 0, last = 0;
+  int first, last;
   int number = 0;
+  int bit = -1;  // its round: the highest bit in which its groups differ
 
   __device__ Segment(int first_place, int last_place) : first(first_place), last(last_place) {
     const int before = first / kGroupPoints, end = (last - 1) / kGroupPoints;
-    if (first < last && before < end) number = end & ~((1 << (31 - __clz(before ^ end))) - 1);
+    if (first >= last || before == end) return;
+    bit = 31 - __clz(before ^ end);
+    number = end & ~((1 << bit) - 1);
   }
-  __device__ bool is_due(int bit) const { return number != 0 && is_top(bit); }
   __device__ int split() const { return number * kGroupPoints; }
-
- private:
-  // The highest bit in which the segment's groups differ.
-  __device__ bool is_top(int bit) const { return 31 - __clz(first / kGroupPoints ^ (last - 1) / kGroupPoints) == bit; }
 };
 
 /// The part of an event that round `bit` finds around a group: what the rounds before have left of it.
@@ -123,7 +121,7 @@ __global__ void __launch_bounds__(kGroupPoints)
   for (int which = 0; which < 2; ++which) {
     const Segment segment =
         which == 0 ? segment_of(events.x, events.y, group, bit) : segment_of(events.z, events.w, group, bit);
-    if (!segment.is_due(bit)) continue;
+    if (segment.bit != bit) continue;
     histogram[thread] = 0;
     __syncthreads();
     if (place >= segment.first && place < segment.last) {
@@ -176,8 +174,15 @@ __global__ void __launch_bounds__(kGroupPoints)
   for (int which = 0; which < 2; ++which) {
     const Segment segment =
         which == 0 ? segment_of(events.x, events.y, group, bit) : segment_of(events.z, events.w, group, bit);
-    if (!segment.is_due(bit)) continue;
+    if (segment.bit != bit) continue;
     const bool inside = place >= segment.first && place < segment.last;
+    // Long before it is needed: these loads wait for one another.
+    int bin_of_point = -1;
+    if (inside) {
+      const Binning bin(build.split.box + segment.number * 2 * dimensions, dimensions);
+      bin_of_point =
+          bin(static_cast<float>(build.tree.points[static_cast<std::int64_t>(row) * dimensions + bin.dimension]));
+    }
     const int wanted = segment.split() - segment.first;
     const int size = static_cast<int>(build.split.histogram[segment.number * kBins + thread]);
     const int below = block_sum_before(size, warp_sums);
@@ -187,13 +192,7 @@ __global__ void __launch_bounds__(kGroupPoints)
     }
     if (thread < 3) counts[thread] = 0;
     __syncthreads();
-    int side = -1;
-    if (inside) {
-      const Binning bin(build.split.box + segment.number * 2 * dimensions, dimensions);
-      const int b =
-          bin(static_cast<float>(build.tree.points[static_cast<std::int64_t>(row) * dimensions + bin.dimension]));
-      side = b < split_bin ? 0 : b == split_bin ? 1 : 2;
-    }
+    const int side = !inside ? -1 : bin_of_point < split_bin ? 0 : bin_of_point == split_bin ? 1 : 2;
     int rank = 0;
     for (int s = 0; s < 3; ++s) {
       const unsigned lanes = __ballot_sync(kWarp, side == s);

@@ -108,6 +108,20 @@ __device__ inline Row<T, kDimensions> load_row(const T* rows, std::int64_t row, 
   return result;
 }
 
+/// A row of an array of padded rows, in loads of 16 bytes.
+template <typename T, int kDimensions>
+__device__ __forceinline__ Row<T, kDimensions> load_padded(const T* rows, int row) {
+  static_assert(sizeof(Row<T, kDimensions>) == kDimensions * sizeof(T));
+  Row<T, kDimensions> result;
+  const auto* const from = reinterpret_cast<const float4*>(rows + static_cast<std::int64_t>(row) * kDimensions);
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(result) / sizeof(float4)); ++i) {
+    const float4 part = from[i];
+    memcpy(reinterpret_cast<char*>(result.x) + i * sizeof(float4), &part, sizeof(float4));
+  }
+  return result;
+}
+
 /// The event that holds a row: the last one that starts at or before it.
 __device__ inline int find_event(const std::int32_t* row_splits, int num_events, int row) {
   int low = 0, high = num_events;  // row_splits[low] <= row < row_splits[high]
@@ -120,6 +134,10 @@ __device__ inline int find_event(const std::int32_t* row_splits, int num_events,
   }
   return low;
 }
+
+/// A value that all lanes share, in a form that the compiler knows to be shared. Where all branches of a warp hang on
+/// such values, its votes and exchanges need no code for lanes that went astray: a third of all instructions.
+__device__ inline int uniform(int value) { return __reduce_max_sync(kWarp, value); }
 
 __device__ inline std::uint32_t warp_min(std::uint32_t value) { return __reduce_min_sync(kWarp, value); }
 __device__ inline std::uint32_t warp_max(std::uint32_t value) { return __reduce_max_sync(kWarp, value); }

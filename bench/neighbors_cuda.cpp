@@ -1,0 +1,188 @@
+// Times knn_cuda() and the radius search on the GPU: medians of CUDA events after warm-up, tree and search together.
+//
+//   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, cluster or tight
+//   build/release/bench/bench_neighbors_cuda sweep            N 1e2..1e6, D 2..10, k 8..256, as lines for a plot
+//
+// Columns: milliseconds of plain calls (median, least) and of the same call replayed as a CUDA graph, workspace bytes a
+// point beside the output, and the bytes of the output over the time.
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "point_clouds.h"
+#include "starling/device.h"
+#include "starling/neighbors.h"
+#include "timing.h"
+
+namespace {
+
+using namespace starling;
+
+void check(cudaError_t status) {
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+}
+
+template <typename U>
+class OnDevice {
+ public:
+  explicit OnDevice(std::size_t size) : size_(size) { check(cudaMalloc(&memory_, size * sizeof(U))); }
+  ~OnDevice() { cudaFree(memory_); }
+  OnDevice(const OnDevice&) = delete;
+  U* data() const { return static_cast<U*>(memory_); }
+  std::span<U> span() const { return {data(), size_}; }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t size_;
+};
+
+struct Timer {
+  cudaStream_t stream = nullptr;
+  cudaEvent_t start = nullptr, stop = nullptr;
+  Timer() {
+    check(cudaStreamCreate(&stream));
+    check(cudaEventCreate(&start));
+    check(cudaEventCreate(&stop));
+  }
+
+  /// Sorted milliseconds of `repeats` runs.
+  template <typename Action>
+  std::vector<float> run(int repeats, const Action& action) const {
+    std::vector<float> times;
+    for (int i = -3; i < repeats; ++i) {
+      check(cudaEventRecord(start, stream));
+      action();
+      check(cudaEventRecord(stop, stream));
+      check(cudaEventSynchronize(stop));
+      float ms = 0;
+      check(cudaEventElapsedTime(&ms, start, stop));
+      if (i >= 0) times.push_back(ms);
+    }
+    std::sort(times.begin(), times.end());
+    return times;
+  }
+
+  template <typename Action>
+  std::vector<float> run_graph(int repeats, const Action& action) const {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    action();
+    check(cudaStreamEndCapture(stream, &graph));
+    check(cudaGraphInstantiate(&executable, graph, 0));
+    const auto times = run(repeats, [&] { check(cudaGraphLaunch(executable, stream)); });
+    check(cudaGraphExecDestroy(executable));
+    check(cudaGraphDestroy(graph));
+    return times;
+  }
+};
+
+std::vector<float> make_points(const std::string& data, std::int32_t n, int dimensions) {
+  if (data == "uniform") return clouds::uniform<float>(n, dimensions, 1);
+  if (data == "cluster") return clouds::cluster<float>(n, dimensions, 1);
+  if (data == "tight") return clouds::tight<float>(n, dimensions, 1);
+  throw std::invalid_argument("data '" + data + "': expected uniform, cluster or tight");
+}
+
+void measure(const Timer& timer, const std::string& data, std::int32_t n, int dimensions, int k) {
+  constexpr int kRepeats = 15;
+  const std::vector<float> points = make_points(data, n, dimensions);
+  const OnDevice<float> device(points.size());
+  check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
+  NeighborSearch<float> search;
+  search.points = device.data();
+  search.num_points = n;
+  search.dimensions = dimensions;
+  const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
+  const OnDevice<std::int32_t> index(entries), bad_row(1);
+  const OnDevice<float> distance2(entries);
+  const OnDevice<std::byte> workspace(knn_cuda_workspace_bytes(search, k));
+  const auto call = [&] {
+    knn_cuda(search, k, index.data(), distance2.data(), bad_row.data(), workspace.span(), timer.stream);
+  };
+  const auto plain = timer.run(kRepeats, call);
+  const auto graph = timer.run_graph(kRepeats, call);
+  std::printf("%-8s %9d %3d %4d | %8.3f %8.3f %8.3f | %6.1f | %6.0f\n", data.c_str(), n, dimensions, k,
+              plain[kRepeats / 2], plain[0], graph[kRepeats / 2], static_cast<double>(workspace.span().size()) / n,
+              8e-6 * static_cast<double>(entries) / plain[kRepeats / 2]);
+  std::fflush(stdout);
+}
+
+void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float radius) {
+  const std::vector<float> points = clouds::uniform<float>(n, dimensions, 1);
+  const OnDevice<float> device(points.size());
+  check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
+  NeighborSearch<float> search;
+  search.points = device.data();
+  search.num_points = n;
+  search.dimensions = dimensions;
+  search.max_radius = radius;
+  const auto rows = static_cast<std::size_t>(n);
+  const OnDevice<std::int32_t> count(rows), bad_row(1);
+  const OnDevice<std::byte> workspace(radius_cuda_workspace_bytes(search));
+  const auto call = [&] {
+    radius_count_cuda<float>(search, n, count.data(), nullptr, bad_row.data(), workspace.span(), timer.stream);
+  };
+  const auto counting = timer.run(15, call);
+  std::vector<std::int32_t> counts(rows);
+  check(cudaMemcpy(counts.data(), count.data(), rows * sizeof(std::int32_t), cudaMemcpyDeviceToHost));
+  std::vector<std::int64_t> splits(rows + 1, 0);
+  for (std::size_t i = 0; i < rows; ++i) splits[i + 1] = splits[i] + counts[i];
+  const OnDevice<std::int64_t> device_splits(splits.size());
+  check(cudaMemcpy(device_splits.data(), splits.data(), splits.size() * sizeof(std::int64_t), cudaMemcpyHostToDevice));
+  const auto entries = static_cast<std::size_t>(splits.back());
+  const OnDevice<std::int32_t> index(entries);
+  const OnDevice<float> distance2(entries);
+  const auto filling = timer.run(15, [&] {
+    radius_fill_cuda<float>(search, device_splits.data(), index.data(), distance2.data(), workspace.span(),
+                            timer.stream);
+  });
+  std::printf("radius graph, uniform, N %d, D %d, %.1f neighbours each: count %.3f ms, fill %.3f ms\n", n, dimensions,
+              static_cast<double>(entries) / n, counting[7], filling[7]);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    require_cuda();
+    cudaDeviceProp device{};
+    check(cudaGetDeviceProperties(&device, 0));
+    int driver = 0, runtime = 0;
+    check(cudaDriverGetVersion(&driver));
+    check(cudaRuntimeGetVersion(&runtime));
+    print_machine();
+    std::printf("GPU: %s, %d multiprocessors; CUDA driver %d.%d, runtime %d.%d\n", device.name,
+                device.multiProcessorCount, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    std::printf("%-8s %9s %3s %4s | %8s %8s %8s | %6s | %6s\n", "data", "N", "D", "k", "ms", "least", "graph", "B/N",
+                "GB/s");
+    const Timer timer;
+    if (argc > 4) {
+      measure(timer, argv[1], std::atoi(argv[2]), std::atoi(argv[3]), std::atoi(argv[4]));
+      return 0;
+    }
+    if (argc > 1 && argv[1] == std::string("sweep")) {
+      for (const int n : {100, 1'000, 10'000, 100'000, 1'000'000}) measure(timer, "cluster", n, 4, 64);
+      for (int d = 2; d <= 10; ++d) measure(timer, "cluster", 200'000, d, 64);
+      for (const int k : {8, 16, 32, 64, 128, 256}) measure(timer, "cluster", 200'000, 4, k);
+      return 0;
+    }
+    for (const char* const data : {"uniform", "cluster", "tight"}) measure(timer, data, 200'000, 4, 64);
+    for (const char* const data : {"uniform", "cluster"}) measure(timer, data, 200'000, 3, 40);
+    for (const char* const data : {"cluster", "uniform"}) measure(timer, data, 200'000, 8, 64);
+    for (const char* const data : {"uniform", "cluster"}) measure(timer, data, 1'000'000, 4, 64);
+    measure(timer, "uniform", 1'000, 4, 64);
+    measure_radius(timer, 200'000, 3, 0.0363F);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
