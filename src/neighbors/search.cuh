@@ -65,7 +65,7 @@ struct Query {
   }
 
   /// Whether the point at a place is of the query's event and not the query itself.
-  __device__ bool may_have(int place) const { return place >= first && place < last && place != self; }
+  __device__ bool may_have(int place) const { return (place >= first) & (place < last) & (place != self); }
 };
 
 /// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
@@ -217,21 +217,20 @@ __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_co
 
   Buffer nearest(keys[warp], k, search.radius2);
   if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
-  const auto complete = [&](bool take, Key<T>& key, int place) {
-    if (take) {
-      key.tie = search.tree.order[place] + 1;
-      take = nearest.admits(key);
-    }
-    return take;
+  // Bitwise: what a branch would save costs less than the branch.
+  const auto complete = [&](bool& take, Key<T>& key, int place) {
+    take = take & query.may_have(place);
+    if (take) key.tie = search.tree.order[place] + 1;
+    take = take & nearest.admits(key);
   };
   walk(
       search.tree, query, [&] { return nearest.bound(); },
       [&](int place_a, T d2_a, int place_b, T d2_b) {
         bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
-        if (!__any_sync(kWarp, take_a || take_b)) return;
+        if (!__any_sync(kWarp, take_a | take_b)) return;
         Key<T> a{d2_a, 0}, b{d2_b, 0};
-        take_a = complete(take_a && query.may_have(place_a), a, place_a);
-        take_b = complete(take_b && query.may_have(place_b), b, place_b);
+        complete(take_a, a, place_a);
+        complete(take_b, b, place_b);
         nearest.push(take_a, a, take_b, b);
         nearest.settle();
       });

@@ -49,7 +49,7 @@ class Nearest {
   __device__ Key<T> operator[](int i) const { return keys_[i]; }
 
   __device__ bool admits(const Key<T>& key) const {
-    return key.distance2 < bound_ || (key.distance2 == bound_ && key.tie <= bound_tie_);
+    return (key.distance2 < bound_) | ((key.distance2 == bound_) & (key.tie <= bound_tie_));
   }
 
   /// Appends a key.
