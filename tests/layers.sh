@@ -20,6 +20,6 @@ for room in src/*/; do
   [ -z "$others" ] || fail "src/$room reaches into another room: $others"
 done
 
-linked=$(ldd "$program" | grep -E 'torch|c10')
+linked=$(ldd "$program" | grep -oE 'lib(torch|c10)[a-z_]*\.so')
 [ -z "$linked" ] || fail "$program links torch: $linked"
 exit $failed
