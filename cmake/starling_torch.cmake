@@ -1,6 +1,10 @@
 # LibTorch out of the Python wheel in .venv (or of STARLING_PYTHON), linked by hand: the wheel is a CUDA build, and its own
 # find_package(Torch) demands a CUDA toolkit even where nothing of ours uses one.
 
+# pip builds with the Python that it installs for, or with one of its own that holds the build requirements.
+if(SKBUILD)
+  set(STARLING_PYTHON ${Python_EXECUTABLE})
+endif()
 set(STARLING_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python3 CACHE FILEPATH "The Python that holds torch")
 execute_process(COMMAND ${STARLING_PYTHON} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
   OUTPUT_VARIABLE torch_root OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed ERROR_QUIET)

@@ -1,0 +1,31 @@
+"""Starling: exact nearest neighbours for dynamic graph networks, on CPU and CUDA.
+
+=========================  ==========================================================================================
+`neighbors`                the k nearest, with every option, differentiable
+`neighbors_within`         all within a radius, with every option, differentiable
+`knn_graph`, `knn`         edges, as torch_cluster's and torch_geometric's functions of these names give them
+`radius_graph`, `radius`   the same within a radius
+`binned_select_knn`        FastGraphCompute's interface
+`row_splits_from_batch`    the two ways to tell events apart, and back
+`batch_from_row_splits`
+=========================  ==========================================================================================
+"""
+
+from .binned import binned_select_knn
+from .edges import knn, knn_graph, radius, radius_graph
+from .events import batch_from_row_splits, row_splits_from_batch
+from .search import Neighbors, NeighborsWithin, neighbors, neighbors_within
+
+__all__ = [
+    "Neighbors",
+    "NeighborsWithin",
+    "batch_from_row_splits",
+    "binned_select_knn",
+    "knn",
+    "knn_graph",
+    "neighbors",
+    "neighbors_within",
+    "radius",
+    "radius_graph",
+    "row_splits_from_batch",
+]

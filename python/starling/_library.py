@@ -1,0 +1,13 @@
+"""Loads the operators torch.ops.starling.* out of libstarling_ops.so, which stands beside this file."""
+
+from pathlib import Path
+
+import torch
+
+_file = Path(__file__).with_name("libstarling_ops.so")
+if not _file.exists():
+    raise ImportError(
+        f"{_file} is missing: install Starling with `pip install .` in its source folder, or put the python/ folder of "
+        "a build (build/release/python) on PYTHONPATH"
+    )
+torch.ops.load_library(str(_file))

@@ -1,0 +1,78 @@
+"""Several events in one tensor: `row_splits` (where each event begins) and `batch` (which event a row belongs to)."""
+
+import torch
+from torch import Tensor
+
+
+def row_splits_from_batch(batch: Tensor, num_events: int | None = None) -> Tensor:
+    """The row splits of a sorted batch vector. Nothing is sorted: rows stay where they are.
+
+    Args:
+        batch: [N], int32 or int64: the event of each row, from 0, ascending. Numbers that do not occur are empty events.
+        num_events: B, at least the largest number + 1; that is what None takes.
+
+    Returns:
+        [B + 1], int64, on the device of `batch`: the first row of each event, then N.
+
+    On CUDA this waits once for the device, to check the order and to learn B. Where waiting is impossible (inside
+    torch.compile and while a CUDA graph is captured), `num_events` must be given, and a batch vector that is not sorted
+    fails as an assertion on the device.
+
+    Raises:
+        ValueError: `batch` is not [N], not sorted, begins below 0 or reaches `num_events`.
+        TypeError: `batch` is neither int32 nor int64.
+
+    >>> row_splits_from_batch(torch.tensor([0, 0, 0, 2, 2]), num_events=4)
+    tensor([0, 3, 3, 5, 5])
+    """
+    if batch.dim() != 1:
+        raise ValueError(f"batch must be [N], one event number a row; it has the shape {list(batch.shape)}")
+    if batch.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"batch must be int32 or int64; it is {batch.dtype}")
+    if num_events is not None and num_events < 0:
+        raise ValueError(f"the number of events must not be negative; it is {num_events}")
+    rows = batch.shape[0]
+    if rows > 0:
+        sorted_ = (batch[1:] >= batch[:-1]).all()
+        if torch.compiler.is_compiling() or (batch.is_cuda and torch.cuda.is_current_stream_capturing()):
+            if num_events is None:
+                raise ValueError("the number of events must be given where waiting for the device is impossible")
+            in_range = (batch[0] >= 0) & (batch[-1] < num_events)
+            torch._assert_async(sorted_ & in_range, "batch must ascend from 0 to below the number of events")
+        else:
+            in_order, first, last = torch.stack((sorted_.to(batch.dtype), batch[0], batch[-1])).tolist()
+            if not in_order:
+                row = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
+                raise ValueError(
+                    f"batch must be sorted: row {row} belongs to event {int(batch[row])}, "
+                    f"the row before it to event {int(batch[row - 1])}"
+                )
+            if first < 0:
+                raise ValueError(f"batch must begin at 0 or above; row 0 has {first}")
+            if num_events is not None and last >= num_events:
+                raise ValueError(f"batch names event {last}, but there are {num_events} events")
+            num_events = last + 1 if num_events is None else num_events
+    events = torch.arange((num_events or 0) + 1, dtype=batch.dtype, device=batch.device)
+    return torch.searchsorted(batch, events)
+
+
+def batch_from_row_splits(row_splits: Tensor, num_rows: int | None = None) -> Tensor:
+    """The batch vector of row splits.
+
+    Args:
+        row_splits: [B + 1], int32 or int64, ascending from 0 to N.
+        num_rows: N. On CUDA this spares waiting for the device, which None does.
+
+    Returns:
+        [N], int64, on the device of `row_splits`: the event of each row.
+
+    Raises:
+        ValueError: `row_splits` is not [B + 1] with B ≥ 0.
+
+    >>> batch_from_row_splits(torch.tensor([0, 3, 3, 5]))
+    tensor([0, 0, 0, 2, 2])
+    """
+    if row_splits.dim() != 1 or row_splits.shape[0] == 0:
+        raise ValueError(f"row_splits must be [B + 1]; it has the shape {list(row_splits.shape)}")
+    events = torch.arange(row_splits.shape[0] - 1, device=row_splits.device)
+    return torch.repeat_interleave(events, row_splits.diff(), output_size=num_rows)
