@@ -24,6 +24,10 @@ TEST(NeighborsWithoutCuda, AreADeviceError) {
   expect_device_error([&] { radius_cuda_workspace_bytes(search); });
   expect_device_error([&] { radius_count_cuda<float>(search, 1, nullptr, nullptr, nullptr, {}, nullptr); });
   expect_device_error([&] { radius_fill_cuda<float>(search, nullptr, nullptr, nullptr, {}, nullptr); });
+  const NeighborLists<float> lists;
+  expect_device_error([&] { distance_gradient_cuda_workspace_bytes(lists); });
+  expect_device_error([&] { distance_gradient_cuda<float>(lists, nullptr, nullptr, nullptr, {}, nullptr); });
+  expect_device_error([&] { distance_tangent_cuda<float>(lists, nullptr, nullptr, nullptr, nullptr); });
 }
 
 }  // namespace

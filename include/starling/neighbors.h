@@ -100,4 +100,64 @@ void radius_fill_cuda(const NeighborSearch<T>& search, const std::int64_t* neigh
 template <typename T>
 std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>& search);
 
+/// Neighbour lists as knn() or radius_fill() wrote them, on the host or the device as the call says. At most 2^31 − 1
+/// entries.
+template <typename T>
+struct NeighborLists {
+  const T* points = nullptr;  ///< [num_points, dimensions], row-major
+  std::int32_t num_points = 0;
+  int dimensions = 0;          ///< 1..kMaxDimensions
+  const T* queries = nullptr;  ///< [num_queries, dimensions]; nullptr = the points (num_queries is then ignored)
+  std::int32_t num_queries = 0;
+
+  /// Row of the point of each entry, or −1 for none: [queries, k], or CSR where neighbor_row_splits is not null.
+  const std::int32_t* index = nullptr;
+  int k = 0;                                          ///< ignored where neighbor_row_splits is not null
+  const std::int64_t* neighbor_row_splits = nullptr;  ///< [queries + 1]
+  std::int64_t num_entries = 0;                       ///< the last row split; ignored where there are none
+};
+
+/// Bytes of workspace of distance_gradient(): at most 4 an entry (8 with row splits) and 68 a point. Reads no array.
+template <typename T>
+std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists);
+
+/// The gradient of L = Σ_ij weight_ij d²_ij over all entries ij that are not −1, d²_ij = |q_i − p_j|²:
+///   ∂L/∂q_i = Σ_j 2 weight_ij (q_i − p_j) to queries_gradient [num_queries, dimensions],
+///   ∂L/∂p_j = Σ_i 2 weight_ij (p_j − q_i) to points_gradient [num_points, dimensions].
+/// Where the queries are the points, the sum of both goes to points_gradient and queries_gradient is ignored. Either
+/// may be null: not wanted. `weight` is laid out as the index is; weights of −1 are not read as numbers.
+///
+/// Each sum is of kGradientParts parts, entries at place n of a list in part n mod kGradientParts in ascending order (a
+/// point's own entries first, then those that hold it), combined by halves, without fused multiply-adds: the same bytes
+/// on any number of threads and on the device. Runs in the caller's TBB arena and allocates nothing. Throws
+/// ErrorKind::usage naming sizes and rule for wrong arguments, ErrorKind::input naming the entry for an index that is
+/// no row of the points.
+template <typename T>
+void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
+                       std::span<std::byte> workspace);
+inline constexpr int kGradientParts = 8;
+
+/// The derivative of each d²_ij where points and queries move along tangents v [num_points, dimensions] and u
+/// [num_queries, dimensions]: out_ij = 2 (q_i − p_j)·(u_i − v_j), laid out as the index is, 0 where that is −1. Where
+/// the queries are the points, u = v and queries_tangent is ignored. A null tangent is zero. Errors as
+/// distance_gradient().
+///
+/// With B(x, g) = distance_gradient at points x and weights g, <u, B(x, g)> has the derivatives distance_tangent(x, u)
+/// along g and B(u, g) along x: so derivatives of every order are made of these two.
+template <typename T>
+void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out);
+
+/// The same on a CUDA device, the same bytes: all pointers are device memory. Allocate nothing, wait for nothing, may
+/// be captured in a CUDA graph. An index that is no row of the points counts as −1; row splits must ascend from 0 to
+/// num_entries. Throws ErrorKind::usage for wrong sizes and ErrorKind::device for what the CUDA runtime reports.
+template <typename T>
+void distance_gradient_cuda(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
+                            std::span<std::byte> workspace, CUstream_st* stream);
+/// About 16 bytes an entry (20 with row splits): the lists are sorted by point. Reads no array.
+template <typename T>
+std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>& lists);
+template <typename T>
+void distance_tangent_cuda(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
+                           CUstream_st* stream);
+
 }  // namespace starling

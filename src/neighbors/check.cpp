@@ -125,7 +125,58 @@ void check_values(const NeighborSearch<T>& search, const char* function) {
                                     std::to_string(static_cast<int>(search.direction[row])) + ": expected 0 to 3");
 }
 
+template <typename T>
+void check_sizes(const NeighborLists<T>& lists, const char* function) {
+  if (lists.dimensions < 1 || lists.dimensions > kMaxDimensions) {
+    usage(function,
+          "dimensions is " + std::to_string(lists.dimensions) + ": expected 1 to " + std::to_string(kMaxDimensions));
+  }
+  if (lists.num_points < 0) usage(function, "num_points is " + std::to_string(lists.num_points) + ": expected ≥ 0");
+  if (lists.points == nullptr && lists.num_points > 0) {
+    usage(function, "points is null, num_points " + std::to_string(lists.num_points));
+  }
+  if (lists.queries != nullptr && lists.num_queries < 0) {
+    usage(function, "num_queries is " + std::to_string(lists.num_queries) + ": expected ≥ 0");
+  }
+  if (lists.neighbor_row_splits == nullptr && lists.k < 0) {
+    usage(function, "k is " + std::to_string(lists.k) + ": expected ≥ 0");
+  }
+  const std::int64_t entries = num_entries(lists);
+  if (entries < 0 || entries > INT32_MAX) {
+    usage(function, std::to_string(entries) + " entries: expected 0 to " + std::to_string(INT32_MAX));
+  }
+  if (lists.index == nullptr && entries > 0) usage(function, "index is null, entries " + std::to_string(entries));
+}
+
+template <typename T>
+void check_values(const NeighborLists<T>& lists, const char* function) {
+  const std::int64_t* const splits = lists.neighbor_row_splits;
+  if (splits != nullptr) {
+    const std::int32_t rows = num_rows(lists);
+    const std::string name = "neighbor_row_splits";
+    if (splits[0] != 0) usage(function, name + "[0] is " + std::to_string(splits[0]) + ": expected 0");
+    const std::int64_t row = first_row(rows, [&](std::int64_t i) { return splits[i + 1] < splits[i]; });
+    if (row < rows) {
+      usage(function, name + "[" + std::to_string(row + 1) + "] is " + std::to_string(splits[row + 1]) +
+                          ", less than the entry before, " + std::to_string(splits[row]) + ": expected ascending rows");
+    }
+    if (splits[rows] != lists.num_entries) {
+      usage(function, name + "[" + std::to_string(rows) + "] is " + std::to_string(splits[rows]) +
+                          ": expected the number of entries, " + std::to_string(lists.num_entries));
+    }
+  }
+  const std::int64_t entries = num_entries(lists);
+  const std::int64_t entry =
+      first_row(entries, [&](std::int64_t i) { return lists.index[i] < -1 || lists.index[i] >= lists.num_points; });
+  if (entry == entries) return;
+  throw Error(ErrorKind::input, std::string(function) + ": index entry " + std::to_string(entry) + " is " +
+                                    std::to_string(lists.index[entry]) + ": expected -1 or the row of one of " +
+                                    std::to_string(lists.num_points) + " points");
+}
+
 #define STARLING_INSTANTIATE(T)                                          \
+  template void check_sizes(const NeighborLists<T>&, const char*);       \
+  template void check_values(const NeighborLists<T>&, const char*);      \
   template void check_sizes(const NeighborSearch<T>&, const char*);      \
   template void check_k(const NeighborSearch<T>&, int, const char*);     \
   template void check_row_splits(const NeighborSearch<T>&, const char*); \
