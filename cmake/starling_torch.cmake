@@ -12,11 +12,16 @@ if(failed)
   message(FATAL_ERROR "STARLING_LEARN needs torch: ${STARLING_PYTHON} cannot import it. `make test` sets up .venv.")
 endif()
 
-add_library(starling_torch INTERFACE)
-target_include_directories(starling_torch SYSTEM INTERFACE
+# What every build of torch has, CPU-only ones too.
+add_library(starling_torch_cpu INTERFACE)
+target_include_directories(starling_torch_cpu SYSTEM INTERFACE
   ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
-target_link_directories(starling_torch INTERFACE ${torch_root}/lib)
+target_link_directories(starling_torch_cpu INTERFACE ${torch_root}/lib)
+target_link_options(starling_torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
+target_link_libraries(starling_torch_cpu INTERFACE torch_cpu c10)
+
+add_library(starling_torch INTERFACE)
 # torch_cuda registers itself when it is loaded; nothing refers to it, so the linker would drop it.
-target_link_options(starling_torch INTERFACE -Wl,-rpath,${torch_root}/lib -Wl,--allow-shlib-undefined)
+target_link_options(starling_torch INTERFACE -Wl,-rpath,${torch_root}/lib)
 target_link_libraries(starling_torch INTERFACE
-  torch torch_cpu c10 -Wl,--push-state,--no-as-needed torch_cuda c10_cuda -Wl,--pop-state)
+  starling_torch_cpu torch -Wl,--push-state,--no-as-needed torch_cuda c10_cuda -Wl,--pop-state)

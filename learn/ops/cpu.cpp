@@ -1,0 +1,63 @@
+#include <ATen/Parallel.h>
+#include <tbb/task_arena.h>
+#include <torch/library.h>
+
+#include "learn/ops/kernels.h"
+
+namespace starling::ops {
+namespace {
+
+/// Runs the core on the host, in an arena of as many threads as torch is set to.
+class Host {
+ public:
+  Host(const char* op, const at::Tensor& points) : points_(points) {
+    TORCH_CHECK_VALUE(points.is_cpu(), op, ": points is on ", points.device(), ": expected cpu as the other tensors");
+  }
+  bool capturing() const { return false; }
+
+  template <typename T>
+  at::Tensor knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2) const {
+    const at::Tensor workspace = make_workspace(knn_workspace_bytes(search, k), points_);
+    in_arena([&] { starling::knn(search, k, index, distance2, bytes(workspace)); });
+    return {};
+  }
+
+  template <typename T>
+  std::pair<at::Tensor, at::Tensor> radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors,
+                                                 std::int32_t* count) const {
+    at::Tensor workspace = make_workspace(radius_workspace_bytes(search), points_);
+    in_arena([&] {
+      starling::radius_count(search, max_neighbors, count, static_cast<std::int32_t*>(nullptr), bytes(workspace));
+    });
+    return {std::move(workspace), at::Tensor()};
+  }
+
+  template <typename T>
+  void radius_fill(const NeighborSearch<T>& search, const std::int64_t* splits, std::int32_t* index, T* distance2,
+                   const at::Tensor& workspace) const {
+    in_arena([&] { starling::radius_fill(search, splits, index, distance2, bytes(workspace)); });
+  }
+
+  /// The core has thrown already.
+  void check_bad_row(const at::Tensor&, std::int64_t) const {}
+  std::int64_t check_bad_row(const at::Tensor&, std::int64_t, const at::Tensor& edges) const {
+    return *edges.const_data_ptr<std::int64_t>();
+  }
+
+ private:
+  template <typename Call>
+  static void in_arena(const Call& call) {
+    tbb::task_arena(at::get_num_threads()).execute(call);
+  }
+
+  const at::Tensor& points_;
+};
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(starling, CPU, m) {
+  m.impl("knn", TORCH_FN(knn<Host>));
+  m.impl("radius", TORCH_FN(radius<Host>));
+}
+
+}  // namespace starling::ops

@@ -1,0 +1,84 @@
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <cuda_runtime_api.h>
+#include <torch/library.h>
+
+#include "learn/ops/kernels.h"
+
+namespace starling::ops {
+namespace {
+
+/// Runs the core on the current stream of the points' device. Only the core knows of CUDA's runtime but for one
+/// question here; torch's CUDA libraries are not linked.
+class Cuda {
+ public:
+  Cuda(const char* op, const at::Tensor& points) : op_(op), points_(points), guard_(on_device(op, points)) {
+    const c10::impl::VirtualGuardImpl device(points.device().type());
+    stream_ = static_cast<CUstream_st*>(device.getStream(points.device()).native_handle());
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    TORCH_CHECK(cudaStreamIsCapturing(stream_, &status) == cudaSuccess, op, ": the current stream is not usable");
+    capturing_ = status != cudaStreamCaptureStatusNone;
+  }
+  bool capturing() const { return capturing_; }
+
+  template <typename T>
+  at::Tensor knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2) const {
+    const at::Tensor workspace = make_workspace(knn_cuda_workspace_bytes(search, k), points_);
+    at::Tensor bad_row = make_bad_row();
+    knn_cuda(search, k, index, distance2, bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace), stream_);
+    return bad_row;
+  }
+
+  template <typename T>
+  std::pair<at::Tensor, at::Tensor> radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors,
+                                                 std::int32_t* count) const {
+    at::Tensor workspace = make_workspace(radius_cuda_workspace_bytes(search), points_);
+    at::Tensor bad_row = make_bad_row();
+    radius_count_cuda(search, max_neighbors, count, static_cast<std::int32_t*>(nullptr),
+                      bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace), stream_);
+    return {std::move(workspace), std::move(bad_row)};
+  }
+
+  template <typename T>
+  void radius_fill(const NeighborSearch<T>& search, const std::int64_t* splits, std::int32_t* index, T* distance2,
+                   const at::Tensor& workspace) const {
+    radius_fill_cuda(search, splits, index, distance2, bytes(workspace), stream_);
+  }
+
+  /// Waits for the stream, but not while it is captured: then nobody can be told.
+  void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
+    if (!capturing_) throw_bad_row(bad_row.item<std::int32_t>(), num_points);
+  }
+  /// The same, and reads `edges` in the same copy.
+  std::int64_t check_bad_row(const at::Tensor& bad_row, std::int64_t num_points, const at::Tensor& edges) const {
+    const at::Tensor both = at::cat({bad_row.to(at::kLong), edges}).cpu();
+    throw_bad_row(both.const_data_ptr<std::int64_t>()[0], num_points);
+    return both.const_data_ptr<std::int64_t>()[1];
+  }
+
+ private:
+  static at::Device on_device(const char* op, const at::Tensor& points) {
+    TORCH_CHECK_VALUE(points.is_cuda(), op, ": points is on ", points.device(), ": expected cuda as the other tensors");
+    return points.device();
+  }
+  at::Tensor make_bad_row() const { return at::empty({1}, points_.options().dtype(at::kInt)); }
+  void throw_bad_row(std::int64_t bad_row, std::int64_t num_points) const {
+    TORCH_CHECK_VALUE(bad_row < 0, op_, ": ", bad_row < num_points ? "points" : "queries", " row ",
+                      bad_row < num_points ? bad_row : bad_row - num_points, " is not finite: expected finite numbers");
+  }
+
+  const char* op_;
+  const at::Tensor& points_;
+  c10::DeviceGuard guard_;
+  CUstream_st* stream_ = nullptr;
+  bool capturing_ = false;
+};
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(starling, CUDA, m) {
+  m.impl("knn", TORCH_FN(knn<Cuda>));
+  m.impl("radius", TORCH_FN(radius<Cuda>));
+}
+
+}  // namespace starling::ops

@@ -1,0 +1,19 @@
+#include <torch/library.h>
+
+#include "learn/ops/operands.h"
+#include "starling/device.h"
+
+namespace starling::ops {
+namespace {
+
+void no_cuda(const c10::OperatorHandle&, torch::jit::Stack*) {
+  translating_errors([] { require_cuda(); });
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(starling, CUDA, m) {
+  for (const char* const op : {"knn", "radius"}) m.impl(op, torch::CppFunction::makeFromBoxedFunction<&no_cuda>());
+}
+
+}  // namespace starling::ops

@@ -1,0 +1,151 @@
+#include "learn/ops/operands.h"
+
+#include <ATen/TensorOperators.h>
+#include <c10/core/SymBool.h>
+
+#include <limits>
+#include <string>
+
+namespace starling::ops {
+namespace {
+
+constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
+
+/// While a program is traced, sizes may be symbols: what cannot be known then is checked when the program runs.
+bool holds(const c10::SymBool& condition) { return condition.expect_true(__FILE__, __LINE__); }
+
+void check_rows(const char* op, const char* name, const at::Tensor& rows) {
+  const at::ScalarType type = rows.scalar_type();
+  TORCH_CHECK_VALUE(type == at::kDouble || type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": ",
+                    name, " is ", type, ": expected float64, float32, float16 or bfloat16");
+  TORCH_CHECK_VALUE(rows.layout() == at::kStrided, op, ": ", name, " is ", rows.layout(), ": expected a dense tensor");
+  TORCH_CHECK_VALUE(rows.dim() == 2, op, ": ", name, " has shape ", rows.sym_sizes(), ": expected [rows, dimensions]");
+  const c10::SymInt dimensions = rows.sym_size(1);
+  TORCH_CHECK_VALUE(holds(dimensions.sym_ge(1).sym_and(dimensions.sym_le(kMaxDimensions))), op, ": ", name,
+                    " has shape ", rows.sym_sizes(), ": expected 1 to ", kMaxDimensions, " dimensions");
+  TORCH_CHECK_VALUE(holds(rows.sym_size(0).sym_le(kMaxRows)), op, ": ", name, " has shape ", rows.sym_sizes(),
+                    ": expected at most ", kMaxRows, " rows");
+}
+
+void check_row_splits(const char* op, const char* name, const at::Tensor& splits, const at::Tensor& points) {
+  TORCH_CHECK_VALUE(splits.scalar_type() == at::kInt || splits.scalar_type() == at::kLong, op, ": ", name, " is ",
+                    splits.scalar_type(), ": expected int32 or int64");
+  TORCH_CHECK_VALUE(splits.dim() == 1, op, ": ", name, " has shape ", splits.sym_sizes(), ": expected [events + 1]");
+  TORCH_CHECK_VALUE(holds(splits.sym_size(0).sym_ge(1)), op, ": ", name,
+                    " is empty: expected [events + 1], 0 first and the number of rows last");
+  TORCH_CHECK_VALUE(splits.device() == points.device() || splits.is_cpu(), op, ": ", name, " is on ", splits.device(),
+                    ": expected ", points.device(), " as the points, or cpu");
+}
+
+/// `splits` are in host memory.
+void check_values(const char* op, const char* name, const at::Tensor& splits, std::int64_t rows) {
+  const at::Tensor values = splits.to(at::kLong).contiguous();
+  const std::int64_t* const value = values.const_data_ptr<std::int64_t>();
+  const std::int64_t last = values.size(0) - 1;
+  TORCH_CHECK_VALUE(value[0] == 0, op, ": ", name, "[0] is ", value[0], ": expected 0");
+  for (std::int64_t event = 0; event < last; ++event) {
+    TORCH_CHECK_VALUE(value[event + 1] >= value[event], op, ": ", name, "[", event + 1, "] is ", value[event + 1],
+                      ", less than the entry before, ", value[event], ": expected ascending rows");
+  }
+  TORCH_CHECK_VALUE(value[last] == rows, op, ": ", name, "[", last, "] is ", value[last],
+                    ": expected the number of rows, ", rows);
+}
+
+at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTensor& splits, const at::Tensor& rows,
+                              bool capturing) {
+  if (!splits) return {};
+  if (capturing) {
+    TORCH_CHECK_VALUE(splits->device() == rows.device(), op, ": ", name, " is on ", splits->device(),
+                      " while a CUDA graph is captured: expected ", rows.device());
+  } else {
+    check_values(op, name, splits->cpu(), rows.size(0));
+  }
+  return splits->to(at::kInt).to(rows.device(), /*non_blocking=*/true).contiguous();
+}
+
+at::Tensor prepare_direction(const MaybeTensor& direction) {
+  if (!direction) return {};
+  // So that what is unknown stays unknown in a byte.
+  const bool wide = direction->scalar_type() != at::kChar && direction->scalar_type() != at::kBool;
+  return (wide ? direction->clamp(-1, 4) : *direction).to(at::kChar).contiguous();
+}
+
+}  // namespace
+
+at::ScalarType compute_type(const at::Tensor& points) {
+  return points.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+void check(const char* op, const Inputs& inputs) {
+  const at::Tensor& points = inputs.points;
+  check_rows(op, "points", points);
+  if (inputs.row_splits) check_row_splits(op, "row_splits", *inputs.row_splits, points);
+  if (inputs.queries) {
+    const at::Tensor& queries = *inputs.queries;
+    check_rows(op, "queries", queries);
+    TORCH_CHECK_VALUE(queries.scalar_type() == points.scalar_type() && queries.device() == points.device(), op,
+                      ": queries is ", queries.scalar_type(), " on ", queries.device(), ": expected ",
+                      points.scalar_type(), " on ", points.device(), " as the points");
+    TORCH_CHECK_VALUE(holds(queries.sym_size(1).sym_eq(points.sym_size(1))), op, ": queries has shape ",
+                      queries.sym_sizes(), ", points ", points.sym_sizes(), ": expected the same dimensions");
+    TORCH_CHECK_VALUE(!inputs.direction, op, ": direction is given with queries: expected it with the points alone");
+    TORCH_CHECK_VALUE(inputs.row_splits.has_value() == inputs.query_row_splits.has_value(), op, ": ",
+                      inputs.row_splits ? "row_splits" : "query_row_splits", " is given without ",
+                      inputs.row_splits ? "query_row_splits" : "row_splits", ": expected both or none");
+  } else {
+    TORCH_CHECK_VALUE(!inputs.query_row_splits, op, ": query_row_splits is given without queries");
+  }
+  if (inputs.query_row_splits) {
+    check_row_splits(op, "query_row_splits", *inputs.query_row_splits, points);
+    const c10::SymInt events = inputs.row_splits->sym_size(0), query_events = inputs.query_row_splits->sym_size(0);
+    TORCH_CHECK_VALUE(holds(query_events.sym_eq(events)), op, ": query_row_splits has ", query_events,
+                      " entries: expected ", events, " as row_splits");
+  }
+  if (inputs.direction) {
+    const at::Tensor& direction = *inputs.direction;
+    const at::ScalarType type = direction.scalar_type();
+    TORCH_CHECK_VALUE(
+        type == at::kChar || type == at::kByte || type == at::kBool || type == at::kInt || type == at::kLong, op,
+        ": direction is ", type, ": expected int8, uint8, bool, int32 or int64");
+    TORCH_CHECK_VALUE(direction.dim() == 1 && holds(direction.sym_size(0).sym_eq(points.sym_size(0))), op,
+                      ": direction has shape ", direction.sym_sizes(), ", points ", points.sym_sizes(),
+                      ": expected one value a point");
+    TORCH_CHECK_VALUE(direction.device() == points.device(), op, ": direction is on ", direction.device(),
+                      ": expected ", points.device(), " as the points");
+  }
+}
+
+void check_k(const char* op, const Inputs& inputs, const c10::SymInt& k) {
+  TORCH_CHECK_VALUE(holds(k.sym_ge(1).sym_and(k.sym_le(kMaxRows))), op, ": k is ", k, ": expected 1 to ", kMaxRows);
+  // The indices are int64: 8 bytes each.
+  const c10::SymInt rows = inputs.queries ? inputs.queries->sym_size(0) : inputs.points.sym_size(0);
+  const c10::SymInt most = std::numeric_limits<std::int64_t>::max() / 8;
+  TORCH_CHECK_VALUE(holds((rows * k).sym_le(most)), op, ": ", rows, " queries of k ", k, ": more than memory can hold");
+}
+
+void check_max_radius(const char* op, std::optional<double> max_radius) {
+  TORCH_CHECK_VALUE(!max_radius || *max_radius >= 0, op, ": max_radius is ", *max_radius, ": expected ≥ 0");
+}
+
+void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors) {
+  TORCH_CHECK_VALUE(radius >= 0 && radius < std::numeric_limits<double>::infinity(), op, ": radius is ", radius,
+                    ": expected ≥ 0 and finite");
+  TORCH_CHECK_VALUE(!max_neighbors || *max_neighbors >= 0, op, ": max_neighbors is ", *max_neighbors, ": expected ≥ 0");
+}
+
+Operands prepare(const char* op, const Inputs& inputs, bool capturing) {
+  check(op, inputs);
+  const at::ScalarType type = compute_type(inputs.points);
+  Operands result;
+  result.points = inputs.points.to(type).contiguous();
+  result.row_splits = prepare_row_splits(op, "row_splits", inputs.row_splits, inputs.points, capturing);
+  if (inputs.queries) {
+    result.queries = inputs.queries->to(type).contiguous();
+    result.query_row_splits =
+        prepare_row_splits(op, "query_row_splits", inputs.query_row_splits, *inputs.queries, capturing);
+  }
+  result.direction = prepare_direction(inputs.direction);
+  return result;
+}
+
+}  // namespace starling::ops

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/SymInt.h>
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "starling/error.h"
+#include "starling/neighbors.h"
+
+// Tensors as the core reads them.
+namespace starling::ops {
+
+using MaybeTensor = std::optional<at::Tensor>;
+
+/// The tensors that starling::knn and starling::radius take beside their numbers.
+struct Inputs {
+  const at::Tensor& points;             ///< [N, D] float64, float32, float16 or bfloat16
+  const MaybeTensor& row_splits;        ///< [B + 1] int32 or int64, on the points' device or the CPU
+  const MaybeTensor& queries;           ///< [M, D], like the points; none = the points themselves
+  const MaybeTensor& query_row_splits;  ///< [B + 1], as row_splits
+  const MaybeTensor& direction;         ///< [N] bool, uint8, int8, int32 or int64
+};
+
+/// The type that distances are computed in and returned in: float32 for the 16-bit types.
+at::ScalarType compute_type(const at::Tensor& points);
+
+/// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong. Reads no values, so it
+/// also holds for tensors without any.
+void check(const char* op, const Inputs& inputs);
+void check_k(const char* op, const Inputs& inputs, const c10::SymInt& k);
+void check_max_radius(const char* op, std::optional<double> max_radius);
+void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors);
+
+/// Contiguous tensors in the types of the core, all on the points' device.
+struct Operands {
+  at::Tensor points;
+  at::Tensor queries;  ///< undefined: the points
+  at::Tensor row_splits;
+  at::Tensor query_row_splits;
+  at::Tensor direction;
+
+  std::int64_t num_queries() const { return queries.defined() ? queries.size(0) : points.size(0); }
+
+  template <typename T>
+  NeighborSearch<T> search(bool loop, double max_radius) const;
+};
+
+/// Checks the inputs, the values of the row splits too, and converts them. Row splits that are on the device are copied
+/// to the host for it. While a CUDA graph is being captured no copy may be made: then they must be on the device,
+/// and their values are taken as they are.
+Operands prepare(const char* op, const Inputs& inputs, bool capturing);
+
+/// Runs `call`, giving failures of the core to torch: ValueError for what the caller gave, else RuntimeError.
+template <typename Call>
+auto translating_errors(const Call& call) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    TORCH_CHECK_VALUE(error.kind() != ErrorKind::usage && error.kind() != ErrorKind::input, error.what());
+    TORCH_CHECK(false, error.what());
+  }
+}
+
+/// `call` with a value of the type of the points' coordinates.
+template <typename Call>
+auto for_type(at::ScalarType type, const Call& call) {
+  return type == at::kDouble ? call(double()) : call(float());
+}
+
+template <typename T>
+NeighborSearch<T> Operands::search(bool loop, double max_radius) const {
+  // A pointer to no queries must not be null, which would mean the points.
+  static const T no_queries = 0;
+  NeighborSearch<T> result;
+  result.points = points.const_data_ptr<T>();
+  result.num_points = static_cast<std::int32_t>(points.size(0));
+  result.dimensions = static_cast<int>(points.size(1));
+  if (row_splits.defined()) {
+    result.row_splits = row_splits.const_data_ptr<std::int32_t>();
+    result.num_events = static_cast<std::int32_t>(row_splits.size(0) - 1);
+  }
+  if (queries.defined()) {
+    result.queries = queries.size(0) == 0 ? &no_queries : queries.const_data_ptr<T>();
+    result.num_queries = static_cast<std::int32_t>(queries.size(0));
+    if (query_row_splits.defined()) result.query_row_splits = query_row_splits.const_data_ptr<std::int32_t>();
+  }
+  result.loop = loop;
+  result.max_radius = static_cast<T>(max_radius);
+  if (direction.defined() && direction.size(0) > 0)
+    result.direction = reinterpret_cast<const Direction*>(direction.const_data_ptr<std::int8_t>());
+  return result;
+}
+
+}  // namespace starling::ops
