@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <memory>
 #include <numeric>
 
 #include "neighbors_cases.h"
-#include "starling/device.h"
+#include "on_device.h"
+#include "real_clouds.h"
 #include "starling/error.h"
 
 // The table of neighbors_cases.h on the device, and larger clouds beside knn() on the host.
@@ -16,37 +16,6 @@ namespace {
 using namespace starling;
 using neighbor_cases::Case;
 using neighbor_cases::Rows;
-
-void expect_ok(cudaError_t status) { ASSERT_EQ(status, cudaSuccess) << cudaGetErrorString(status); }
-
-/// Device memory, at first full of bytes that no right answer has.
-template <typename U>
-class OnDevice {
- public:
-  explicit OnDevice(std::size_t size) : size_(size) {
-    void* memory = nullptr;
-    expect_ok(cudaMalloc(&memory, std::max<std::size_t>(size, 1) * sizeof(U)));
-    memory_.reset(static_cast<U*>(memory));
-    expect_ok(cudaMemset(memory, 0xCD, size * sizeof(U)));
-  }
-  explicit OnDevice(const std::vector<U>& values) : OnDevice(values.size()) { set(values.data()); }
-  OnDevice(const U* values, std::size_t size) : OnDevice(size) { set(values); }
-  U* data() const { return memory_.get(); }
-  std::span<U> span() const { return {memory_.get(), size_}; }
-  std::vector<U> get() const {
-    std::vector<U> values(size_);
-    expect_ok(cudaMemcpy(values.data(), memory_.get(), size_ * sizeof(U), cudaMemcpyDeviceToHost));
-    return values;
-  }
-
- private:
-  void set(const U* values) { expect_ok(cudaMemcpy(memory_.get(), values, size_ * sizeof(U), cudaMemcpyHostToDevice)); }
-  struct Free {
-    void operator()(U* memory) const { cudaFree(memory); }
-  };
-  std::unique_ptr<U, Free> memory_;
-  std::size_t size_;
-};
 
 /// A search in host memory, copied to the device.
 template <typename T>
@@ -78,16 +47,6 @@ class DeviceSearch {
   NeighborSearch<T> search_;
 };
 
-class Stream {
- public:
-  Stream() { expect_ok(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  operator cudaStream_t() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
 template <typename T>
 struct Answer {
   Rows<T> rows;
@@ -106,20 +65,10 @@ Answer<T> run_knn(const NeighborSearch<T>& host, int k, bool captured = false) {
   const auto run = [&] {
     knn_cuda(*search, k, index.data(), distance2.data(), bad_row.data(), workspace.span(), stream);
   };
-  if (captured) {
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t executable = nullptr;
-    expect_ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  if (captured)
+    replay_twice(stream, run);
+  else
     run();
-    expect_ok(cudaStreamEndCapture(stream, &graph));
-    expect_ok(cudaGraphInstantiate(&executable, graph, 0));
-    for (int i = 0; i < 2; ++i) expect_ok(cudaGraphLaunch(executable, stream));
-    expect_ok(cudaStreamSynchronize(stream));
-    cudaGraphExecDestroy(executable);
-    cudaGraphDestroy(graph);
-  } else {
-    run();
-  }
   expect_ok(cudaStreamSynchronize(stream));
   return {{index.get(), distance2.get()}, bad_row.get()[0]};
 }
@@ -138,17 +87,20 @@ std::string difference(const Rows<T>& expected, const Rows<T>& got, int k) {
   return "";
 }
 
+/// Bytes of the device beside those of the host.
 template <typename T>
-class NeighborsCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      require_cuda();
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
-};
+void expect_host_bytes(const Case<T>& test) {
+  const NeighborSearch<T> search = test.search();
+  const std::size_t entries = static_cast<std::size_t>(test.num_points()) * static_cast<std::size_t>(test.k);
+  Rows<T> expected{std::vector<std::int32_t>(entries), std::vector<T>(entries)};
+  std::vector<std::byte> workspace(knn_workspace_bytes(search, test.k));
+  knn(search, test.k, expected.index.data(), expected.distance2.data(), std::span(workspace));
+  EXPECT_EQ(difference(expected, run_knn(search, test.k).rows, test.k), "");
+  EXPECT_EQ(difference(expected, run_knn(search, test.k, true).rows, test.k), "") << "as a graph";
+}
+
+template <typename T>
+class NeighborsCuda : public CudaTest {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(NeighborsCuda, Scalars);
 
@@ -158,6 +110,19 @@ TYPED_TEST(NeighborsCuda, AreThoseOfBruteForce) {
     const Answer<TypeParam> answer = run_knn(test.search(), test.k);
     EXPECT_EQ(difference(brute_force(test), answer.rows, test.k), "");
     EXPECT_EQ(answer.bad_row, -1);
+  }
+}
+
+// Every kernel once, on few points: what a race detector, which slows a kernel a thousandfold, can watch.
+TYPED_TEST(NeighborsCuda, OfSmallCloudsAreThoseOfTheHost) {
+  struct Size {
+    int n, dimensions, k;
+  };
+  for (const auto& [n, dimensions, k] : {Size{1100, 2, 8}, Size{1100, 4, 64}, Size{1100, 8, 200}, Size{1100, 3, 100},
+                                         Size{1100, 4, 40}, Size{700, 2, 600}, Size{1100, 16, 64}}) {
+    SCOPED_TRACE(std::to_string(dimensions) + " dimensions, k " + std::to_string(k));
+    expect_host_bytes<TypeParam>(
+        {.name = "", .dimensions = dimensions, .k = k, .points = clouds::cluster<TypeParam>(n, dimensions, 1)});
   }
 }
 
@@ -186,13 +151,20 @@ TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
   cases.back().row_splits = splits;
   for (const Case<TypeParam>& test : cases) {
     SCOPED_TRACE(test.name);
-    const NeighborSearch<TypeParam> search = test.search();
-    const std::size_t entries = static_cast<std::size_t>(test.num_points()) * static_cast<std::size_t>(test.k);
-    Rows<TypeParam> expected{std::vector<std::int32_t>(entries), std::vector<TypeParam>(entries)};
-    std::vector<std::byte> workspace(knn_workspace_bytes(search, test.k));
-    knn(search, test.k, expected.index.data(), expected.distance2.data(), std::span(workspace));
-    EXPECT_EQ(difference(expected, run_knn(search, test.k).rows, test.k), "");
-    EXPECT_EQ(difference(expected, run_knn(search, test.k, true).rows, test.k), "") << "as a graph";
+    expect_host_bytes(test);
+  }
+}
+
+TYPED_TEST(NeighborsCuda, OfRealCloudsAreThoseOfTheHost) {
+  STARLING_NEEDS_DATA("knn_clouds");
+  STARLING_NEEDS_DATA("hgcalml_feat");
+  STARLING_NEEDS_DATA("trackml_ev1000_barrel");
+  for (const RealCloud& cloud : real_clouds()) {
+    SCOPED_TRACE(cloud.name);
+    expect_host_bytes<TypeParam>({.name = cloud.name,
+                                  .dimensions = cloud.dimensions,
+                                  .k = cloud.k,
+                                  .points = {cloud.points.begin(), cloud.points.end()}});
   }
 }
 

@@ -6,11 +6,10 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 
-#include "data.h"
 #include "neighbors_cases.h"
+#include "real_clouds.h"
 #include "starling/device.h"
 #include "starling/error.h"
 
@@ -266,44 +265,14 @@ void compare_some(const std::vector<float>& points, int dimensions, int k) {
   }
 }
 
-std::vector<float> read_text(const std::filesystem::path& path, bool header) {
-  std::ifstream file(path);
-  double x = 0;
-  if (header) file >> x;
-  std::vector<float> values;
-  while (file >> x) values.push_back(static_cast<float>(x));
-  return values;
-}
-
-std::vector<float> read_floats(const std::filesystem::path& path, std::streamoff skip) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<float> values((std::filesystem::file_size(path) - static_cast<std::size_t>(skip)) / sizeof(float));
-  file.seekg(skip);
-  file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
-  return values;
-}
-
 TEST(NeighborsOfRealClouds, AreThoseOfBruteForce) {
   STARLING_NEEDS_DATA("knn_clouds");
   STARLING_NEEDS_DATA("hgcalml_feat");
   STARLING_NEEDS_DATA("trackml_ev1000_barrel");
-  compare_some(read_text(data_folder() / "knn_clouds/bunny.pts", true), 3, 64);
-  compare_some(read_text(data_folder() / "knn_clouds/final8_10K.txt", false), 8, 40);
-  compare_some(read_floats(data_folder() / "knn_clouds/milk_cartoon_all_small_clorox.xyz.f32", 0), 3, 16);
-  compare_some(read_floats(data_folder() / "hgcalml_feat/np_0_feat_0.npy", 128), 9, 40);
-
-  std::ifstream hits(data_folder() / "trackml_ev1000_barrel/event000001000-hits.csv");
-  std::vector<float> points;
-  std::string line;
-  std::getline(hits, line);
-  while (std::getline(hits, line)) {
-    const char* at = line.c_str();
-    for (int column = 0; column < 4; ++column) {
-      if (column > 0) points.push_back(std::strtof(at, nullptr));
-      at = std::strchr(at, ',') + 1;
-    }
+  for (const RealCloud& cloud : real_clouds()) {
+    SCOPED_TRACE(cloud.name);
+    compare_some(cloud.points, cloud.dimensions, cloud.k);
   }
-  compare_some(points, 3, 64);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "neighbors/check.h"
 #include "neighbors/cuda_call.h"
 #include "neighbors/launch.h"
+#include "neighbors/layout.h"
 #include "neighbors/search.cuh"
 #include "starling/neighbors.h"
 
@@ -18,7 +19,6 @@ namespace {
 
 using namespace neighbors_cuda;
 
-constexpr std::size_t kAlignment = 256;
 constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
 
 [[noreturn]] void usage(const char* function, const std::string& message) {
@@ -26,23 +26,6 @@ constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow a
 }
 
 int padded_dimensions(int dimensions) { return dimensions <= 4 ? 4 : dimensions <= 8 ? 8 : 16; }
-
-// Hands out aligned parts of the workspace; counts them where there is none.
-class Layout {
- public:
-  explicit Layout(std::byte* memory) : memory_(memory) {}
-  template <typename U>
-  U* take(std::size_t count) {
-    U* const part = memory_ == nullptr ? nullptr : reinterpret_cast<U*>(memory_ + size_);
-    size_ += (count * sizeof(U) + kAlignment - 1) / kAlignment * kAlignment;
-    return part;
-  }
-  std::size_t size() const { return size_; }
-
- private:
-  std::byte* memory_;
-  std::size_t size_ = 0;
-};
 
 template <typename T>
 std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte* memory) {
@@ -103,8 +86,7 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
           "the workspace has " + std::to_string(workspace.size()) + " bytes: expected " + std::to_string(needed));
   }
   Build<T> build;
-  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(workspace.data()) % kAlignment;
-  lay_out(search, build, workspace.data() + (kAlignment - beyond) % kAlignment);
+  lay_out(search, build, aligned(workspace.data()));
   build.tree.num_points = search.num_points;
   build.tree.dimensions = search.dimensions;
   build.tree.points = search.points;

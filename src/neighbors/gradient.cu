@@ -1,0 +1,351 @@
+#include "neighbors/gradient.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <bit>
+#include <cub/device/device_radix_sort.cuh>
+#include <string>
+
+#include "neighbors/check.h"
+#include "neighbors/cuda_call.h"
+#include "neighbors/layout.h"
+#include "neighbors/tree.cuh"
+
+// A point's gradient gathers its own entries and those that hold it. The latter are found by a stable radix sort of the
+// entries by point: no atomics, and every sum has one order.
+namespace starling {
+namespace {
+
+using namespace neighbors_cuda;
+using neighbors::gradient_term;
+using neighbors::num_entries;
+using neighbors::num_rows;
+using neighbors::tangent_term;
+
+constexpr int kThreads = 256;
+constexpr int kGroup = kGradientParts;  // lanes that share a row: one a part of its sum
+constexpr int kGroups = kThreads / kGroup;
+
+/// The entries that hold each point, in ascending order.
+struct Incoming {
+  std::uint32_t *point[2], *entry[2];  // [entries] before and after sorting, in whichever the sort leaves it
+  std::uint32_t* begin;                // [points + 1] first of a point's entries
+  std::int32_t* row;                   // [entries] the query of each entry; of lists with row splits only
+  std::byte* scratch;                  // of the sort
+  std::size_t scratch_bytes;
+};
+
+/// Sorts by point; those of no point, which have the number past the last, go behind all others. Returns which of the
+/// two buffers holds the result.
+int sort_by_point(const Incoming& incoming, std::size_t& scratch_bytes, std::int64_t entries, std::int32_t num_points,
+                  cudaStream_t stream) {
+  cub::DoubleBuffer<std::uint32_t> point(incoming.point[0], incoming.point[1]);
+  cub::DoubleBuffer<std::uint32_t> entry(incoming.entry[0], incoming.entry[1]);
+  const int bits = std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint32_t>(num_points))));
+  call(cub::DeviceRadixSort::SortPairs(incoming.scratch, scratch_bytes, point, entry, static_cast<int>(entries), 0,
+                                       bits, stream));
+  return point.selector;
+}
+
+template <typename T>
+std::size_t lay_out(const NeighborLists<T>& lists, Incoming& incoming, std::byte* memory) {
+  Layout layout(memory);
+  const auto entries = static_cast<std::size_t>(num_entries(lists));
+  for (int side = 0; side < 2; ++side) {
+    incoming.point[side] = layout.take<std::uint32_t>(entries);
+    incoming.entry[side] = layout.take<std::uint32_t>(entries);
+  }
+  incoming.begin = layout.take<std::uint32_t>(static_cast<std::size_t>(lists.num_points) + 1);
+  incoming.row = lists.neighbor_row_splits != nullptr ? layout.take<std::int32_t>(entries) : nullptr;
+  incoming.scratch = nullptr;
+  incoming.scratch_bytes = 0;
+  if (entries > 0) {
+    Incoming none{};
+    sort_by_point(none, incoming.scratch_bytes, num_entries(lists), lists.num_points, nullptr);
+  }
+  incoming.scratch = layout.take<std::byte>(incoming.scratch_bytes);
+  return layout.size();
+}
+
+template <typename T>
+__device__ std::uint32_t first_entry(const NeighborLists<T>& lists, std::int64_t row) {
+  return static_cast<std::uint32_t>(lists.neighbor_row_splits != nullptr ? lists.neighbor_row_splits[row]
+                                                                         : row * lists.k);
+}
+
+template <typename T>
+__device__ bool is_point(const NeighborLists<T>& lists, std::int32_t index) {
+  return static_cast<std::uint32_t>(index) < static_cast<std::uint32_t>(lists.num_points);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    number_kernel(const __grid_constant__ NeighborLists<T> lists, std::uint32_t entries, std::uint32_t* point,
+                  std::uint32_t* entry) {
+  const std::uint32_t e = blockIdx.x * kThreads + threadIdx.x;
+  if (e >= entries) return;
+  const std::int32_t index = lists.index[e];
+  point[e] = is_point(lists, index) ? index : lists.num_points;
+  entry[e] = e;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    row_kernel(const __grid_constant__ NeighborLists<T> lists, int rows, std::int32_t* row_of) {
+  const int row = blockIdx.x * kGroups + threadIdx.x / kGroup;
+  if (row >= rows) return;
+  const std::uint32_t end = first_entry(lists, row + 1);
+  for (std::uint32_t e = first_entry(lists, row) + threadIdx.x % kGroup; e < end; e += kGroup) row_of[e] = row;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    begin_kernel(const std::uint32_t* point, std::uint32_t entries, int num_points, std::uint32_t* begin) {
+  const std::uint32_t number = blockIdx.x * kThreads + threadIdx.x;
+  if (number > static_cast<std::uint32_t>(num_points)) return;
+  std::uint32_t low = 0, high = entries;
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    if (point[middle] < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  begin[number] = low;
+}
+
+/// Rows of coordinates or tangents. Those of 16 or 32 bytes that lie well are read in loads of 16.
+template <typename T, int kDimensions>
+struct Rows {
+  const T* rows;
+  int dimensions;
+  bool whole;
+
+  Rows(const T* from, int count)
+      : rows(from),
+        dimensions(count),
+        whole(count == kDimensions && reinterpret_cast<std::uintptr_t>(from) % sizeof(float4) == 0) {}
+  __device__ Row<T, kDimensions> operator[](std::int32_t row) const {
+    return whole ? load_padded<T, kDimensions>(rows, row) : load_row<T, kDimensions>(rows, row, dimensions);
+  }
+};
+
+/// What a point's or query's gradient is a sum of.
+template <typename T>
+struct Terms {
+  NeighborLists<T> lists;
+  const T* weight;
+  bool own;                    // entries of the row's own list
+  const std::uint32_t* begin;  // entries that hold the point: null = not those
+  const std::uint32_t* entry;  // [entries]
+  const std::int32_t* row_of;  // [entries]; null = k each
+};
+
+/// Adds a lane's part of the terms at places `first` to `end` of a list. find(place, entry) yields the other row, or
+/// −1, and the entry.
+template <typename T, int kDimensions, typename Find>
+__device__ __forceinline__ void add_terms(std::uint32_t first, std::uint32_t end, const T* weight,
+                                          const Row<T, kDimensions>& mine, const Rows<T, kDimensions>& others,
+                                          const Find& find, Row<T, kDimensions>& part) {
+  constexpr int kAtOnce = 16 / kDimensions;  // loads on their way
+  for (std::uint32_t place = first + threadIdx.x % kGroup; place < end; place += kAtOnce * kGroup) {
+    std::int32_t other[kAtOnce];
+    T factor[kAtOnce];
+    Row<T, kDimensions> x[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      other[i] = -1;
+      std::uint32_t entry = 0;
+      if (place + i * kGroup < end) other[i] = find(place + i * kGroup, entry);
+      if (other[i] >= 0) factor[i] = weight[entry];
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i)
+      if (other[i] >= 0) x[i] = others[other[i]];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i)
+      if (other[i] >= 0) {
+#pragma unroll
+        for (int d = 0; d < kDimensions; ++d) part.x[d] += gradient_term(factor[i], mine.x[d], x[i].x[d]);
+      }
+  }
+}
+
+template <typename T, int kDimensions>
+__device__ __forceinline__ void combine(Row<T, kDimensions>& part) {
+#pragma unroll
+  for (int half = kGroup / 2; half > 0; half /= 2)
+#pragma unroll
+    for (int d = 0; d < kDimensions; ++d) part.x[d] += __shfl_xor_sync(kWarp, part.x[d], half);
+}
+
+template <typename T, int kDimensions>
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(const __grid_constant__ Terms<T> terms, const __grid_constant__ Rows<T, kDimensions> points,
+                  const __grid_constant__ Rows<T, kDimensions> queries, int rows, T* gradient) {
+  const int row = blockIdx.x * kGroups + threadIdx.x / kGroup;
+  const NeighborLists<T>& lists = terms.lists;
+  Row<T, kDimensions> sum{}, part{};
+  if (row < rows && terms.own) {
+    add_terms(
+        first_entry(lists, row), first_entry(lists, row + 1), terms.weight, queries[row], points,
+        [&](std::uint32_t place, std::uint32_t& entry) {
+          entry = place;
+          const std::int32_t index = lists.index[place];
+          return is_point(lists, index) ? index : -1;
+        },
+        sum);
+  }
+  combine(sum);
+  if (terms.begin != nullptr) {
+    if (row < rows) {
+      add_terms(
+          terms.begin[row], terms.begin[row + 1], terms.weight, points[row], queries,
+          [&](std::uint32_t place, std::uint32_t& entry) {
+            entry = terms.entry[place];
+            return static_cast<std::int32_t>(terms.row_of != nullptr ? terms.row_of[entry]
+                                                                     : entry / static_cast<std::uint32_t>(lists.k));
+          },
+          part);
+    }
+    combine(part);
+  }
+  if (row >= rows) return;
+#pragma unroll
+  for (int d = 0; d < kDimensions; ++d) {
+    if (threadIdx.x % kGroup == d % kGroup && d < lists.dimensions)
+      gradient[static_cast<std::int64_t>(row) * lists.dimensions + d] = sum.x[d] + part.x[d];
+  }
+}
+
+template <typename T, int kDimensions>
+__global__ void __launch_bounds__(kThreads)
+    tangent_kernel(const __grid_constant__ NeighborLists<T> lists, const __grid_constant__ Rows<T, kDimensions> points,
+                   const __grid_constant__ Rows<T, kDimensions> queries,
+                   const __grid_constant__ Rows<T, kDimensions> points_tangent,
+                   const __grid_constant__ Rows<T, kDimensions> queries_tangent, int rows, T* out) {
+  const int row = blockIdx.x * kGroups + threadIdx.x / kGroup;
+  if (row >= rows) return;
+  const Row<T, kDimensions> q = queries[row];
+  const Row<T, kDimensions> along_q = queries_tangent.rows != nullptr ? queries_tangent[row] : Row<T, kDimensions>{};
+  const std::uint32_t end = first_entry(lists, row + 1);
+  for (std::uint32_t e = first_entry(lists, row) + threadIdx.x % kGroup; e < end; e += kGroup) {
+    const std::int32_t index = lists.index[e];
+    T sum = 0;
+    if (is_point(lists, index)) {
+      const Row<T, kDimensions> p = points[index];
+      const Row<T, kDimensions> along_p =
+          points_tangent.rows != nullptr ? points_tangent[index] : Row<T, kDimensions>{};
+#pragma unroll
+      for (int d = 0; d < kDimensions; ++d) sum += tangent_term(q.x[d], p.x[d], along_q.x[d], along_p.x[d]);
+    }
+    out[e] = T(2) * sum;
+  }
+}
+
+int blocks(std::int64_t items, int each) { return static_cast<int>((items + each - 1) / each); }
+
+/// Calls action(std::integral_constant<int, padded dimensions>).
+template <typename Action>
+void with_padded(int dimensions, const Action& action) {
+  if (dimensions <= 4)
+    action(std::integral_constant<int, 4>());
+  else if (dimensions <= 8)
+    action(std::integral_constant<int, 8>());
+  else
+    action(std::integral_constant<int, 16>());
+}
+
+template <typename T>
+void gather(const Terms<T>& terms, int rows, T* gradient, cudaStream_t stream) {
+  if (rows == 0) return;
+  const NeighborLists<T>& lists = terms.lists;
+  with_padded(lists.dimensions, [&](auto padded) {
+    using AllRows = Rows<T, decltype(padded)::value>;
+    const AllRows points(lists.points, lists.dimensions);
+    const AllRows queries(lists.queries != nullptr ? lists.queries : lists.points, lists.dimensions);
+    gather_kernel<T, decltype(padded)::value>
+        <<<blocks(rows, kGroups), kThreads, 0, stream>>>(terms, points, queries, rows, gradient);
+  });
+  call(cudaGetLastError());
+}
+
+/// Fills terms.begin, .entry and .row_of.
+template <typename T>
+void transpose(const NeighborLists<T>& lists, Incoming& incoming, Terms<T>& terms, cudaStream_t stream) {
+  const auto entries = static_cast<std::uint32_t>(num_entries(lists));
+  int side = 0;
+  if (entries > 0) {
+    number_kernel<<<blocks(entries, kThreads), kThreads, 0, stream>>>(lists, entries, incoming.point[0],
+                                                                      incoming.entry[0]);
+    side = sort_by_point(incoming, incoming.scratch_bytes, entries, lists.num_points, stream);
+    if (incoming.row != nullptr) {
+      const int rows = num_rows(lists);
+      row_kernel<<<blocks(rows, kGroups), kThreads, 0, stream>>>(lists, rows, incoming.row);
+    }
+  }
+  begin_kernel<<<blocks(lists.num_points + std::int64_t{1}, kThreads), kThreads, 0, stream>>>(
+      incoming.point[side], entries, lists.num_points, incoming.begin);
+  call(cudaGetLastError());
+  terms.begin = incoming.begin;
+  terms.entry = incoming.entry[side];
+  terms.row_of = incoming.row;
+}
+
+}  // namespace
+
+template <typename T>
+std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>& lists) {
+  neighbors::check_sizes(lists, "distance_gradient_cuda_workspace_bytes");
+  Incoming incoming{};
+  return lay_out(lists, incoming, nullptr) + kAlignment;
+}
+
+template <typename T>
+void distance_gradient_cuda(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
+                            std::span<std::byte> workspace, CUstream_st* stream) {
+  const std::string function = "distance_gradient_cuda";
+  neighbors::check_sizes(lists, function.c_str());
+  const std::size_t needed = distance_gradient_cuda_workspace_bytes(lists);
+  if (workspace.size() < needed) {
+    throw Error(ErrorKind::usage, function + ": workspace of " + std::to_string(workspace.size()) +
+                                      " bytes: expected " + std::to_string(needed));
+  }
+  const bool self = lists.queries == nullptr;
+  if (points_gradient != nullptr) {
+    Incoming incoming{};
+    lay_out(lists, incoming, aligned(workspace.data()));
+    Terms<T> terms{.lists = lists, .weight = weight, .own = self};
+    transpose(lists, incoming, terms, stream);
+    gather(terms, lists.num_points, points_gradient, stream);
+  }
+  if (!self && queries_gradient != nullptr)
+    gather({.lists = lists, .weight = weight, .own = true}, lists.num_queries, queries_gradient, stream);
+}
+
+template <typename T>
+void distance_tangent_cuda(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
+                           CUstream_st* stream) {
+  neighbors::check_sizes(lists, "distance_tangent_cuda");
+  const bool self = lists.queries == nullptr;
+  const int rows = num_rows(lists);
+  if (rows == 0) return;
+  with_padded(lists.dimensions, [&](auto padded) {
+    using AllRows = Rows<T, decltype(padded)::value>;
+    const auto all = [&](const T* rows_of) { return AllRows(rows_of, lists.dimensions); };
+    tangent_kernel<T, decltype(padded)::value><<<blocks(rows, kGroups), kThreads, 0, stream>>>(
+        lists, all(lists.points), all(self ? lists.points : lists.queries), all(points_tangent),
+        all(self ? points_tangent : queries_tangent), rows, out);
+  });
+  call(cudaGetLastError());
+}
+
+#define STARLING_INSTANTIATE(T)                                                                                        \
+  template std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>&);                                \
+  template void distance_gradient_cuda(const NeighborLists<T>&, const T*, T*, T*, std::span<std::byte>, CUstream_st*); \
+  template void distance_tangent_cuda(const NeighborLists<T>&, const T*, const T*, T*, CUstream_st*)
+STARLING_INSTANTIATE(float);
+STARLING_INSTANTIATE(double);
+#undef STARLING_INSTANTIATE
+
+}  // namespace starling
