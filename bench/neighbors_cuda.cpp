@@ -1,4 +1,5 @@
-// Times knn_cuda() and the radius search on the GPU: medians of CUDA events after warm-up, tree and search together.
+// Times knn_cuda(), the radius search and the gradient of the distances on the GPU: medians of CUDA events after
+// warm-up, tree and search together.
 //
 //   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, cluster or tight
 //   build/release/bench/bench_neighbors_cuda sweep            N 1e2..1e6, D 2..10, k 8..256, as lines for a plot
@@ -115,6 +116,38 @@ void measure(const Timer& timer, const std::string& data, std::int32_t n, int di
   std::fflush(stdout);
 }
 
+/// Gradient and tangent of the distances of knn(): random weights and tangents.
+void measure_gradient(const Timer& timer, const std::string& data, std::int32_t n, int dimensions, int k) {
+  const std::vector<float> points = make_points(data, n, dimensions);
+  const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
+  const std::vector<float> weights = clouds::uniform<float>(n, k, 2);
+  const OnDevice<float> device(points.size()), weight(entries), distance2(entries), gradient(points.size());
+  check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
+  check(cudaMemcpy(weight.data(), weights.data(), entries * sizeof(float), cudaMemcpyHostToDevice));
+  const OnDevice<std::int32_t> index(entries), bad_row(1);
+  NeighborSearch<float> search;
+  search.points = device.data();
+  search.num_points = n;
+  search.dimensions = dimensions;
+  const OnDevice<std::byte> search_workspace(knn_cuda_workspace_bytes(search, k));
+  knn_cuda(search, k, index.data(), distance2.data(), bad_row.data(), search_workspace.span(), timer.stream);
+  NeighborLists<float> lists;
+  lists.points = device.data();
+  lists.num_points = n;
+  lists.dimensions = dimensions;
+  lists.index = index.data();
+  lists.k = k;
+  const OnDevice<std::byte> workspace(distance_gradient_cuda_workspace_bytes(lists));
+  const auto back = timer.run(15, [&] {
+    distance_gradient_cuda<float>(lists, weight.data(), gradient.data(), nullptr, workspace.span(), timer.stream);
+  });
+  const auto along = timer.run(
+      15, [&] { distance_tangent_cuda<float>(lists, gradient.data(), nullptr, distance2.data(), timer.stream); });
+  std::printf("gradient, %s, N %d, D %d, k %d: %.3f ms (workspace %.1f bytes an entry), tangent %.3f ms\n",
+              data.c_str(), n, dimensions, k, back[7],
+              static_cast<double>(workspace.span().size()) / static_cast<double>(entries), along[7]);
+}
+
 void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float radius) {
   const std::vector<float> points = clouds::uniform<float>(n, dimensions, 1);
   const OnDevice<float> device(points.size());
@@ -180,6 +213,7 @@ int main(int argc, char** argv) {
     for (const char* const data : {"uniform", "cluster"}) measure(timer, data, 1'000'000, 4, 64);
     measure(timer, "uniform", 1'000, 4, 64);
     measure_radius(timer, 200'000, 3, 0.0363F);
+    for (const char* const data : {"uniform", "cluster"}) measure_gradient(timer, data, 200'000, 4, 64);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
