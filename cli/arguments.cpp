@@ -158,6 +158,11 @@ struct CommandLine {
     command->add_option("--builder", tracks.builder,
                         "components, walkthrough or junction_removal; default: what the model says");
     command->add_option("--score", tracks.score, score)->check(range(0.0, 1.0));
+    command->add_option("--walk-min", tracks.walk_min, "walkthrough: the least score of an edge")
+        ->check(range(0.0, 1.0));
+    command
+        ->add_option("--walk-add", tracks.walk_add, "walkthrough: the score from which every continuation is followed")
+        ->check(range(0.0, 1.0));
   }
 
   void add_simulate() {

@@ -31,7 +31,7 @@ void graph(const GraphOptions& options);
 /// What of a model's track cuts the command line replaces.
 struct TrackOverrides {
   std::optional<std::string> builder;
-  std::optional<float> score;
+  std::optional<float> score, walk_min, walk_add;
   TrackCuts applied_to(TrackCuts cuts) const;
 };
 

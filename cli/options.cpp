@@ -7,6 +7,8 @@ namespace starling::cli {
 TrackCuts TrackOverrides::applied_to(TrackCuts cuts) const {
   if (builder) cuts.builder = parse_track_builder(*builder);
   if (score) cuts.score = *score;
+  if (walk_min) cuts.walk_min = *walk_min;
+  if (walk_add) cuts.walk_add = *walk_add;
   return cuts;
 }
 

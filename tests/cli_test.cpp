@@ -251,12 +251,14 @@ TEST_F(Cli, EvaluateCountsFilesAndModelAlike) {
   for (const std::string label : {"efficiency", "fakes", "complete"}) {
     EXPECT_EQ(row(by_model.out, label), row(by_files.out, label));
   }
-  const Result json =
-      run("evaluate " + path("events") + model() + "--json --min-pt 0.5 --matching atlas --builder components");
+  const Result json = run("evaluate " + path("events") + model() +
+                          "--json --min-pt 0.5 --matching atlas --builder components "
+                          "--walk-min 0.25 --walk-add 0.75");
   EXPECT_EQ(json.code, 0) << json.err;
   EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 1);
   EXPECT_THAT(json.out, HasSubstr(R"("matching":"atlas")"));
   EXPECT_THAT(json.out, HasSubstr(R"("min_pt":0.5)"));
+  EXPECT_THAT(json.out, HasSubstr(R"("walk_min":0.25,"walk_add":0.75)"));
   EXPECT_THAT(json.out, HasSubstr(R"("tracks_without_network")"));
 }
 

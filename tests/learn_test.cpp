@@ -13,6 +13,7 @@
 #include "data.h"
 #include "learn/nn/interaction_network.h"
 #include "learn/train/adamw.h"
+#include "learn/train/events.h"
 #include "learn/train/graph_stream.h"
 #include "starling/error.h"
 #include "starling/safetensors.h"
@@ -335,6 +336,41 @@ TEST(DropIsolatedNodes, ChangesNoLogit) {
   EXPECT_EQ(sample.num_nodes, 3);
   EXPECT_EQ(sample.src, (std::vector<std::int32_t>{2, 0, 0, 1}));
   EXPECT_LT(largest(network->forward(to_tensors(sample, false).graph) - whole), 1e-5);
+}
+
+TEST(Events, LeavesAShareOfTheEventsInPartOfTheDetector) {
+  TrainingSettings settings;
+  settings.detector = STARLING_SOURCE_DIR "/detectors/trackml.toml";
+  settings.simulation.pileup = 0;
+  settings.simulation.hard_particles = 20;
+  settings.subset_volumes = {8, 13};
+  settings.subset_fraction = 0.5;
+  const Events events(settings);
+  settings.subset_fraction = 0;  // Events refers to the settings: the same events whole
+  std::vector<Event> whole;
+  for (std::uint64_t i = 0; i < 20; ++i) whole.push_back(events.training(i));
+  settings.subset_fraction = 0.5;
+  int subsets = 0;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const Event event = events.training(i);
+    ASSERT_EQ(event.truth->particle_id.size(), event.hits.hit_id.size());
+    if (event.hits.hit_id == whole[i].hits.hit_id) continue;
+    ++subsets;
+    std::size_t next = 0;
+    for (std::size_t hit = 0; hit < whole[i].hits.hit_id.size(); ++hit) {
+      const std::int32_t volume = whole[i].hits.volume_id[hit];
+      if (volume != 8 && volume != 13) continue;
+      ASSERT_LT(next, event.hits.hit_id.size());
+      EXPECT_EQ(event.hits.hit_id[next], whole[i].hits.hit_id[hit]);
+      EXPECT_EQ(event.hits.z[next], whole[i].hits.z[hit]);
+      EXPECT_EQ(event.hits.module_id[next], whole[i].hits.module_id[hit]);
+      EXPECT_EQ(event.truth->particle_id[next], whole[i].truth->particle_id[hit]);
+      ++next;
+    }
+    EXPECT_EQ(next, event.hits.hit_id.size());
+  }
+  EXPECT_GT(subsets, 3);
+  EXPECT_LT(subsets, 17);
 }
 
 TEST(TrainingSettings, RateWarmsUpDecaysAndHasAFloor) {

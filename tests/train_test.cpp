@@ -52,7 +52,8 @@ class Train : public testing::Test {
                                        "/detectors/trackml.toml\"\n"
                                        "[target]\nprimary = false\n"
                                        "[training]\nepochs = 12\nevents_per_epoch = 6\nvalidation_events = 2\n"
-                                       "reuse = 2\nreuse_window = 4\n";
+                                       "reuse = 2\nreuse_window = 4\n"
+                                       "[tracks]\nwalk_min = 0.25\nmin_hits = 4\n";
     ASSERT_EQ(run("whole"), 0) << errors("whole");
   }
   static void TearDownTestSuite() {
@@ -114,6 +115,8 @@ TemporaryFolder* Train::folder_ = nullptr;
 TEST_F(Train, LeavesAModelAndWhatLedToIt) {
   const Model model = Model::load(path("whole/model.safetensors"));
   EXPECT_EQ(model.architecture.hidden, 8);
+  EXPECT_EQ(model.cuts.walk_min, 0.25f);
+  EXPECT_EQ(model.cuts.min_hits, 4);
   EXPECT_GT(model.windows.layer_pairs(), 10);
   EXPECT_THAT(model.provenance, HasSubstr("\"epochs\":12"));
   EXPECT_EQ(lines(path("whole/metrics.jsonl")), 12);

@@ -9,6 +9,7 @@
 
 namespace starling {
 
+class Config;
 struct HitGraph;
 
 enum class TrackBuilder { components, walkthrough, junction_removal };
@@ -34,6 +35,9 @@ struct TrackCuts {
   float walk_add = 0.6f;  ///< every continuation from here on is followed, not only the best (walkthrough)
   int min_hits = 3;       ///< shorter candidates are dropped
 };
+
+/// Reads the section [tracks] of a configuration: a key for each cut, of the same name.
+TrackCuts read_track_cuts(Config& config);
 
 TrackBuilder parse_track_builder(const std::string& name);
 std::string to_string(TrackBuilder builder);

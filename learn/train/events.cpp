@@ -1,5 +1,6 @@
 #include "learn/train/events.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,26 @@ namespace {
 // judged on was not trained on.
 constexpr std::uint64_t kWindowEvents = 1ull << 40, kValidationEvents = 2ull << 40, kTrainingEvents = 3ull << 40;
 
-enum Stream : std::uint64_t { kPileup = 1, kOverlaps, kOrder };
+enum Stream : std::uint64_t { kPileup = 1, kOverlaps, kOrder, kSubset = 6 };  // 4 and 5 are GraphStream's
+
+// Leaves the hits in these volumes only: a detector of which a part is missing, or was cut away.
+void keep_volumes(Event& event, const std::vector<double>& volumes) {
+  Hits& hits = event.hits;
+  std::vector<std::int64_t>& particle_id = event.truth->particle_id;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < hits.hit_id.size(); ++i) {
+    if (std::find(volumes.begin(), volumes.end(), hits.volume_id[i]) == volumes.end()) continue;
+    for (auto* column : {&hits.x, &hits.y, &hits.z}) (*column)[kept] = (*column)[i];
+    for (auto* column : {&hits.volume_id, &hits.layer_id, &hits.module_id}) (*column)[kept] = (*column)[i];
+    hits.hit_id[kept] = hits.hit_id[i];
+    particle_id[kept] = particle_id[i];
+    ++kept;
+  }
+  for (auto* column : {&hits.x, &hits.y, &hits.z}) column->resize(kept);
+  for (auto* column : {&hits.volume_id, &hits.layer_id, &hits.module_id}) column->resize(kept);
+  hits.hit_id.resize(kept);
+  particle_id.resize(kept);
+}
 
 }  // namespace
 
@@ -48,7 +68,11 @@ Event Events::simulated(std::uint64_t range, std::uint64_t number, bool varied) 
     simulation.overlaps =
         simulation.overlaps && random_unit(settings_.seed, kOverlaps, event) < settings_.overlap_fraction;
   }
-  return simulate_event(detector_, simulation, range + number);
+  Event event = simulate_event(detector_, simulation, range + number);
+  if (varied && random_unit(settings_.seed, kSubset, range + number) < settings_.subset_fraction) {
+    keep_volumes(event, settings_.subset_volumes);
+  }
+  return event;
 }
 
 Event Events::training(std::uint64_t number) const {

@@ -36,6 +36,7 @@ TrainingSettings read_training_settings(Config& config) {
   settings.windows = read_window_settings(config);
   settings.simulation = read_simulation_settings(config);
   settings.target = read_target_cuts(config);
+  settings.tracks = read_track_cuts(config);
 
   std::string detector = "../detectors/trackml.toml", output = "runs/training";
   config.get("simulation.detector", detector);
@@ -52,6 +53,12 @@ TrainingSettings read_training_settings(Config& config) {
     throw Error(ErrorKind::usage, config.name() + ": training.pileup: expected [lowest, highest]");
   }
   config.get("training.overlap_fraction", settings.overlap_fraction, 0, 1);
+  config.get("training.subset_volumes", settings.subset_volumes, 0, 1e6);
+  config.get("training.subset_fraction", settings.subset_fraction, 0, 1);
+  if (settings.subset_fraction > 0 && settings.subset_volumes.empty()) {
+    throw Error(ErrorKind::usage,
+                config.name() + ": training.subset_fraction: expected training.subset_volumes, a list of volume_ids");
+  }
   config.get("training.seed", settings.seed);
   config.get("training.epochs", settings.epochs, 1, kMany);
   config.get("training.events_per_epoch", settings.events_per_epoch, 1, kMany);

@@ -9,6 +9,7 @@
 #include "starling/metrics.h"
 #include "starling/network.h"
 #include "starling/simulate.h"
+#include "starling/tracks.h"
 
 namespace starling {
 class Config;
@@ -23,11 +24,14 @@ struct TrainingSettings {
   SimulationSettings simulation;            ///< [simulation]
   std::filesystem::path detector;           ///< simulation.detector; relative paths start at the configuration file
   TargetCuts target;                        ///< [target]
+  TrackCuts tracks;                         ///< [tracks]: what the model's file will say
   std::filesystem::path output;             ///< the run's folder; relative to the current folder
   std::vector<std::filesystem::path> data;  ///< events, or folders of events; none: simulated on the fly
   std::vector<double> pileup;   ///< simulated events: pile-up uniform in [low, high] instead of simulation.pileup
   double overlap_fraction = 1;  ///< chance that a simulated event keeps its overlap hits
-  std::uint64_t seed = 1;       ///< initial weights, order, variations
+  std::vector<double> subset_volumes;  ///< volume_ids that hits are left in by the chance subset_fraction
+  double subset_fraction = 0;
+  std::uint64_t seed = 1;  ///< initial weights, order, variations
   int epochs = 100, events_per_epoch = 500, validation_events = 20;
   int reuse = 1, reuse_window = 256;  ///< steps per new graph, drawn from this many latest ones
   double learning_rate = 5e-4, min_learning_rate = 5e-6, decay = 0.9, weight_decay = 0.01;

@@ -171,7 +171,7 @@ void Run::find_windows() {
 template <class Make>
 auto Run::worker(Make make) const {
   return [make](std::uint64_t number) {
-    tbb::task_arena arena(1);
+    thread_local tbb::task_arena arena(1);
     return arena.execute([&] { return make(number); });
   };
 }
@@ -269,6 +269,7 @@ void Run::save_model() const {
   model.weights = network_->weights();
   model.windows = windows_;
   model.scales = scales_;
+  model.cuts = settings_.tracks;
   model.provenance =
       provenance(settings_, configuration_, progress_.metrics, validation_counts_,
                  device_.is_cuda() ? type_ == torch::kBFloat16 ? "cuda, bfloat16" : "cuda, float" : "cpu");

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 
+#include "starling/config.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
 #include "tracks/adjacency.h"
@@ -128,6 +129,20 @@ Tracks pack(const Lists& lists) {
 }
 
 }  // namespace
+
+TrackCuts read_track_cuts(Config& config) {
+  TrackCuts cuts;
+  std::string builder = to_string(cuts.builder);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : kBuilders) names.push_back(name);
+  config.get("tracks.builder", builder, names);
+  cuts.builder = parse_track_builder(builder);
+  config.get("tracks.score", cuts.score, 0, 1);
+  config.get("tracks.walk_min", cuts.walk_min, 0, 1);
+  config.get("tracks.walk_add", cuts.walk_add, 0, 1);
+  config.get("tracks.min_hits", cuts.min_hits, 1, 1000);
+  return cuts;
+}
 
 TrackBuilder parse_track_builder(const std::string& name) {
   const auto place = kBuilders.find(name);
