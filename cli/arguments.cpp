@@ -290,7 +290,7 @@ struct CommandLine {
       if (command->count_all() == 1 || (command->count_all() == 2 && info.json)) {
         fail("info: expected a model file, or --hidden and --steps");
       }
-      info.architecture.norm = norm == "batch" ? Norm::batch : norm == "none" ? Norm::none : Norm::layer;
+      info.architecture.norm = parse_norm(norm);
       info.architecture.bias = !no_bias;
       info.architecture.concat = !no_concat;
       request.work = [this] { cli::info(info); };

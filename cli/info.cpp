@@ -9,18 +9,6 @@
 namespace starling::cli {
 namespace {
 
-const char* name_of(Norm norm) {
-  switch (norm) {
-    case Norm::none:
-      return "none";
-    case Norm::layer:
-      return "layer";
-    case Norm::batch:
-      return "batch";
-  }
-  throw Error(ErrorKind::internal, "unknown normalisation");
-}
-
 // Parameters of one linear layer: weights, biases, and the affine of batch normalisation.
 std::int64_t parameters_of(const Layer& layer, const Architecture& architecture) {
   std::int64_t count = std::int64_t{layer.in} * layer.out;
@@ -31,14 +19,14 @@ std::int64_t parameters_of(const Layer& layer, const Architecture& architecture)
 
 std::string after(const Layer& layer, const Architecture& architecture) {
   std::string text;
-  if (layer.normalised && architecture.norm != Norm::none) text += std::string(name_of(architecture.norm)) + " norm, ";
+  if (layer.normalised && architecture.norm != Norm::none) text += to_string(architecture.norm) + " norm, ";
   if (layer.activated) text += "ReLU";
   return text;
 }
 
 void print_architecture(const Architecture& a) {
   std::printf("interaction network: H = %d, N = %d%s, %s normalisation, %s biases, %s concatenation\n\n", a.hidden,
-              a.steps, a.recurrent ? ", recurrent" : "", name_of(a.norm), a.bias ? "with" : "without",
+              a.steps, a.recurrent ? ", recurrent" : "", to_string(a.norm).c_str(), a.bias ? "with" : "without",
               a.concat ? "with" : "without");
   std::printf("%-22s %6s %6s %10s   %s\n", "layer", "in", "out", "parameters", "then");
   for (const Layer& layer : layers(a)) {
@@ -80,7 +68,7 @@ void print_model(const Model& model, std::uintmax_t file_bytes) {
 
 nlohmann::ordered_json json_of(const Architecture& a) {
   nlohmann::ordered_json result = {
-      {"hidden", a.hidden}, {"steps", a.steps},   {"recurrent", a.recurrent},         {"norm", name_of(a.norm)},
+      {"hidden", a.hidden}, {"steps", a.steps},   {"recurrent", a.recurrent},         {"norm", to_string(a.norm)},
       {"bias", a.bias},     {"concat", a.concat}, {"parameters", parameter_count(a)}, {"bytes", 4 * parameter_count(a)},
   };
   for (const Layer& layer : layers(a)) {

@@ -18,6 +18,10 @@ namespace starling {
 
 enum class Norm { none, layer, batch };
 
+/// "none", "layer" or "batch"; throws ErrorKind::usage for another name.
+Norm parse_norm(const std::string& name);
+std::string to_string(Norm norm);
+
 /// The interaction network of the definitions, section 1.
 struct Architecture {
   int hidden = 48;         ///< H, 1..1024

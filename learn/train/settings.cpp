@@ -12,14 +12,14 @@ namespace {
 
 Architecture read_architecture(Config& config) {
   Architecture architecture;
-  std::string norm = "layer";
+  std::string norm = to_string(architecture.norm);
   config.get("network.hidden", architecture.hidden, 1, 1024);
   config.get("network.steps", architecture.steps, 1, 64);
   config.get("network.recurrent", architecture.recurrent);
   config.get("network.norm", norm, {"layer", "batch", "none"});
   config.get("network.bias", architecture.bias);
   config.get("network.concat", architecture.concat);
-  architecture.norm = norm == "layer" ? Norm::layer : norm == "batch" ? Norm::batch : Norm::none;
+  architecture.norm = parse_norm(norm);
   return architecture;
 }
 

@@ -1,8 +1,28 @@
 #include "network/architecture.h"
 
+#include <map>
+
 #include "starling/error.h"
 
 namespace starling {
+namespace {
+
+const std::map<std::string, Norm> kNorms = {{"none", Norm::none}, {"layer", Norm::layer}, {"batch", Norm::batch}};
+
+}  // namespace
+
+Norm parse_norm(const std::string& name) {
+  const auto place = kNorms.find(name);
+  if (place != kNorms.end()) return place->second;
+  throw Error(ErrorKind::usage, "normalisation '" + name + "': expected none, layer or batch");
+}
+
+std::string to_string(Norm norm) {
+  for (const auto& [name, value] : kNorms) {
+    if (value == norm) return name;
+  }
+  throw Error(ErrorKind::internal, "unknown normalisation");
+}
 
 namespace network {
 

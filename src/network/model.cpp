@@ -21,18 +21,6 @@ constexpr const char* kWindowsPrefix = "windows.";
   throw Error(ErrorKind::input, file + ": " + what);
 }
 
-const char* to_text(Norm norm) {
-  switch (norm) {
-    case Norm::none:
-      return "none";
-    case Norm::layer:
-      return "layer";
-    case Norm::batch:
-      return "batch";
-  }
-  throw Error(ErrorKind::internal, "unknown normalisation");
-}
-
 // One JSON object of the metadata, whose keys are taken one by one; what is left at the end is unknown.
 class Section {
  public:
@@ -91,7 +79,7 @@ Architecture read_architecture(const TensorFile& file, const std::string& source
   const Json norm = section.take("norm", "none, layer or batch", [](const Json& value) {
     return value == "none" || value == "layer" || value == "batch";
   });
-  architecture.norm = norm == "none" ? Norm::none : norm == "layer" ? Norm::layer : Norm::batch;
+  architecture.norm = parse_norm(norm.get<std::string>());
   architecture.bias = section.boolean("bias");
   architecture.concat = section.boolean("concat");
   architecture.node_inputs = section.integer("node_inputs");
@@ -183,7 +171,7 @@ TensorFile Model::to_file() const {
       {"hidden", architecture.hidden},
       {"steps", architecture.steps},
       {"recurrent", architecture.recurrent},
-      {"norm", to_text(architecture.norm)},
+      {"norm", to_string(architecture.norm)},
       {"bias", architecture.bias},
       {"concat", architecture.concat},
       {"node_inputs", architecture.node_inputs},
