@@ -2,6 +2,7 @@
 #include <tbb/task_arena.h>
 #include <torch/library.h>
 
+#include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 
 namespace starling::ops {
@@ -38,6 +39,19 @@ class Host {
     in_arena([&] { starling::radius_fill(search, splits, index, distance2, bytes(workspace)); });
   }
 
+  template <typename T>
+  void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient,
+                         T* queries_gradient) const {
+    const at::Tensor workspace = make_workspace(distance_gradient_workspace_bytes(lists), points_);
+    in_arena([&] { starling::distance_gradient(lists, weight, points_gradient, queries_gradient, bytes(workspace)); });
+  }
+
+  template <typename T>
+  void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent,
+                        T* out) const {
+    in_arena([&] { starling::distance_tangent(lists, points_tangent, queries_tangent, out); });
+  }
+
   /// The core has thrown already.
   void check_bad_row(const at::Tensor&, std::int64_t) const {}
   std::int64_t check_bad_row(const at::Tensor&, std::int64_t, const at::Tensor& edges) const {
@@ -58,6 +72,8 @@ class Host {
 TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("knn", TORCH_FN(knn<Host>));
   m.impl("radius", TORCH_FN(radius<Host>));
+  m.impl("_distance_gradient", TORCH_FN(distance_gradient<Host>));
+  m.impl("_distance_tangent", TORCH_FN(distance_tangent<Host>));
 }
 
 }  // namespace starling::ops

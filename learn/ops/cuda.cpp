@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <torch/library.h>
 
+#include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 
 namespace starling::ops {
@@ -45,6 +46,19 @@ class Cuda {
     radius_fill_cuda(search, splits, index, distance2, bytes(workspace), stream_);
   }
 
+  template <typename T>
+  void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient,
+                         T* queries_gradient) const {
+    const at::Tensor workspace = make_workspace(distance_gradient_cuda_workspace_bytes(lists), points_);
+    distance_gradient_cuda(lists, weight, points_gradient, queries_gradient, bytes(workspace), stream_);
+  }
+
+  template <typename T>
+  void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent,
+                        T* out) const {
+    distance_tangent_cuda(lists, points_tangent, queries_tangent, out, stream_);
+  }
+
   /// Waits for the stream, but not while it is captured: then nobody can be told.
   void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
     if (!capturing_) throw_bad_row(bad_row.item<std::int32_t>(), num_points);
@@ -79,6 +93,8 @@ class Cuda {
 TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("knn", TORCH_FN(knn<Cuda>));
   m.impl("radius", TORCH_FN(radius<Cuda>));
+  m.impl("_distance_gradient", TORCH_FN(distance_gradient<Cuda>));
+  m.impl("_distance_tangent", TORCH_FN(distance_tangent<Cuda>));
 }
 
 }  // namespace starling::ops

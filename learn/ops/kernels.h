@@ -26,11 +26,13 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
                                        std::optional<double> max_radius, const MaybeTensor& direction) {
   const char* const op = "starling::knn";
   const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
-  check(op, inputs);
-  check_k(op, inputs, k);
+  check_k(op, k);
   check_max_radius(op, max_radius);
   const Backend backend(op, points);
   const Operands operands = prepare(op, inputs, backend.capturing());
+  // The indices are int64: 8 bytes each.
+  TORCH_CHECK_VALUE(operands.num_queries() <= std::numeric_limits<std::int64_t>::max() / 8 / k, op, ": ",
+                    operands.num_queries(), " queries of k ", k, ": more than memory can hold");
   const at::Tensor index = at::empty({operands.num_queries(), k}, points.options().dtype(at::kInt));
   const at::Tensor distance2 = at::empty({operands.num_queries(), k}, operands.points.options());
   at::Tensor bad_row;
@@ -54,7 +56,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, 
                                                       const MaybeTensor& direction) {
   const char* const op = "starling::radius";
   const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
-  check(op, inputs);
   check_radius(op, radius, max_neighbors);
   const Backend backend(op, points);
   TORCH_CHECK(!backend.capturing(), op,

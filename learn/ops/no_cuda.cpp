@@ -13,7 +13,8 @@ void no_cuda(const c10::OperatorHandle&, torch::jit::Stack*) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(starling, CUDA, m) {
-  for (const char* const op : {"knn", "radius"}) m.impl(op, torch::CppFunction::makeFromBoxedFunction<&no_cuda>());
+  for (const char* const op : {"knn", "radius", "_distance_gradient", "_distance_tangent"})
+    m.impl(op, torch::CppFunction::makeFromBoxedFunction<&no_cuda>());
 }
 
 }  // namespace starling::ops

@@ -1,5 +1,7 @@
 #include "learn/ops/operands.h"
 
+#include "learn/ops/gradient_kernels.h"
+
 #include <ATen/TensorOperators.h>
 #include <c10/core/SymBool.h>
 
@@ -23,18 +25,19 @@ void check_rows(const char* op, const char* name, const at::Tensor& rows) {
   const c10::SymInt dimensions = rows.sym_size(1);
   TORCH_CHECK_VALUE(holds(dimensions.sym_ge(1).sym_and(dimensions.sym_le(kMaxDimensions))), op, ": ", name,
                     " has shape ", rows.sym_sizes(), ": expected 1 to ", kMaxDimensions, " dimensions");
-  TORCH_CHECK_VALUE(holds(rows.sym_size(0).sym_le(kMaxRows)), op, ": ", name, " has shape ", rows.sym_sizes(),
-                    ": expected at most ", kMaxRows, " rows");
 }
 
 void check_row_splits(const char* op, const char* name, const at::Tensor& splits, const at::Tensor& points) {
   TORCH_CHECK_VALUE(splits.scalar_type() == at::kInt || splits.scalar_type() == at::kLong, op, ": ", name, " is ",
                     splits.scalar_type(), ": expected int32 or int64");
   TORCH_CHECK_VALUE(splits.dim() == 1, op, ": ", name, " has shape ", splits.sym_sizes(), ": expected [events + 1]");
-  TORCH_CHECK_VALUE(holds(splits.sym_size(0).sym_ge(1)), op, ": ", name,
-                    " is empty: expected [events + 1], 0 first and the number of rows last");
   TORCH_CHECK_VALUE(splits.device() == points.device() || splits.is_cpu(), op, ": ", name, " is on ", splits.device(),
                     ": expected ", points.device(), " as the points, or cpu");
+}
+
+void check_number_of_rows(const char* op, const char* name, const at::Tensor& rows) {
+  TORCH_CHECK_VALUE(rows.size(0) <= kMaxRows, op, ": ", name, " has shape ", rows.sizes(), ": expected at most ",
+                    kMaxRows, " rows");
 }
 
 /// `splits` are in host memory.
@@ -54,6 +57,8 @@ void check_values(const char* op, const char* name, const at::Tensor& splits, st
 at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTensor& splits, const at::Tensor& rows,
                               bool capturing) {
   if (!splits) return {};
+  TORCH_CHECK_VALUE(splits->size(0) > 0, op, ": ", name,
+                    " is empty: expected [events + 1], 0 first and the number of rows last");
   if (capturing) {
     TORCH_CHECK_VALUE(splits->device() == rows.device(), op, ": ", name, " is on ", splits->device(),
                       " while a CUDA graph is captured: expected ", rows.device());
@@ -115,12 +120,8 @@ void check(const char* op, const Inputs& inputs) {
   }
 }
 
-void check_k(const char* op, const Inputs& inputs, const c10::SymInt& k) {
+void check_k(const char* op, const c10::SymInt& k) {
   TORCH_CHECK_VALUE(holds(k.sym_ge(1).sym_and(k.sym_le(kMaxRows))), op, ": k is ", k, ": expected 1 to ", kMaxRows);
-  // The indices are int64: 8 bytes each.
-  const c10::SymInt rows = inputs.queries ? inputs.queries->sym_size(0) : inputs.points.sym_size(0);
-  const c10::SymInt most = std::numeric_limits<std::int64_t>::max() / 8;
-  TORCH_CHECK_VALUE(holds((rows * k).sym_le(most)), op, ": ", rows, " queries of k ", k, ": more than memory can hold");
 }
 
 void check_max_radius(const char* op, std::optional<double> max_radius) {
@@ -135,6 +136,8 @@ void check_radius(const char* op, double radius, std::optional<std::int64_t> max
 
 Operands prepare(const char* op, const Inputs& inputs, bool capturing) {
   check(op, inputs);
+  check_number_of_rows(op, "points", inputs.points);
+  if (inputs.queries) check_number_of_rows(op, "queries", *inputs.queries);
   const at::ScalarType type = compute_type(inputs.points);
   Operands result;
   result.points = inputs.points.to(type).contiguous();
@@ -146,6 +149,40 @@ Operands prepare(const char* op, const Inputs& inputs, bool capturing) {
   }
   result.direction = prepare_direction(inputs.direction);
   return result;
+}
+
+void check(const char* op, const ListTensors& lists) {
+  const at::Tensor& points = lists.points;
+  check_rows(op, "points", points);
+  TORCH_CHECK_VALUE(points.scalar_type() == compute_type(points), op, ": points is ", points.scalar_type(),
+                    ": expected float32 or float64");
+  if (lists.queries) {
+    check_like(op, "queries", *lists.queries, "points", {lists.queries->size(0), points.size(1)}, points);
+  }
+  const at::Tensor& index = lists.index;
+  TORCH_CHECK_VALUE(index.scalar_type() == at::kLong && index.device() == points.device(), op, ": index is ",
+                    index.scalar_type(), " on ", index.device(), ": expected int64 on ", points.device());
+  const std::int64_t rows = lists.queries ? lists.queries->size(0) : points.size(0);
+  if (!lists.neighbor_row_splits) {
+    TORCH_CHECK_VALUE(index.dim() == 2 && index.size(0) == rows, op, ": index has shape ", index.sizes(),
+                      ": expected [", rows, ", k]");
+    return;
+  }
+  const at::Tensor& splits = *lists.neighbor_row_splits;
+  TORCH_CHECK_VALUE(index.dim() == 1, op, ": index has shape ", index.sizes(), ": expected [entries] with row splits");
+  TORCH_CHECK_VALUE(splits.scalar_type() == at::kLong && splits.device() == points.device() && splits.dim() == 1 &&
+                        splits.size(0) == rows + 1,
+                    op, ": neighbor_row_splits is ", splits.scalar_type(), " ", splits.sizes(), " on ", splits.device(),
+                    ": expected int64 [", rows + 1, "] on ", points.device());
+}
+
+void check_like(const char* op, const char* name, const at::Tensor& values, const char* like_name,
+                at::IntArrayRef shape, const at::Tensor& like) {
+  TORCH_CHECK_VALUE(values.sizes() == shape, op, ": ", name, " has shape ", values.sizes(), ": expected ", shape,
+                    " as ", like_name);
+  TORCH_CHECK_VALUE(values.scalar_type() == like.scalar_type() && values.device() == like.device(), op, ": ", name,
+                    " is ", values.scalar_type(), " on ", values.device(), ": expected ", like.scalar_type(), " on ",
+                    like.device(), " as the points");
 }
 
 }  // namespace starling::ops

@@ -28,10 +28,10 @@ struct Inputs {
 /// The type that distances are computed in and returned in: float32 for the 16-bit types.
 at::ScalarType compute_type(const at::Tensor& points);
 
-/// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong. Reads no values, so it
-/// also holds for tensors without any.
+/// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong. Reads no values and
+/// sets no limits to numbers of rows: while a program is traced, tensors have neither.
 void check(const char* op, const Inputs& inputs);
-void check_k(const char* op, const Inputs& inputs, const c10::SymInt& k);
+void check_k(const char* op, const c10::SymInt& k);
 void check_max_radius(const char* op, std::optional<double> max_radius);
 void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors);
 
@@ -49,9 +49,9 @@ struct Operands {
   NeighborSearch<T> search(bool loop, double max_radius) const;
 };
 
-/// Checks the inputs, the values of the row splits too, and converts them. Row splits that are on the device are copied
-/// to the host for it. While a CUDA graph is being captured no copy may be made: then they must be on the device,
-/// and their values are taken as they are.
+/// Checks the inputs, their numbers of rows and the values of the row splits too, and converts them. Row splits that
+/// are on the device are copied to the host for it. While a CUDA graph is being captured no copy may be made: then they
+/// must be on the device, and their values are taken as they are.
 Operands prepare(const char* op, const Inputs& inputs, bool capturing);
 
 /// Runs `call`, giving failures of the core to torch: ValueError for what the caller gave, else RuntimeError.

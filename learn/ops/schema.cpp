@@ -18,4 +18,15 @@ TORCH_LIBRARY(starling, m) {
       "Tensor? query_row_splits=None, bool loop=True, int? max_neighbors=None, Tensor? direction=None) -> "
       "(Tensor neighbor_row_splits, Tensor index, Tensor distance2)",
       {at::Tag::pt2_compliant_tag, at::Tag::dynamic_output_shape});
+
+  // Autograd's: what starling::distance_gradient and starling::distance_tangent (neighbors.h) give for the lists of
+  // knn, or with row splits of radius. Without queries, queries_gradient is [0, D].
+  m.def(
+      "_distance_gradient(Tensor points, Tensor? queries, Tensor index, Tensor? neighbor_row_splits, Tensor weight) -> "
+      "(Tensor points_gradient, Tensor queries_gradient)",
+      {at::Tag::pt2_compliant_tag});
+  m.def(
+      "_distance_tangent(Tensor points, Tensor? queries, Tensor index, Tensor? neighbor_row_splits, "
+      "Tensor points_tangent, Tensor? queries_tangent) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
 }

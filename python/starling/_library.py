@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import torch
+from ._operators import load
 
 _file = Path(__file__).with_name("libstarling_ops.so")
 if not _file.exists():
@@ -10,4 +10,4 @@ if not _file.exists():
         f"{_file} is missing: install Starling with `pip install .` in its source folder, or put the python/ folder of "
         "a build (build/release/python) on PYTHONPATH"
     )
-torch.ops.load_library(str(_file))
+load(_file)
