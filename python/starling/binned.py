@@ -34,8 +34,7 @@ def binned_select_knn(
         K neighbours (zero is FastGraphCompute's; :func:`starling.neighbors` has +inf).
 
     Raises:
-        ValueError: K < 1, or a direction that is not integers, one a point.
-        RuntimeError: as :func:`starling.neighbors`.
+        ValueError: as :func:`starling.neighbors`; a direction that is not integers.
 
     >>> idx, distance2 = binned_select_knn(3, torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0, 2, 3]))
     >>> idx
@@ -43,10 +42,8 @@ def binned_select_knn(
             [ 1,  0, -1],
             [ 2, -1, -1]])
     """
-    if K < 1:
-        raise ValueError(f"K must be at least 1, the point itself; it is {K}")
     if direction is not None:
-        direction = _direction(direction, coords)
+        direction = _direction(direction)
     index, distance2 = neighbors(coords, K, row_splits, direction=direction)
     if direction is not None or row_splits.shape[0] != 2 or K > coords.shape[0]:
         missing = index < 0
@@ -57,12 +54,10 @@ def binned_select_knn(
     return index, distance2
 
 
-def _direction(direction: Tensor, coords: Tensor) -> Tensor:
+def _direction(direction: Tensor) -> Tensor:
     """FastGraphCompute's codes as ours: each is one less."""
     if direction.dtype.is_floating_point or direction.dtype.is_complex or direction.dtype == torch.bool:
         raise ValueError(f"direction must be of an integer dtype; it is {direction.dtype}")
     direction = direction.flatten()
-    if direction.shape[0] != coords.shape[0]:
-        raise ValueError(f"direction must be one number for each of {coords.shape[0]} points; there are {direction.shape[0]}")
     restricted = (direction >= 0) & (direction <= 2)
     return torch.where(restricted, direction + 1, 0).to(torch.int8)

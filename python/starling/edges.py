@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .events import row_splits_from_batch
+from .events import cannot_wait, checked_row_splits
 from .search import neighbors, neighbors_within
 
 
@@ -47,7 +47,7 @@ def knn_graph(
 
     Raises:
         ValueError, TypeError: an unknown `flow`, a `batch` that is not sorted or does not fit `x`.
-        RuntimeError: as :func:`starling.neighbors`.
+        ValueError: as :func:`starling.neighbors`.
 
     >>> x = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     >>> knn_graph(x, k=2, batch=torch.tensor([0, 0, 0, 0]))
@@ -184,7 +184,7 @@ def _row_splits(name: str, batch: Tensor | None, of: str, x: Tensor, num_events:
         )
     if batch.device != x.device:
         raise ValueError(f"{name} must be on the device of {of}, {x.device}; it is on {batch.device}")
-    return row_splits_from_batch(batch, num_events)
+    return checked_row_splits(batch, num_events)
 
 
 def _both_row_splits(
@@ -202,7 +202,7 @@ def _all_have(k: int, x: Tensor, row_splits: Tensor | None) -> bool:
     """Whether it is known that every event has at least k points, so that every query has all its neighbours."""
     if row_splits is None:
         return x.shape[0] >= k
-    if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+    if cannot_wait(row_splits):
         return False
     return row_splits.shape[0] < 2 or int(row_splits.diff().amin()) >= k
 

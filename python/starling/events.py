@@ -25,35 +25,45 @@ def row_splits_from_batch(batch: Tensor, num_events: int | None = None) -> Tenso
     >>> row_splits_from_batch(torch.tensor([0, 0, 0, 2, 2]), num_events=4)
     tensor([0, 3, 3, 5, 5])
     """
+    return checked_row_splits(batch, num_events).to(batch.device)
+
+
+def checked_row_splits(batch: Tensor, num_events: int | None) -> Tensor:
+    """The same in host memory: waiting for the device to check the order brings them there. On the device only where
+    waiting is impossible."""
     if batch.dim() != 1:
         raise ValueError(f"batch must be [N], one event number a row; it has the shape {list(batch.shape)}")
     if batch.dtype not in (torch.int32, torch.int64):
         raise TypeError(f"batch must be int32 or int64; it is {batch.dtype}")
     if num_events is not None and num_events < 0:
         raise ValueError(f"the number of events must not be negative; it is {num_events}")
-    rows = batch.shape[0]
-    if rows > 0:
-        sorted_ = (batch[1:] >= batch[:-1]).all()
-        if torch.compiler.is_compiling() or (batch.is_cuda and torch.cuda.is_current_stream_capturing()):
-            if num_events is None:
-                raise ValueError("the number of events must be given where waiting for the device is impossible")
-            in_range = (batch[0] >= 0) & (batch[-1] < num_events)
-            torch._assert_async(sorted_ & in_range, "batch must ascend from 0 to below the number of events")
-        else:
-            in_order, first, last = torch.stack((sorted_.to(batch.dtype), batch[0], batch[-1])).tolist()
-            if not in_order:
-                row = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
-                raise ValueError(
-                    f"batch must be sorted: row {row} belongs to event {int(batch[row])}, "
-                    f"the row before it to event {int(batch[row - 1])}"
-                )
-            if first < 0:
-                raise ValueError(f"batch must begin at 0 or above; row 0 has {first}")
-            if num_events is not None and last >= num_events:
-                raise ValueError(f"batch names event {last}, but there are {num_events} events")
-            num_events = last + 1 if num_events is None else num_events
-    events = torch.arange((num_events or 0) + 1, dtype=batch.dtype, device=batch.device)
-    return torch.searchsorted(batch, events)
+    if num_events is None:
+        if cannot_wait(batch):
+            raise ValueError("the number of events must be given where waiting for the device is impossible")
+        num_events = int(batch[-1]) + 1 if batch.shape[0] > 0 else 0
+    splits = torch.searchsorted(batch, torch.arange(max(num_events, 0) + 1, dtype=batch.dtype, device=batch.device))
+    unsorted = (batch[1:] < batch[:-1]).any()
+    if cannot_wait(batch):
+        fits = (splits[0] == 0) & (splits[-1] == batch.shape[0])
+        torch._assert_async(fits & ~unsorted, "batch must ascend from 0 to below the number of events")
+        return splits
+    host = torch.cat((splits, unsorted.view(1))).cpu()
+    if host[-1]:
+        row = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
+        raise ValueError(
+            f"batch must be sorted: row {row} belongs to event {int(batch[row])}, the row before it to event "
+            f"{int(batch[row - 1])}"
+        )
+    if host[0] > 0:
+        raise ValueError(f"batch must begin at 0 or above; row 0 has {int(batch[0])}")
+    if host[-2] < batch.shape[0]:
+        raise ValueError(f"batch names event {int(batch[-1])}, but there are {num_events} events")
+    return host[:-1]
+
+
+def cannot_wait(tensor: Tensor) -> bool:
+    """Whether values of the tensor cannot be looked at now."""
+    return torch.compiler.is_compiling() or (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def batch_from_row_splits(row_splits: Tensor, num_rows: int | None = None) -> Tensor:

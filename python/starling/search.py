@@ -55,14 +55,14 @@ def neighbors(
         query_row_splits: [B + 1], the same for `queries`.
         loop: the point itself is its own first neighbour; False leaves it out. Without `queries` only.
         max_radius: neighbours are at most this far away, in the coordinates' unit; None is no limit.
-        direction: [N], int8: 0 = no restriction, 1 = may only be a neighbour, 2 = may only have neighbours, 3 = neither.
+        direction: [N], integers: 0 = no restriction, 1 = may only be a neighbour, 2 = may only have neighbours, 3 = neither.
             A point that has no neighbours gets a row without any, itself included. Without `queries` only.
 
     Returns:
         Neighbors(index [M, k], distance2 [M, k]); −1 and +inf where there are fewer than k.
 
     Raises:
-        RuntimeError: shapes, dtypes or devices that do not fit, k < 0, M · k out of range, row splits that do not
+        ValueError: shapes, dtypes or devices that do not fit, k < 1, M · k out of range, row splits that do not
             ascend from 0 to N, a coordinate that is not finite: the message says which and what was expected.
 
     >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])

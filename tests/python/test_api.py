@@ -1,0 +1,415 @@
+"""The functions of the package `starling`: results against brute force, conventions, errors."""
+
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import brute_force, events, lattice
+
+import starling
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def check(found, expected):
+    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=0)
+    torch.testing.assert_close(found[1], expected[1], rtol=0, atol=0)
+
+
+# --- neighbors, neighbors_within ---
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dimensions", [1, 3, 16])
+@pytest.mark.parametrize("k", [1, 7, 130])
+def test_neighbors_are_those_of_brute_force(device, dtype, dimensions, k):
+    x = lattice(120, dimensions, dtype=dtype, device=device)
+    for loop in (True, False):
+        check(starling.neighbors(x, k, loop=loop), brute_force(x, k, loop=loop))
+
+
+@pytest.mark.parametrize("splits_dtype", [torch.int32, torch.int64])
+def test_every_option_together(device, two_events, splits_dtype):
+    x, row_splits = two_events
+    row_splits = row_splits.to(splits_dtype)
+    direction = (torch.arange(120, device=device) % 5 - 1).clamp(0).to(torch.int8)
+    for loop in (True, False):
+        options = dict(loop=loop, max_radius=18.0, direction=direction)
+        check(starling.neighbors(x, 9, row_splits, **options), brute_force(x, 9, row_splits, **options))
+
+
+def test_queries_that_are_not_the_points(device, two_events):
+    x, row_splits = two_events
+    y = lattice(31, 3, device=device, seed=1)
+    query_row_splits = torch.tensor([0, 10, 12, 12, 31], device=device)
+    found = starling.neighbors(x, 6, row_splits, queries=y, query_row_splits=query_row_splits)
+    check(found, brute_force(x, 6, row_splits, y, query_row_splits))
+
+
+def test_all_within_a_radius(device, two_events):
+    x, row_splits = two_events
+    for loop in (True, False):
+        for most in (None, 4):
+            found = starling.neighbors_within(x, 12.0, row_splits, loop=loop, max_neighbors=most)
+            index, distance2 = brute_force(x, most or 120, row_splits, loop=loop, max_radius=12.0)
+            assert found.row_splits.diff().tolist() == (index >= 0).sum(1).tolist()
+            check((found.index, found.distance2), (index[index >= 0], distance2[index >= 0]))
+
+
+def test_a_point_at_exactly_the_radius_is_within(device):
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], device=device)
+    assert starling.neighbors_within(x, 5.0, loop=False).index.tolist() == [1, 0]
+    assert starling.neighbors(x, 2, max_radius=5.0).index.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(device, dtype):
+    x = lattice(60, 3, dtype=dtype, device=device)
+    found = starling.neighbors(x, 5)
+    assert found.distance2.dtype == torch.float32
+    check(found, brute_force(x.float(), 5))
+
+
+def test_gradient_is_that_of_the_plain_formula(device, two_events):
+    x, row_splits = two_events
+    x = x.double().requires_grad_()
+    weight = torch.rand(120, 4, dtype=torch.float64, device=device)
+    index, distance2 = starling.neighbors(x, 4, row_splits, loop=False)
+    found = index >= 0
+    (gradient,) = torch.autograd.grad((weight * distance2)[found].sum(), x)
+    plain = ((x[:, None] - x[index.clamp(min=0)]) ** 2).sum(2)
+    (expected,) = torch.autograd.grad((weight * plain)[found].sum(), x)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_no_points(device, loop):
+    x = torch.zeros(0, 3, device=device)
+    assert starling.neighbors(x, 4, loop=loop).index.shape == (0, 4)
+    assert starling.neighbors(x, 4, torch.zeros(3, dtype=torch.int64, device=device)).distance2.shape == (0, 4)
+    within = starling.neighbors_within(x, 1.0)
+    assert within.row_splits.tolist() == [0] and within.index.shape == (0,) and within.distance2.shape == (0,)
+    queries = lattice(2, 3, device=device)
+    assert starling.neighbors(x, 2, queries=queries).index.tolist() == [[-1, -1], [-1, -1]]
+    assert starling.neighbors(queries, 2, queries=x).index.shape == (0, 2)
+
+
+# --- torch_cluster's functions ---
+
+
+def test_signatures_are_torch_clusters():
+    def names(function):
+        return {name: p.default for name, p in inspect.signature(function).parameters.items()}
+
+    none = inspect.Parameter.empty
+    common = {"num_workers": 1, "batch_size": None}
+    graph = {"batch": None, "loop": False, "flow": "source_to_target"}
+    two = {"batch_x": None, "batch_y": None}
+    assert names(starling.knn_graph) == {"x": none, "k": none, **graph, "cosine": False, **common}
+    assert names(starling.radius_graph) == {"x": none, "r": none, **graph, "max_num_neighbors": 32, **common}
+    assert list(names(starling.radius_graph))[2:6] == ["batch", "loop", "max_num_neighbors", "flow"]
+    assert names(starling.knn) == {"x": none, "y": none, "k": none, **two, "cosine": False, **common}
+    assert names(starling.radius) == {"x": none, "y": none, "r": none, **two, "max_num_neighbors": 32, **common}
+
+
+def edges_of(index, flow="source_to_target"):
+    query = torch.arange(index.shape[0], device=index.device)[:, None].expand_as(index)
+    rows = (index, query) if flow == "source_to_target" else (query, index)
+    return torch.stack([row[index >= 0] for row in rows])
+
+
+@pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("k", [1, 3, 60])
+def test_knn_graph(device, two_events, flow, loop, k):
+    x, row_splits = two_events
+    batch = events(row_splits, 120).to(device)
+    expected = edges_of(brute_force(x, k, row_splits, loop=loop)[0], flow)
+    for batch_size in (None, 4):
+        for vector in (batch, batch.int()):
+            assert starling.knn_graph(x, k, vector, loop, flow, batch_size=batch_size).equal(expected)
+    expected = edges_of(brute_force(x, k, loop=loop)[0], flow)
+    assert starling.knn_graph(x, k, loop=loop, flow=flow).equal(expected)
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_radius_graph_keeps_the_nearest(device, two_events, loop):
+    x, row_splits = two_events
+    batch = events(row_splits, 120).to(device)
+    for most, k in ((32, 32), (3, 3), (None, 120)):
+        index, _ = brute_force(x, k, row_splits, loop=loop, max_radius=14.0)
+        assert starling.radius_graph(x, 14.0, batch, loop, most).equal(edges_of(index))
+        found = starling.radius_graph(x, 14.0, batch, loop, most, flow="target_to_source")
+        assert found.equal(edges_of(index, "target_to_source"))
+
+
+def test_knn_and_radius_between_two_sets(device, two_events):
+    x, row_splits = two_events
+    y = lattice(31, 3, device=device, seed=1)
+    query_row_splits = torch.tensor([0, 10, 12, 12, 31], device=device)
+    batch_x, batch_y = events(row_splits, 120).to(device), events(query_row_splits, 31).to(device)
+    index, _ = brute_force(x, 5, row_splits, y, query_row_splits)
+    assert starling.knn(x, y, 5, batch_x, batch_y).equal(edges_of(index, "target_to_source"))
+    index, _ = brute_force(x, 32, row_splits, y, query_row_splits, max_radius=15.0)
+    assert starling.radius(x, y, 15.0, batch_x, batch_y).equal(edges_of(index, "target_to_source"))
+    assert starling.knn(x, y, 5).equal(edges_of(brute_force(x, 5, queries=y)[0], "target_to_source"))
+
+
+def test_fewer_events_in_one_set_than_in_the_other(device):
+    x, y = lattice(6, 2, device=device), lattice(4, 2, device=device, seed=1)
+    batch_x = torch.tensor([0, 0, 0, 1, 1, 1], device=device)
+    batch_y = torch.tensor([0, 0, 2, 2], device=device)
+    edges = starling.knn(x, y, 2, batch_x, batch_y)
+    assert edges[0].tolist() == [0, 0, 1, 1]
+    assert set(edges[1].tolist()) <= {0, 1, 2}
+
+
+def test_points_of_one_dimension_may_come_without_it(device):
+    x = torch.tensor([0.0, 1.0, 5.0, 5.5], device=device)
+    assert starling.knn_graph(x, 1).tolist() == [[1, 0, 3, 2], [0, 1, 2, 3]]
+    assert starling.knn(x, x[:2], 1).tolist() == [[0, 1], [0, 1]]
+
+
+def test_nearest_by_angle(device):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(50, 4, generator=generator, dtype=torch.float64).to(device)
+    unit = x / x.norm(dim=1, keepdim=True)
+    expected = (unit @ unit.T).fill_diagonal_(-2).topk(5, dim=1).indices
+    assert starling.knn_graph(x, 5, cosine=True)[0].view(50, 5).equal(expected)
+
+
+def test_coinciding_points_find_k_others(device):
+    edges = starling.knn_graph(torch.zeros(6, 2, device=device), 4)
+    assert edges.shape == (2, 24) and not (edges[0] == edges[1]).any()
+
+
+@pytest.mark.parametrize("batch", [None, torch.zeros(0, dtype=torch.int64)])
+def test_graphs_without_points(device, batch):
+    x = torch.zeros(0, 3, device=device)
+    batch = None if batch is None else batch.to(device)
+    for edges in (
+        starling.knn_graph(x, 3, batch),
+        starling.radius_graph(x, 3.0, batch),
+        starling.knn(x, x, 3, batch, batch),
+        starling.radius(x, x, 3.0, batch, batch),
+    ):
+        assert edges.shape == (2, 0) and edges.dtype == torch.int64
+
+
+def test_torch_cluster_finds_the_same(device):
+    torch_cluster = pytest.importorskip("torch_cluster", reason="torch_cluster is not installed")
+    generator = torch.Generator().manual_seed(5)
+    x = torch.rand(500, 3, generator=generator, dtype=torch.float64).to(device)  # no ties: its order of those is its own
+    y = torch.rand(80, 3, generator=generator, dtype=torch.float64).to(device)
+    batch_x = torch.arange(500, device=device) // 130
+    batch_y = torch.arange(80, device=device) // 20
+    for flow in ("source_to_target", "target_to_source"):
+        for loop in (True, False):
+            call = (x, 8, batch_x, loop, flow)
+            assert starling.knn_graph(*call).equal(torch_cluster.knn_graph(*call))
+            call = (x, 0.2, batch_x, loop, 100, flow)
+            ours, theirs = (set(zip(*f(*call).tolist())) for f in (starling.radius_graph, torch_cluster.radius_graph))
+            assert ours == theirs
+    call = (x, y, 8, batch_x, batch_y)
+    assert starling.knn(*call).equal(torch_cluster.knn(*call))
+    call = (x, y, 0.2, batch_x, batch_y, 100)
+    ours, theirs = (set(zip(*f(*call).tolist())) for f in (starling.radius, torch_cluster.radius))
+    assert ours == theirs
+
+
+# --- FastGraphCompute's function ---
+
+
+def test_binned_select_knn(device, two_events):
+    x, row_splits = two_events
+    index, distance2 = brute_force(x, 6, row_splits)
+    missing = index < 0
+    found = starling.binned_select_knn(6, x, row_splits, n_bins=torch.tensor(5), max_bin_dims=3)
+    check(found, (index, distance2.masked_fill(missing, 0)))
+    own = torch.arange(120, device=device)[:, None].expand_as(index)
+    found = starling.binned_select_knn(6, x, row_splits, torch_compatible_indices=True)
+    check(found, (torch.where(missing, own, index), distance2.masked_fill(missing, 0)))
+
+
+def test_binned_select_knn_codes_of_direction(device):
+    x = torch.arange(5.0, device=device)[:, None]
+    # only a neighbour, only has neighbours, neither, both, both
+    direction = torch.tensor([0, 1, 2, 3, -1], device=device)
+    index, distance2 = starling.binned_select_knn(3, x, torch.tensor([0, 5], device=device), direction)
+    assert index.tolist() == [[0, -1, -1], [1, 0, 3], [2, -1, -1], [3, 4, 0], [4, 3, 0]]
+    assert distance2.tolist() == [[0, 0, 0], [0, 1, 4], [0, 0, 0], [0, 1, 9], [0, 1, 16]]
+
+
+def test_binned_select_knn_gradient_of_missing_neighbours_is_zero(device):
+    x = torch.tensor([[0.0], [2.0]], device=device, requires_grad=True)
+    _, distance2 = starling.binned_select_knn(4, x, torch.tensor([0, 2], device=device))
+    distance2.sum().backward()
+    assert x.grad.tolist() == [[-8.0], [8.0]]
+
+
+# --- events ---
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_row_splits_and_batch_convert_into_each_other(device, dtype):
+    row_splits = torch.tensor([0, 0, 3, 3, 7, 7], device=device, dtype=dtype)
+    batch = starling.batch_from_row_splits(row_splits)
+    assert batch.dtype == torch.int64 and batch.tolist() == [1, 1, 1, 3, 3, 3, 3]
+    assert starling.batch_from_row_splits(row_splits, num_rows=7).equal(batch)
+    back = starling.row_splits_from_batch(batch.to(dtype), 5)
+    assert back.dtype == torch.int64 and back.tolist() == row_splits.tolist()
+    assert starling.row_splits_from_batch(batch).tolist() == [0, 0, 3, 3, 7]
+    assert starling.row_splits_from_batch(batch[:0]).tolist() == [0]
+    assert starling.row_splits_from_batch(batch[:0], 2).tolist() == [0, 0, 0]
+    assert starling.batch_from_row_splits(row_splits[:1]).tolist() == []
+
+
+# --- errors ---
+
+
+def test_errors_of_batch(device):
+    x = lattice(4, 2, device=device)
+
+    def batch(*numbers, dtype=torch.int64):
+        return torch.tensor(numbers, device=device, dtype=dtype)
+
+    with pytest.raises(ValueError, match="row 2 belongs to event 0, the row before it to event 1"):
+        starling.knn_graph(x, 2, batch(0, 1, 0, 1))
+    with pytest.raises(ValueError, match=r"4 rows of x; it has the shape \[3\]"):
+        starling.knn_graph(x, 2, batch(0, 0, 1))
+    with pytest.raises(ValueError, match="row 0 has -1"):
+        starling.radius_graph(x, 2, batch(-1, 0, 0, 0))
+    with pytest.raises(ValueError, match="event 3, but there are 3 events"):
+        starling.knn_graph(x, 2, batch(0, 1, 2, 3), batch_size=3)
+    with pytest.raises(TypeError, match="torch.float32"):
+        starling.knn_graph(x, 2, batch(0, 0, 0, 0, dtype=torch.float32))
+    with pytest.raises(ValueError, match="together"):
+        starling.knn(x, x, 2, batch(0, 0, 0, 0))
+    with pytest.raises(ValueError, match=r"\[2, 2\]"):
+        starling.row_splits_from_batch(batch(0, 0, 1, 1).view(2, 2))
+    with pytest.raises(ValueError, match="-1"):
+        starling.row_splits_from_batch(batch(0), -1)
+    with pytest.raises(ValueError, match=r"\[B \+ 1\]"):
+        starling.batch_from_row_splits(batch())
+
+
+def test_errors_of_the_functions_for_graphs(device):
+    x = lattice(4, 2, device=device)
+    with pytest.raises(ValueError, match="'sideways'"):
+        starling.knn_graph(x, 2, flow="sideways")
+    with pytest.raises(ValueError, match=r"\[4, 2, 1\]"):
+        starling.radius_graph(x[..., None], 2.0)
+    with pytest.raises(ValueError, match="k is 0"):
+        starling.binned_select_knn(0, x, torch.tensor([0, 4], device=device))
+    with pytest.raises(ValueError, match=r"\[3\]"):
+        starling.binned_select_knn(2, x, torch.tensor([0, 4], device=device), torch.zeros(3, dtype=torch.int64, device=device))
+    with pytest.raises(ValueError, match="torch.float32"):
+        starling.binned_select_knn(2, x, torch.tensor([0, 4], device=device), torch.zeros(4))
+
+
+def bad_calls(device):
+    x = lattice(4, 2, device=device)
+
+    def splits(*rows, dtype=torch.int64, device=device):
+        return torch.tensor(rows, device=device, dtype=dtype)
+
+    nan = x.clone()
+    nan[2, 1] = float("nan")
+    return {
+        "points of one dimension": lambda: starling.neighbors(x[:, 0], 2),
+        "17 dimensions": lambda: starling.neighbors(x.new_zeros(4, 17), 2),
+        "no dimension": lambda: starling.neighbors(x.new_zeros(4, 0), 2),
+        "integer points": lambda: starling.neighbors(x.long(), 2),
+        "k = 0": lambda: starling.neighbors(x, 0),
+        "k < 0": lambda: starling.neighbors(x, -1),
+        "N k overflows": lambda: starling.neighbors(x, 2**62),
+        "N k is beyond memory": lambda: starling.neighbors(x.new_zeros(100_000, 2), 2**31),
+        "row splits end early": lambda: starling.neighbors(x, 2, splits(0, 3)),
+        "row splits end late": lambda: starling.neighbors(x, 2, splits(0, 5)),
+        "row splits begin late": lambda: starling.neighbors(x, 2, splits(1, 4)),
+        "row splits descend": lambda: starling.neighbors(x, 2, splits(0, 3, 2, 4)),
+        "row splits of two dimensions": lambda: starling.neighbors(x, 2, splits(0, 4)[None]),
+        "no row splits": lambda: starling.neighbors(x, 2, splits()),
+        "row splits of floats": lambda: starling.neighbors(x, 2, splits(0, 4, dtype=torch.float32)),
+        "queries of other dimensions": lambda: starling.neighbors(x, 2, queries=x.new_zeros(3, 3)),
+        "queries of another dtype": lambda: starling.neighbors(x, 2, queries=x.double()),
+        "queries of other events": lambda: starling.neighbors(
+            x, 2, splits(0, 2, 4), queries=x, query_row_splits=splits(0, 4)
+        ),
+        "row splits of queries that are the points": lambda: starling.neighbors(x, 2, query_row_splits=splits(0, 4)),
+        "a negative radius": lambda: starling.neighbors(x, 2, max_radius=-1.0),
+        "a radius of nan": lambda: starling.neighbors_within(x, float("nan")),
+        "an infinite radius": lambda: starling.neighbors_within(x, float("inf")),
+        "fewer neighbours than none": lambda: starling.neighbors_within(x, 1.0, max_neighbors=-1),
+        "direction of too few": lambda: starling.neighbors(x, 2, direction=splits(0, 0, 0, dtype=torch.int8)),
+        "direction of floats": lambda: starling.neighbors(x, 2, direction=x[:, 0]),
+        "nan": lambda: starling.neighbors(nan, 2),
+        "nan within": lambda: starling.neighbors_within(nan, 1.0),
+        "nan in queries": lambda: starling.neighbors(x, 2, queries=nan),
+    }
+
+
+@pytest.mark.parametrize("name", bad_calls("cpu"))
+def test_bad_arguments_are_told(device, name):
+    with pytest.raises(ValueError, match="expected|more than memory can hold|without|row 2"):
+        bad_calls(device)[name]()
+
+
+def test_devices_must_agree():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    x = lattice(4, 2, device="cuda")
+    with pytest.raises(ValueError, match="cpu"):
+        starling.neighbors(x, 2, queries=x.cpu())
+    with pytest.raises(ValueError, match="cpu"):
+        starling.knn_graph(x, 2, torch.zeros(4, dtype=torch.int64))
+
+
+# --- torch.compile ---
+
+
+def compiled(function):
+    return torch.compile(function, fullgraph=True, backend="aot_eager")
+
+
+def test_compiles_into_one_graph(device, two_events):
+    x, row_splits = two_events
+    batch = events(row_splits, 120).to(device)
+    check(compiled(lambda x: starling.neighbors(x, 5, row_splits))(x), starling.neighbors(x, 5, row_splits))
+    found = compiled(lambda x: starling.binned_select_knn(5, x, row_splits))(x)
+    check(found, starling.binned_select_knn(5, x, row_splits))
+    assert compiled(lambda x: starling.knn_graph(x, 5))(x).equal(starling.knn_graph(x, 5))
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        found = compiled(lambda x, batch: starling.knn_graph(x, 5, batch, batch_size=4))(x, batch)
+        assert found.equal(starling.knn_graph(x, 5, batch))
+        assert compiled(lambda x: starling.radius_graph(x, 12.0))(x).equal(starling.radius_graph(x, 12.0))
+
+
+def test_compiled_code_sees_an_unsorted_batch():
+    x = lattice(4, 2)
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        graph = compiled(lambda x, batch: starling.knn_graph(x, 2, batch, batch_size=2))
+        with pytest.raises(RuntimeError, match="batch must ascend"):
+            graph(x, torch.tensor([0, 1, 0, 1]))
+
+
+# --- documentation ---
+
+
+@pytest.mark.parametrize("module", ["events", "search", "edges", "binned"])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(importlib.import_module(f"starling.{module}"), extraglobs={"torch": torch})
+    assert result.attempted > 0 and result.failed == 0
+
+
+def test_examples_in_the_page():
+    page = (SOURCE / "docs/python.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(block, names)
