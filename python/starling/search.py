@@ -11,7 +11,7 @@ from . import _library  # noqa: F401
 class Neighbors(NamedTuple):
     """The nearest neighbours of each of M queries, ascending by (d², index)."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
     """[M, k], int64: rows of the points; −1 where there are fewer than k."""
     distance2: Tensor
     """[M, k]: squared Euclidean distances, in the square of the coordinates' unit; +inf where the index is −1."""
@@ -22,7 +22,7 @@ class NeighborsWithin(NamedTuple):
 
     row_splits: Tensor
     """[M + 1], int64: the neighbours of query i stand from row_splits[i] to row_splits[i + 1] − 1."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
     """[E], int64: rows of the points."""
     distance2: Tensor
     """[E]: squared Euclidean distances, in the square of the coordinates' unit."""
