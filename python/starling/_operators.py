@@ -8,7 +8,7 @@ from torch import Tensor
 
 def load(file: Path | str) -> None:
     """Loads libstarling_ops.so: torch.ops.starling has its operators from then on."""
-    torch.ops.load_library(str(file))
+    torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
     for name, fake in (
         ("knn", _knn),
         ("radius", _radius),
