@@ -29,12 +29,13 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
   check_k(op, k);
   check_max_radius(op, max_radius);
   const Backend backend(op, points);
-  const Operands operands = prepare(op, inputs, backend.capturing());
   // The indices are int64: 8 bytes each.
-  TORCH_CHECK_VALUE(operands.num_queries() <= std::numeric_limits<std::int64_t>::max() / 8 / k, op, ": ",
-                    operands.num_queries(), " queries of k ", k, ": more than memory can hold");
-  const at::Tensor index = at::empty({operands.num_queries(), k}, points.options().dtype(at::kInt));
-  const at::Tensor distance2 = at::empty({operands.num_queries(), k}, operands.points.options());
+  const std::int64_t rows = inputs.num_queries();
+  TORCH_CHECK_VALUE(rows <= std::numeric_limits<std::int64_t>::max() / 8 / k, op, ": ", rows, " queries of k ", k,
+                    ": more than memory can hold");
+  const Operands operands = prepare(op, inputs, backend.capturing());
+  const at::Tensor index = at::empty({rows, k}, points.options().dtype(at::kInt));
+  const at::Tensor distance2 = at::empty({rows, k}, operands.points.options());
   at::Tensor bad_row;
   translating_errors([&] {
     for_type(operands.points.scalar_type(), [&]<typename T>(T) {
@@ -62,7 +63,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, 
               ": the number of neighbours must be read on the host, which a CUDA graph cannot hold: capture "
               "starling::knn with max_radius instead");
   const Operands operands = prepare(op, inputs, false);
-  const std::int64_t rows = operands.num_queries();
+  const std::int64_t rows = inputs.num_queries();
   const at::Tensor splits = at::zeros({rows + 1}, points.options().dtype(at::kLong));
   at::Tensor index, distance2;
   translating_errors([&] {

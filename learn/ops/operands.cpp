@@ -71,7 +71,7 @@ at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTenso
 at::Tensor prepare_direction(const MaybeTensor& direction) {
   if (!direction) return {};
   // So that what is unknown stays unknown in a byte.
-  const bool wide = direction->scalar_type() != at::kChar && direction->scalar_type() != at::kBool;
+  const bool wide = direction->scalar_type() == at::kInt || direction->scalar_type() == at::kLong;
   return (wide ? direction->clamp(-1, 4) : *direction).to(at::kChar).contiguous();
 }
 

@@ -23,6 +23,8 @@ struct Inputs {
   const MaybeTensor& queries;           ///< [M, D], like the points; none = the points themselves
   const MaybeTensor& query_row_splits;  ///< [B + 1], as row_splits
   const MaybeTensor& direction;         ///< [N] bool, uint8, int8, int32 or int64
+
+  std::int64_t num_queries() const { return queries ? queries->size(0) : points.size(0); }
 };
 
 /// The type that distances are computed in and returned in: float32 for the 16-bit types.
@@ -42,8 +44,6 @@ struct Operands {
   at::Tensor row_splits;
   at::Tensor query_row_splits;
   at::Tensor direction;
-
-  std::int64_t num_queries() const { return queries.defined() ? queries.size(0) : points.size(0); }
 
   template <typename T>
   NeighborSearch<T> search(bool loop, double max_radius) const;

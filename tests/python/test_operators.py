@@ -1,0 +1,408 @@
+"""torch.ops.starling: values against brute force, derivatives, and every way torch runs an operator."""
+
+import math
+
+import pytest
+import torch
+from conftest import brute_force, lattice
+from torch.testing._internal.optests import aot_autograd_check
+
+import starling  # noqa: F401
+
+ops = torch.ops.starling
+
+
+def uniform(n, dimensions, dtype=torch.float32, seed=0):
+    return torch.rand(n, dimensions, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def one_huge_event():
+    """One event of 500 among 1,000 of none to three points."""
+    sizes = torch.randint(4, (1000,), generator=torch.Generator().manual_seed(1))
+    sizes[613] = 500
+    return torch.cat((torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)))
+
+
+def outlier(dtype):
+    x = uniform(400, 3, dtype)
+    x[17] = 1e6
+    return x
+
+
+def masks(n):
+    return torch.randint(4, (n,), generator=torch.Generator().manual_seed(2), dtype=torch.int8)
+
+
+HUGE = one_huge_event()
+EVENTS = torch.tensor([0, 50, 50, 53, 120])
+LINE = torch.arange(300)[:, None] * torch.tensor([1.0, 2.0, -3.0])
+# name: points of a type, k, further arguments. Distances of the exact ones are whole numbers: indices must be the same.
+EXACT = {
+    "lattice": (lambda t: lattice(700, 3, side=5, dtype=t), 64, {}),
+    "lattice, loop=False": (lambda t: lattice(700, 2, side=20, dtype=t), 7, {"loop": False}),
+    "duplicates": (lambda t: lattice(100, 4, dtype=t).repeat(4, 1), 9, {}),
+    "all equal": (lambda t: torch.full((200, 3), 0.1, dtype=t), 40, {}),
+    "all equal, loop=False": (lambda t: torch.full((200, 3), 0.1, dtype=t), 40, {"loop": False}),
+    "collinear": (lambda t: LINE.to(t), 12, {}),
+    "k = 1": (lambda t: lattice(300, 3, dtype=t), 1, {}),
+    "k = 500": (lambda t: lattice(700, 3, dtype=t), 500, {}),
+    "k = N - 1": (lambda t: lattice(257, 3, dtype=t), 256, {}),
+    "k > N": (lambda t: lattice(20, 3, dtype=t), 33, {}),
+    "N = 1": (lambda t: lattice(1, 3, dtype=t), 2, {}),
+    "N = 0": (lambda t: lattice(0, 3, dtype=t), 2, {}),
+    "events": (lambda t: lattice(120, 3, dtype=t), 8, {"row_splits": EVENTS}),
+    "events in int32": (lambda t: lattice(120, 3, dtype=t), 8, {"row_splits": EVENTS.int()}),
+    "one huge event": (lambda t: lattice(int(HUGE[-1]), 2, dtype=t), 16, {"row_splits": HUGE}),
+    "no events": (lambda t: lattice(0, 3, dtype=t), 2, {"row_splits": torch.tensor([0])}),
+    "radius": (lambda t: lattice(500, 3, dtype=t), 64, {"max_radius": 10.0}),
+    "radius 0": (lambda t: lattice(500, 2, side=10, dtype=t), 64, {"max_radius": 0.0}),
+    "direction": (lambda t: lattice(300, 3, dtype=t), 9, {"direction": masks(300)}),
+    "direction in int64": (lambda t: lattice(300, 3, dtype=t), 9, {"direction": masks(300).long(), "loop": False}),
+    "direction in uint8": (lambda t: lattice(300, 3, dtype=t), 9, {"direction": masks(300).to(torch.uint8)}),
+    "direction in bool": (lambda t: lattice(300, 3, dtype=t), 9, {"direction": masks(300) == 1}),
+    "queries": (lambda t: lattice(300, 3, dtype=t), 9, {"queries": lattice(120, 3, seed=1)}),
+    "queries in events": (
+        lambda t: lattice(120, 3, dtype=t),
+        9,
+        {"row_splits": EVENTS, "queries": lattice(11, 3, seed=1), "query_row_splits": torch.tensor([0, 4, 5, 9, 11])},
+    ),
+    "no queries": (lambda t: lattice(300, 3, dtype=t), 9, {"queries": lattice(0, 3)}),
+    "queries of no points": (lambda t: lattice(0, 3, dtype=t), 9, {"queries": lattice(11, 3)}),
+}
+ROUNDED = {f"D = {d}": (lambda t, d=d: uniform(300, d, t), 10, {}) for d in range(1, 17)} | {
+    "outlier": (outlier, 20, {}),
+    "far from 0": (lambda t: 1e6 + 1000 * uniform(400, 3, t), 20, {}),
+    "queries, radius": (lambda t: uniform(300, 4, t), 20, {"queries": uniform(100, 4, seed=1), "max_radius": 0.3}),
+}
+BOTH = pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=("float32", "float64"))
+
+
+def on(device, dtype, case):
+    points, k, options = case
+    options = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in options.items()}
+    if "queries" in options:
+        options["queries"] = options["queries"].to(dtype)
+    return points(dtype).to(device), k, options
+
+
+@BOTH
+@pytest.mark.parametrize("name", EXACT)
+def test_knn_is_what_brute_force_gives(device, dtype, name):
+    x, k, options = on(device, dtype, EXACT[name])
+    index, distance2 = ops.knn(x, k, **options)
+    right_index, right_distance2 = brute_force(x, k, **options)
+    assert index.dtype == torch.int64 and distance2.dtype == dtype
+    assert torch.equal(index, right_index)
+    assert torch.equal(distance2, right_distance2)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ROUNDED)
+def test_knn_of_rounded_distances(device, dtype, name):
+    x, k, options = on(device, dtype, ROUNDED[name])
+    index, distance2 = ops.knn(x, k, **options)
+    _, right = brute_force(x, k, **options)
+    close = {"rtol": 2e-6, "atol": 0} if dtype == torch.float32 else {"rtol": 1e-14, "atol": 0}
+    torch.testing.assert_close(distance2, right, **close)
+    torch.testing.assert_close(plain(x, index, options.get("queries")).to(dtype), distance2, **close)
+    tied = distance2[:, 1:] == distance2[:, :-1]
+    # -1 pads; the point itself comes before its duplicates.
+    first = 1 if "queries" not in options else 0
+    assert (distance2[:, 1:] >= distance2[:, :-1]).all()
+    assert ((index[:, 1:] > index[:, :-1]) | ~tied | (index[:, 1:] < 0))[:, first:].all()
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16), ids=("float16", "bfloat16"))
+def test_16_bits_are_computed_in_float32(device, dtype):
+    x = uniform(300, 3).to(device, dtype).requires_grad_()
+    index, distance2 = ops.knn(x, 9)
+    right_index, right_distance2 = ops.knn(x.detach().float(), 9)
+    assert torch.equal(index, right_index) and torch.equal(distance2, right_distance2)
+    splits, index, distance2 = ops.radius(x, 0.2)
+    right = ops.radius(x.detach().float(), 0.2)
+    assert torch.equal(index, right[1]) and torch.equal(distance2, right[2])
+    distance2.sum().backward()
+    assert x.grad.dtype == dtype and x.grad.isfinite().all()
+
+
+@BOTH
+@pytest.mark.parametrize("name", [name for name in EXACT if "radius" not in name])
+@pytest.mark.parametrize("max_neighbors", (None, 3))
+def test_radius_is_what_brute_force_gives(device, dtype, name, max_neighbors):
+    x, _, options = on(device, dtype, EXACT[name])
+    most = x.shape[0] if max_neighbors is None else max_neighbors
+    splits, index, distance2 = ops.radius(x, 9.0, max_neighbors=max_neighbors, **options)
+    right_index, right_distance2 = brute_force(x, most, max_radius=9.0, **options)
+    found = right_index >= 0
+    assert splits[0] == 0 and torch.equal(splits.diff(), found.sum(1))
+    assert torch.equal(index, right_index[found])
+    assert torch.equal(distance2, right_distance2[found])
+
+
+def test_inputs_need_not_be_contiguous(device):
+    x = lattice(400, 6, device=device)
+    view, queries = x[::2, 1:4], x.flip(1)[5:77, ::2]
+    splits = torch.tensor([0, 1, 150, 1, 200, 1], device=device)[::2]
+    direction = masks(400).to(device)[::2]
+    assert not view.is_contiguous() and not queries.is_contiguous() and not splits.is_contiguous()
+    for a, b in (
+        (ops.knn(view, 5, splits, direction=direction), brute_force(view, 5, splits, direction=direction)),
+        (ops.knn(view, 5, queries=queries), brute_force(view, 5, queries=queries)),
+    ):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    moved = view.detach().clone().requires_grad_()
+    view = view.detach().requires_grad_()
+    weight = uniform(5, 200).to(device).T
+    (ops.knn(view, 5)[1] * weight).sum().backward()
+    (ops.knn(moved, 5)[1] * weight.contiguous()).sum().backward()
+    assert torch.equal(view.grad, moved.grad)
+
+
+def bad(x):
+    """name: a call that must fail, and what the message must say."""
+    n, d = x.shape
+    splits = torch.tensor([0, 3, n], device=x.device)
+    nan = x.clone()
+    nan[41, 1] = math.nan
+    infinite = x.clone()
+    infinite[7, 0] = math.inf
+    return {
+        "k = 0": (lambda: ops.knn(x, 0), "k is 0: expected 1"),
+        "k < 0": (lambda: ops.knn(x, -3), "k is -3: expected 1"),
+        "k > int32": (lambda: ops.knn(x, 2**31), "k is 2147483648"),
+        "rows > int32": (lambda: ops.knn(x[:1].expand(2**31, d), 1), "at most 2147483647 rows"),
+        "M k": (lambda: ops.knn(x, 2**31 - 1, queries=x[:1].expand(2**31 - 1, d)), "more than memory can hold"),
+        "one dimension": (lambda: ops.knn(x[0], 3), r"points has shape \[3\]: expected \[rows, dimensions\]"),
+        "D = 0": (lambda: ops.knn(x[:, :0], 3), "expected 1 to 16 dimensions"),
+        "D = 17": (lambda: ops.knn(x.new_zeros(5, 17), 3), r"\[5, 17\]: expected 1 to 16 dimensions"),
+        "int": (lambda: ops.knn(x.int(), 3), "points is Int: expected float64"),
+        "complex": (lambda: ops.knn(x.to(torch.complex64), 3), "points is ComplexFloat: expected float64"),
+        "queries of another type": (lambda: ops.knn(x, 3, queries=x.double()), "queries is Double"),
+        "queries of another D": (lambda: ops.knn(x, 3, queries=x[:, :2]), "expected the same dimensions"),
+        "splits of float": (lambda: ops.knn(x, 3, splits.float()), "row_splits is Float: expected int32 or int64"),
+        "splits in two dimensions": (lambda: ops.knn(x, 3, splits[None]), "row_splits has shape"),
+        "empty splits": (lambda: ops.knn(x, 3, splits[:0]), "row_splits is empty"),
+        "splits not from 0": (lambda: ops.knn(x, 3, splits + 1), r"row_splits\[0\] is 1: expected 0"),
+        "splits not to N": (lambda: ops.knn(x, 3, splits[:2]), rf"row_splits\[1\] is 3: expected the number of rows, {n}"),
+        "splits beyond N": (lambda: ops.knn(x, 3, splits * 2**32), "expected the number of rows"),
+        "splits descend": (lambda: ops.knn(x, 3, splits[[0, 2, 1, 2]]), "expected ascending rows"),
+        "splits on the host descend": (lambda: ops.knn(x, 3, splits[[0, 2, 1, 2]].cpu()), "expected ascending rows"),
+        "only splits of points": (lambda: ops.knn(x, 3, splits, x), "given without query_row_splits"),
+        "only splits of queries": (lambda: ops.knn(x, 3, None, x, splits), "given without row_splits"),
+        "splits of no queries": (lambda: ops.knn(x, 3, splits, None, splits), "given without queries"),
+        "other events": (lambda: ops.knn(x, 3, splits, x, splits[[0, 2]]), "query_row_splits has 2 entries: expected 3"),
+        "radius < 0": (lambda: ops.knn(x, 3, max_radius=-1.0), "max_radius is -1: expected ≥ 0"),
+        "radius NaN": (lambda: ops.knn(x, 3, max_radius=math.nan), "max_radius is nan"),
+        "infinite radius": (lambda: ops.radius(x, math.inf), "radius is inf"),
+        "max_neighbors < 0": (lambda: ops.radius(x, 1.0, max_neighbors=-1), "max_neighbors is -1"),
+        "direction of float": (lambda: ops.knn(x, 3, direction=x[:, 0]), "direction is Float"),
+        "direction of others": (lambda: ops.knn(x, 3, direction=masks(5).to(x.device)), r"direction has shape \[5\]"),
+        "direction of queries": (lambda: ops.knn(x, 3, queries=x, direction=masks(n).to(x.device)), "with queries"),
+        "NaN": (lambda: ops.knn(nan, 3), "points row 41"),
+        "infinity": (lambda: ops.knn(infinite, 3), "points row 7"),
+        "NaN in a query": (lambda: ops.knn(x, 3, queries=nan), "queries row 41"),
+        "NaN, radius": (lambda: ops.radius(nan, 1.0), "points row 41"),
+    }
+
+
+@pytest.mark.parametrize("name", bad(torch.zeros(120, 3)))
+def test_bad_arguments(device, name):
+    call, message = bad(lattice(120, 3, device=device))[name]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_unknown_direction():
+    with pytest.raises(ValueError, match="direction row 3 .*expected 0 to 3"):
+        ops.knn(lattice(5, 2), 2, direction=torch.tensor([0, 1, 2, 256, 0]))
+
+
+def plain(x, index, queries=None):
+    """d² of the pairs in index by torch's own operators; +inf for -1."""
+    y = x if queries is None else queries
+    if index.numel() == 0:
+        return index.to(x.dtype)
+    distance2 = ((y[:, None] - x[index.clamp(min=0)]) ** 2).sum(2)
+    return torch.where(index >= 0, distance2, math.inf)
+
+
+def kept(distance2):
+    """d² with 0 for the padding, whose infinity finite differences cannot take."""
+    return torch.where(distance2.isinf(), 0, distance2)
+
+
+SEARCHES = {
+    "knn": lambda x, y: kept(ops.knn(x, 6)[1]),
+    "knn, padded": lambda x, y: kept(ops.knn(x, 20, torch.tensor([0, 4, 4, 14]))[1]),
+    "knn, loop=False, radius": lambda x, y: kept(ops.knn(x, 6, loop=False, max_radius=0.5)[1]),
+    "knn of queries": lambda x, y: kept(ops.knn(x, 6, queries=y)[1]),
+    "radius": lambda x, y: ops.radius(x, 0.5, max_neighbors=6)[2],
+    "radius of queries": lambda x, y: ops.radius(x, 0.5, queries=y)[2],
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_derivatives_are_those_of_finite_differences(device, name):
+    x = uniform(14, 3, torch.float64).to(device).requires_grad_()
+    y = uniform(5, 3, torch.float64, seed=1).to(device).requires_grad_()
+    inputs = (x, y) if "queries" in name else (x,)
+    search = lambda x, y=None: SEARCHES[name](x, y)  # noqa: E731
+    assert torch.autograd.gradcheck(search, inputs)
+    assert torch.autograd.gradgradcheck(search, inputs)
+
+
+def test_the_third_derivative():
+    x = uniform(6, 2, torch.float64).requires_grad_()
+
+    def slope(x):
+        energy = torch.exp(-ops.knn(x, 3)[1]).sum()
+        return (torch.autograd.grad(energy, x, create_graph=True)[0] ** 2).sum()
+
+    assert torch.autograd.gradgradcheck(slope, x)
+
+
+@pytest.mark.parametrize("separate", (False, True), ids=("points", "queries"))
+def test_gradient_is_that_of_the_plain_formula(device, separate):
+    x = uniform(2000, 4).to(device).requires_grad_()
+    y = uniform(300, 4, seed=1).to(device).requires_grad_() if separate else None
+    weight = uniform(2000, 40, seed=2).to(device)[: 300 if separate else 2000]
+    inputs = (x, y) if separate else (x,)
+    index, distance2 = ops.knn(x, 40, queries=y)
+    ours = torch.autograd.grad((torch.exp(-10 * distance2) * weight).sum(), inputs)
+    theirs = torch.autograd.grad((torch.exp(-10 * plain(x, index, y)) * weight).sum(), inputs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_padding_has_no_gradient(device):
+    x = uniform(5, 3).to(device).requires_grad_()
+    index, distance2 = ops.knn(x, 9)
+    assert (index[:, 5:] == -1).all() and distance2[:, 5:].isinf().all()
+    for value in (1.0, math.inf, math.nan):
+        weight = torch.ones_like(distance2)
+        weight[:, 5:] = value
+        (gradient,) = torch.autograd.grad(distance2, x, weight, retain_graph=True)
+        (right,) = torch.autograd.grad(plain(x, index[:, :5]).sum(), x)
+        torch.testing.assert_close(gradient, right)
+    # As a network uses it: exp(-inf) is 0, and so is what comes back.
+    (gradient,) = torch.autograd.grad(torch.exp(-distance2).sum(), x)
+    assert gradient.isfinite().all()
+
+
+def test_gradient_of_nothing(device):
+    for n, m in ((0, 0), (0, 3), (3, 0)):
+        x = uniform(n, 2).to(device).requires_grad_()
+        y = uniform(m, 2).to(device).requires_grad_()
+        for distance2 in (ops.knn(x, 2, queries=y)[1], ops.radius(x, 0.1, queries=y)[2]):
+            for gradient in torch.autograd.grad(torch.exp(-distance2).sum(), (x, y)):
+                assert not gradient.any()
+    assert not ops.knn(x, 2)[0].requires_grad
+
+
+def test_same_bytes_every_time(device):
+    x = lattice(5000, 3, side=12, device=device).requires_grad_()
+    results, threads = [], torch.get_num_threads()
+    for count in (1, 3, 1, 2):
+        torch.set_num_threads(count)
+        index, distance2 = ops.knn(x, 30)
+        (gradient,) = torch.autograd.grad(torch.exp(-distance2 / 7).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad((gradient**2).sum(), x)
+        results.append((index, distance2, gradient, second))
+    torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def knn_loss(x, splits):
+    index, distance2 = ops.knn(x, 5, splits, max_radius=0.4)
+    return (torch.exp(-distance2) * (index >= 0)).sum()
+
+
+def radius_loss(x, splits):
+    row_splits, index, distance2 = ops.radius(x, 0.4, splits)
+    return torch.exp(-distance2).sum() + row_splits.diff().max()
+
+
+@pytest.mark.parametrize("loss", (knn_loss, radius_loss), ids=("knn", "radius"))
+@pytest.mark.parametrize("backend", ("aot_eager", "inductor"))
+def test_compiles_as_one_graph(device, backend, loss):
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend=backend)
+    for n in (30, 31, 57):
+        x = uniform(n, 3).to(device).requires_grad_()
+        splits = torch.tensor([0, 10, n], device=device)
+        value, right = compiled(x, splits), loss(x, splits)
+        torch.testing.assert_close(value, right)
+        torch.testing.assert_close(torch.autograd.grad(value, x), torch.autograd.grad(right, x))
+
+
+@pytest.mark.parametrize("loss", (knn_loss, radius_loss), ids=("knn", "radius"))
+@pytest.mark.parametrize("strict", (False, True), ids=("", "strict"))
+def test_exports_with_any_number_of_points(device, loss, strict):
+    class Model(torch.nn.Module):
+        def forward(self, x, splits):
+            return loss(x, splits)
+
+    def arguments(n):
+        return uniform(n, 3).to(device), torch.tensor([0, 10, n], device=device)
+
+    sizes = {"x": {0: torch.export.Dim("points")}, "splits": None}
+    program = torch.export.export(Model(), arguments(30), dynamic_shapes=sizes, strict=strict)
+    assert "torch.ops.starling" in program.graph_module.code or "starling." in str(program.graph)
+    for n in (30, 77, 11):
+        torch.testing.assert_close(program.module()(*arguments(n)), loss(*arguments(n)))
+
+
+def test_opcheck(device):
+    x, y = uniform(20, 3).to(device), uniform(7, 3, seed=1).to(device)
+    splits, query_splits = torch.tensor([0, 9, 20], device=device), torch.tensor([0, 7, 7], device=device)
+    index = ops.knn(x, 4, queries=y)[0]
+    row_splits, near, _ = ops.radius(x, 0.3)
+    weight, near_weight = uniform(7, 4).to(device), uniform(len(near), 1).to(device)[:, 0]
+    move_x, move_y = uniform(20, 3, seed=2).to(device), uniform(7, 3, seed=3).to(device)
+    for operator, arguments in (
+        (ops.knn, (x, 4)),
+        (ops.knn, (x.half(), 4, splits.int(), None, None, False, 0.5, masks(20).to(device))),
+        (ops.knn, (x.double(), 4, splits, y.double(), query_splits)),
+        (ops.radius, (x, 0.3)),
+        (ops.radius, (x, 0.3, splits, y, query_splits, True, 3)),
+        (ops._distance_gradient, (x, y, index, None, weight)),
+        (ops._distance_gradient, (x, None, near, row_splits, near_weight)),
+        (ops._distance_tangent, (x, y, index, None, move_x, move_y)),
+        (ops._distance_tangent, (x, None, near, row_splits, move_x, None)),
+    ):
+        checks = torch.library.opcheck(operator.default, arguments)
+        assert set(checks.values()) == {"SUCCESS"}
+
+
+def test_traced_derivatives(device):
+    # opcheck adds up all outputs, which with gradients fails for the integer ones: here for d² alone.
+    x, y = uniform(20, 3).to(device).requires_grad_(), uniform(7, 3, seed=1).to(device).requires_grad_()
+    for search in (lambda x, y: ops.knn(x, 4, queries=y)[1], lambda x, y: ops.radius(x, 0.4, queries=y)[2]):
+        aot_autograd_check(search, (x, y), {}, True, check_gradients=True)
+    index = ops.knn(x, 4, queries=y)[0]
+    weight = uniform(7, 4).to(device).requires_grad_()
+    torch.library.opcheck(ops._distance_gradient.default, (x, y, index, None, weight))
+    torch.library.opcheck(ops._distance_tangent.default, (x, y, index, None, x.detach().clone().requires_grad_(), y))
+
+
+def test_inference_mode_and_no_grad(device):
+    x = uniform(100, 3).to(device).requires_grad_()
+    right = ops.knn(x, 5)
+    for mode in (torch.inference_mode, torch.no_grad):
+        with mode():
+            index, distance2 = ops.knn(x, 5)
+            created_inside = ops.knn(x * 1, 5)[1]
+        assert torch.equal(index, right[0]) and torch.equal(distance2, right[1]) and not distance2.requires_grad
+        assert torch.equal(created_inside, right[1])
+
+
+def test_autocast_leaves_distances_in_float32(device):
+    x = uniform(100, 3).to(device).requires_grad_()
+    with torch.autocast(device, dtype=torch.bfloat16):
+        distance2 = ops.knn(x, 5)[1]
+        learned = x @ torch.eye(3, device=device)
+        assert learned.dtype == torch.bfloat16
+        assert ops.knn(learned, 5)[1].dtype == torch.float32
+    assert torch.equal(distance2, ops.knn(x, 5)[1]) and distance2.dtype == torch.float32
+    torch.exp(-distance2).sum().backward()
+    assert x.grad.dtype == torch.float32
