@@ -299,8 +299,9 @@ def draw(csv_file, plot_file):
         at = {"N": "D = {dimensions}, k = {k}", "D": "N = {n}, k = {k}", "k": "N = {n}, D = {dimensions}"}[panel]
         axis.set(xscale="log", yscale="log", xlabel=panel, title=at.format(**fixed))
         axis.grid(alpha=0.3)
-        if panel == "D":
-            axis.set_xticks(range(2, 11), range(2, 11))
+        if panel != "N":
+            ticks = sorted({x for points in lines.values() for x, _ in points})
+            axis.set_xticks(ticks, ticks)
             axis.minorticks_off()
     axes[0].set_ylabel("ms")
     axes[0].legend(fontsize=8)
