@@ -10,6 +10,8 @@ torch=$(grep -rlE '#include *[<"](torch|ATen|c10)/' include src cli examples | g
 [ -z "$torch" ] || fail "torch is included by: $torch"
 upward=$(grep -rlE '#include *"(learn|cli|python)/' include src)
 [ -z "$upward" ] || fail "the core includes a door or learn/: $upward"
+above_ops=$(grep -rnE '#include *[<"](learn/(nn|train|compress|onnx)/|cli/|python/|Python\.h|pybind11|torch/(torch|extension)\.h)' learn/ops)
+[ -z "$above_ops" ] || fail "learn/ops includes a room above it, Python or all of torch: $above_ops"
 private=$(grep -rhoE '#include *"[a-z_]+/' include | grep -v '"starling/' | sort -u)
 [ -z "$private" ] || fail "a public header includes a private one: $private"
 
