@@ -25,6 +25,7 @@ class OnDevice {
     expect_ok(cudaMalloc(&memory, std::max<std::size_t>(size, 1) * sizeof(U)));
     memory_.reset(static_cast<U*>(memory));
     expect_ok(cudaMemset(memory, 0xCD, size * sizeof(U)));
+    expect_ok(cudaDeviceSynchronize());
   }
   explicit OnDevice(const std::vector<U>& values) : OnDevice(values.size()) { set(values.data()); }
   OnDevice(const U* values, std::size_t size) : OnDevice(size) { set(values); }
@@ -37,7 +38,11 @@ class OnDevice {
   }
 
  private:
-  void set(const U* values) { expect_ok(cudaMemcpy(memory_.get(), values, size_ * sizeof(U), cudaMemcpyHostToDevice)); }
+  // Both calls may return before the device is done, and a Stream waits for nothing of the default stream.
+  void set(const U* values) {
+    expect_ok(cudaMemcpy(memory_.get(), values, size_ * sizeof(U), cudaMemcpyHostToDevice));
+    expect_ok(cudaDeviceSynchronize());
+  }
   struct Free {
     void operator()(U* memory) const { cudaFree(memory); }
   };
