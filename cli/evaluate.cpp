@@ -22,7 +22,7 @@ namespace {
 Tracks bare_components(const HitGraph& graph, const TrackCuts& cuts) {
   TrackCuts components = cuts;
   components.builder = TrackBuilder::components;
-  return build_tracks(graph, std::vector<float>(graph.edges.src.size(), 1.0F), components);
+  return build_tracks(graph.edges, std::vector<float>(graph.edges.src.size(), 1.0F), components);
 }
 
 Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& options) {
@@ -50,7 +50,8 @@ Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& s
   result.add_graph(event, truth, graph);
   const std::vector<float> scores = session.run(graph);
   result.add_edges(event, truth, graph.edges, scores, cuts.score);
-  result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
+  result.add_tracks(event, truth, build_tracks(graph, scores, cuts, event.hits, model.windows), options.matching,
+                    options.min_track_hits);
   result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
   return result;
 }
@@ -138,11 +139,7 @@ nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& opt
   nlohmann::ordered_json result;
   if (with_network) {
     result["model"] = options.model.string();
-    result["track_cuts"] = {{"builder", to_string(cuts.builder)},
-                            {"score", cuts.score},
-                            {"walk_min", cuts.walk_min},
-                            {"walk_add", cuts.walk_add},
-                            {"min_hits", cuts.min_hits}};
+    result["track_cuts"] = to_json(cuts);
   } else {
     result["tracks_folder"] = options.tracks_folder.string();
   }

@@ -44,9 +44,10 @@ void print_model(const Model& model, std::uintmax_t file_bytes) {
               model.windows.layer_triples(), model.windows.min_pt());
   std::printf("scales      r %g mm, phi %g, z %g mm, eta %g\n", model.scales.r, model.scales.phi, model.scales.z,
               model.scales.eta);
-  std::printf("track cuts  %s, score %g, walk from %g, add from %g, at least %d hits\n",
-              to_string(model.cuts.builder).c_str(), model.cuts.score, model.cuts.walk_min, model.cuts.walk_add,
-              model.cuts.min_hits);
+  std::printf(
+      "track cuts  %s, score %g, walk from %g, add from %g, at least %d hits; on up to %d layers only whole chains\n",
+      to_string(model.cuts.builder).c_str(), model.cuts.score, model.cuts.walk_min, model.cuts.walk_add,
+      model.cuts.min_hits, model.cuts.chain_layers);
   const auto provenance = nlohmann::ordered_json::parse(model.provenance, nullptr, false);
   std::printf("provenance  %s\n", provenance.is_discarded() || !provenance.is_object() ? model.provenance.c_str() : "");
   if (!provenance.is_object()) return;
@@ -104,11 +105,7 @@ void info(const InfoOptions& options) {
                      {"layer_triples", model.windows.layer_triples()},
                      {"min_pt", model.windows.min_pt()}};
   line["scales"] = {{"r", model.scales.r}, {"phi", model.scales.phi}, {"z", model.scales.z}, {"eta", model.scales.eta}};
-  line["track_cuts"] = {{"builder", to_string(model.cuts.builder)},
-                        {"score", model.cuts.score},
-                        {"walk_min", model.cuts.walk_min},
-                        {"walk_add", model.cuts.walk_add},
-                        {"min_hits", model.cuts.min_hits}};
+  line["track_cuts"] = to_json(model.cuts);
   const auto provenance = nlohmann::ordered_json::parse(model.provenance, nullptr, false);
   line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(model.provenance) : provenance;
   print_line(line);

@@ -50,7 +50,7 @@ Report reconstruct_event(const fs::path& prefix, const Model& model, Session& se
   const std::vector<float> scores = session.run(graph);
   seconds.network = watch.lap();
 
-  const Tracks tracks = build_tracks(graph, scores, cuts);
+  const Tracks tracks = build_tracks(graph, scores, cuts, event.hits, model.windows);
   seconds.tracks = watch.lap();
 
   report.tracks_file = options.out / (event.name + "-tracks.csv");

@@ -38,4 +38,9 @@ nlohmann::ordered_json to_json(const Ratio& ratio) {
   return result;
 }
 
+nlohmann::ordered_json to_json(const TrackCuts& cuts) {
+  return {{"builder", to_string(cuts.builder)}, {"score", cuts.score},       {"walk_min", cuts.walk_min},
+          {"walk_add", cuts.walk_add},          {"min_hits", cuts.min_hits}, {"chain_layers", cuts.chain_layers}};
+}
+
 }  // namespace starling::cli

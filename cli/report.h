@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "starling/metrics.h"
+#include "starling/tracks.h"
 
 namespace starling::cli {
 
@@ -19,5 +20,6 @@ void print_line(const nlohmann::ordered_json& json);
 
 /// {"value", "low", "high", "passed", "total"}; value null where nothing was counted.
 nlohmann::ordered_json to_json(const Ratio& ratio);
+nlohmann::ordered_json to_json(const TrackCuts& cuts);
 
 }  // namespace starling::cli

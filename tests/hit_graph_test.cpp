@@ -427,6 +427,59 @@ TEST(HitGraph, WithoutWindowsEveryHitIsOutside) {
 
 // --- Learning
 
+TEST(FindChain, EveryEdgeIsOnAWholeChainOfThree) {
+  const Event event = simulated(10, 1000);
+  const EdgeList edges = build_hit_graph(event.hits, learned()).edges;
+  const auto layer = [&](std::int32_t hit) { return std::pair(event.hits.volume_id[hit], event.hits.layer_id[hit]); };
+  std::map<std::int32_t, std::vector<std::int32_t>> after, ahead;
+  for (std::size_t e = 0; e < edges.src.size(); ++e) {
+    if (layer(edges.src[e]) == layer(edges.dst[e])) continue;  // an overlap
+    after[edges.src[e]].push_back(edges.dst[e]);
+    ahead[edges.dst[e]].push_back(edges.src[e]);
+  }
+  int checked = 0, broken = 0;
+  const auto whole = [&](std::vector<std::int32_t> track) {
+    const Chain chain = find_chain(event.hits, track, learned());
+    EXPECT_EQ(chain.layers, 3);
+    broken += !chain.whole;
+    return chain.whole;
+  };
+  for (const auto& [src, all] : after) {
+    for (const std::int32_t dst : all) {
+      bool found = false;
+      for (const std::int32_t next : after[dst]) found |= whole({src, dst, next});
+      for (const std::int32_t first : ahead[src]) found |= whole({first, src, dst});
+      EXPECT_TRUE(found) << src << " to " << dst;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 1000);
+  EXPECT_GT(broken, 10) << "edges that share a hit need not be a triplet";
+}
+
+TEST(FindChain, CountsLayersAndWantsThree) {
+  const Event event = simulated(0, 1001);
+  const Segments segments = true_segments(event);
+  std::vector<std::int32_t> track;
+  for (std::size_t s = 0; s < segments.src.size() && track.size() < 5; ++s) {
+    if (s == 0 || segments.particle_id[s] != segments.particle_id[s - 1]) track = {segments.src[s]};
+    track.push_back(segments.dst[s]);
+  }
+  ASSERT_EQ(track.size(), 5u);
+  EXPECT_EQ(find_chain(event.hits, track, learned()).layers, 5);
+  const std::vector<std::int32_t> two(track.begin(), track.begin() + 2);
+  std::vector<std::int32_t> beside = {track[0], track[0], track[1], track[1], track[1]};
+  EXPECT_EQ(find_chain(event.hits, {}, learned()).layers, 0);
+  EXPECT_FALSE(find_chain(event.hits, {}, learned()).whole);
+  EXPECT_EQ(find_chain(event.hits, two, learned()).layers, 2);
+  EXPECT_FALSE(find_chain(event.hits, two, learned()).whole);
+  EXPECT_EQ(find_chain(event.hits, beside, learned()).layers, 2);
+  EXPECT_FALSE(find_chain(event.hits, beside, learned()).whole);
+  Hits elsewhere = event.hits;
+  for (std::int32_t& volume : elsewhere.volume_id) volume = 99;
+  EXPECT_FALSE(find_chain(elsewhere, track, learned()).whole);
+}
+
 TEST(LearnWindows, KeepTheSegmentsOfEventsTheyHaveNotSeen) {
   std::int64_t kept = 0, all = 0, edges = 0, hits = 0;
   for (std::uint64_t i = 20000; i < 20020; ++i) {

@@ -396,7 +396,7 @@ TEST(Model, WhatIsSavedIsLoaded) {
     architecture.node_inputs = 4 + variant;
     Model model = random_model(architecture, 3);
     model.scales = {900.f, 3.f, 1.f / 3.f, 2.f};
-    model.cuts = {TrackBuilder::junction_removal, 0.4f, 0.1f, 0.7f, 4};
+    model.cuts = {TrackBuilder::junction_removal, 0.4f, 0.1f, 0.7f, 4, 6};
     model.provenance = R"({"seed": 1})";
     model.save(folder.path / "m.safetensors");
     const Model back = Model::load(folder.path / "m.safetensors");
@@ -408,6 +408,7 @@ TEST(Model, WhatIsSavedIsLoaded) {
     EXPECT_EQ(back.cuts.builder, model.cuts.builder);
     EXPECT_EQ(back.cuts.walk_add, model.cuts.walk_add);
     EXPECT_EQ(back.cuts.min_hits, 4);
+    EXPECT_EQ(back.cuts.chain_layers, 6);
   }
 }
 

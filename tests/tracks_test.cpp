@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <random>
 #include <set>
+#include <utility>
 
+#include "hit_graph/windows.h"
 #include "starling/error.h"
+#include "starling/hit_graph.h"
 
 namespace starling {
 namespace {
@@ -49,6 +54,72 @@ Lists build(const ScoredGraph& graph, TrackBuilder builder, int min_hits = 3) {
   cuts.builder = builder;
   cuts.min_hits = min_hits;
   return lists_of(build_tracks(graph.edges, graph.scores, cuts));
+}
+
+// Layers 1 to 4 of volume 1, and windows that straight lines from the beam line pass.
+Windows straight_windows() {
+  auto content = std::make_unique<Windows::Content>();
+  content->min_pt = 1;
+  content->volume_id = {1, 1, 1, 1};
+  content->layer_id = {1, 2, 3, 4};
+  content->pair_src = {0, 1, 2};
+  content->pair_dst = {1, 2, 3};
+  content->triple_first = {0, 1};
+  content->triple_second = {1, 2};
+  const float all = std::numeric_limits<float>::max();
+  content->pair_cells = {0, 1, 2, 3};
+  content->pair_cot = {all, all, all};
+  content->pair_k = {1, 1, 1};
+  content->pair_z0 = {1000, 1000, 1000};
+  content->triple_cells = {0, 1, 2};
+  content->triple_cot = {all, all};
+  content->triple_k = {1e-3F, 1e-3F};
+  content->triple_d0 = {1, 1};
+  content->triple_bend = {0.01F, 0.01F};
+  content->overlap_distance = content->overlap_rphi = {0, 0, 0, 0};
+  content->index();
+  return Windows(std::move(content));
+}
+
+TEST(ShortTracks, MustBeWholeChains) {
+  // Three tracks along x, y and −x: straight, with a step in z, and straight over three layers with a second hit
+  // beside.
+  Hits hits;
+  const auto add = [&](float x, float y, float z, int layer) {
+    hits.hit_id.push_back(hits.size());
+    hits.x.push_back(x);
+    hits.y.push_back(y);
+    hits.z.push_back(z);
+    hits.volume_id.push_back(1);
+    hits.layer_id.push_back(layer);
+    hits.module_id.push_back(hits.size());
+  };
+  for (int layer = 1; layer <= 4; ++layer) add(100.F * layer, 0, 50.F * layer, layer);
+  for (int layer = 1; layer <= 4; ++layer) add(0, 100.F * layer, 50.F * layer + (layer == 3 ? 10 : 0), layer);
+  for (int layer = 1; layer <= 3; ++layer) add(-100.F * layer, 0, 50.F * layer, layer);
+  add(-301, 0, 150.5F, 3);
+  HitGraph graph;
+  std::vector<float> scores;
+  graph.edges.num_nodes = hits.size();
+  for (const auto& [src, dst] :
+       std::vector<std::pair<int, int>>{{0, 1}, {1, 2}, {2, 3}, {4, 5}, {5, 6}, {6, 7}, {8, 9}, {9, 10}, {10, 11}}) {
+    graph.edges.src.push_back(src);
+    graph.edges.dst.push_back(dst);
+    scores.push_back(0.9F);
+  }
+  const Windows windows = straight_windows();
+  TrackCuts cuts;
+  const auto found = [&](int chain_layers) {
+    cuts.chain_layers = chain_layers;
+    return lists_of(build_tracks(graph, scores, cuts, hits, windows));
+  };
+  const Lists all = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}}, straight = {{0, 1, 2, 3}, {8, 9, 10, 11}};
+  EXPECT_EQ(found(0), all);
+  EXPECT_EQ(found(3), all) << "the broken one is on four layers";
+  EXPECT_EQ(found(4), straight);
+  EXPECT_EQ(found(5), straight);
+  hits.hit_id.pop_back();
+  EXPECT_THROW(build_tracks(graph, scores, cuts, hits, windows), Error);
 }
 
 TEST(Components, JoinEdgesAboveTheCut) {

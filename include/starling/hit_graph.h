@@ -87,6 +87,14 @@ HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const Feature
 /// The same edges by testing every pair of hits and every pair of doublets: what build_hit_graph is compared with.
 EdgeList hit_graph_reference(const Hits& hits, const Windows& windows);
 
+/// How a track's hits, in order outwards, hang together.
+struct Chain {
+  int layers = 0;      ///< that it passes, hits of one layer side by side counted once
+  bool whole = false;  ///< three layers or more, and every three hits that follow each other, the first ones of their
+                       ///< layers, are inside the triplet window of the layers
+};
+Chain find_chain(const Hits& hits, std::span<const std::int32_t> track, const Windows& windows);
+
 /// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated. On the beam line eta is ±10.
 std::vector<float> node_features(const Hits& hits, const FeatureScales& scales);
 

@@ -10,7 +10,9 @@
 namespace starling {
 
 class Config;
+class Windows;
 struct HitGraph;
+struct Hits;
 
 enum class TrackBuilder { components, walkthrough, junction_removal };
 
@@ -34,6 +36,9 @@ struct TrackCuts {
   float walk_min = 0.1f;  ///< edges below take no part (walkthrough)
   float walk_add = 0.6f;  ///< every continuation from here on is followed, not only the best (walkthrough)
   int min_hits = 3;       ///< shorter candidates are dropped
+  /// Candidates on so few layers are dropped unless they are whole chains (hit_graph.h): two edges that share a hit
+  /// need not be parts of one helix. 0 = all stay.
+  int chain_layers = 5;
 };
 
 /// Reads the section [tracks] of a configuration: a key for each cut, of the same name.
@@ -54,9 +59,13 @@ struct Tracks {
 };
 
 /// `scores` has one entry an edge; edges point outwards, those from a hit to itself are ignored. Deterministic; ties
-/// are broken by the smaller hit index. Throws ErrorKind::usage where sizes or indices do not fit.
+/// are broken by the smaller hit index. Knows nothing of layers, so `chain_layers` has no effect. Throws
+/// ErrorKind::usage where sizes or indices do not fit.
 Tracks build_tracks(const EdgeList& edges, std::span<const float> scores, const TrackCuts& cuts);
-Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts);
+
+/// The same for the hit graph that these windows made of these hits, with every cut.
+Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts, const Hits& hits,
+                    const Windows& windows);
 
 /// Tracks from one track index a hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
 /// track.

@@ -114,6 +114,7 @@ TrackCuts read_cuts(const TensorFile& file, const std::string& source) {
   cuts.walk_min = score("walk_min");
   cuts.walk_add = score("walk_add");
   cuts.min_hits = section.integer("min_hits");
+  cuts.chain_layers = section.integer("chain_layers");
   section.end();
   return cuts;
 }
@@ -178,13 +179,10 @@ TensorFile Model::to_file() const {
       {"edge_inputs",
        architecture.edge_inputs}}.dump();
   file.metadata["scales"] = Json{{"r", scales.r}, {"phi", scales.phi}, {"z", scales.z}, {"eta", scales.eta}}.dump();
-  file.metadata["cuts"] = Json{
-      {"builder", to_string(cuts.builder)},
-      {"score", cuts.score},
-      {"walk_min", cuts.walk_min},
-      {"walk_add", cuts.walk_add},
-      {"min_hits",
-       cuts.min_hits}}.dump();
+  file.metadata["cuts"] =
+      Json{{"builder", to_string(cuts.builder)}, {"score", cuts.score},       {"walk_min", cuts.walk_min},
+           {"walk_add", cuts.walk_add},          {"min_hits", cuts.min_hits}, {"chain_layers", cuts.chain_layers}}
+          .dump();
   file.metadata["provenance"] = history;
   return file;
 }

@@ -141,6 +141,7 @@ TrackCuts read_track_cuts(Config& config) {
   config.get("tracks.walk_min", cuts.walk_min, 0, 1);
   config.get("tracks.walk_add", cuts.walk_add, 0, 1);
   config.get("tracks.min_hits", cuts.min_hits, 1, 1000);
+  config.get("tracks.chain_layers", cuts.chain_layers, 0, 1000);
   return cuts;
 }
 
@@ -170,8 +171,24 @@ Tracks build_tracks(const EdgeList& edges, std::span<const float> scores, const 
   return pack(all_components(Adjacency(edges, scores, keep), min_hits));
 }
 
-Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts) {
-  return build_tracks(graph.edges, scores, cuts);
+Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts, const Hits& hits,
+                    const Windows& windows) {
+  if (hits.size() != graph.edges.num_nodes) {
+    throw Error(ErrorKind::usage, "build_tracks: " + std::to_string(hits.size()) + " hits, expected the graph's " +
+                                      std::to_string(graph.edges.num_nodes));
+  }
+  const Tracks candidates = build_tracks(graph.edges, scores, cuts);
+  if (cuts.chain_layers == 0) return candidates;
+  Tracks tracks;
+  for (std::int32_t t = 0; t < candidates.size(); ++t) {
+    const std::span<const std::int32_t> track{candidates.hits.data() + candidates.row_splits[t],
+                                              candidates.hits.data() + candidates.row_splits[t + 1]};
+    const Chain chain = find_chain(hits, track, windows);
+    if (chain.layers <= cuts.chain_layers && !chain.whole) continue;
+    tracks.hits.insert(tracks.hits.end(), track.begin(), track.end());
+    tracks.row_splits.push_back(static_cast<std::int32_t>(tracks.hits.size()));
+  }
+  return tracks;
 }
 
 std::vector<std::int32_t> Tracks::track_of_hit(std::int32_t num_hits) const {
