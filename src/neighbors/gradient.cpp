@@ -164,10 +164,16 @@ void with_dimensions(int dimensions, const Action& action) {
   call(std::make_integer_sequence<int, kMaxDimensions>());
 }
 
+// oneTBB's templates once, not for every number of dimensions: they take most of this file's time to compile.
+void for_ranges(std::int32_t rows, const std::function<void(std::int32_t, std::int32_t)>& action) {
+  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, rows, kRowsPerTask),
+                    [&](const auto& range) { action(range.begin(), range.end()); });
+}
+
 template <typename Action>
 void for_each_row(std::int32_t rows, const Action& action) {
-  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, rows, kRowsPerTask), [&](const auto& range) {
-    for (std::int32_t row = range.begin(); row < range.end(); ++row) action(row);
+  for_ranges(rows, [&](std::int32_t begin, std::int32_t end) {
+    for (std::int32_t row = begin; row < end; ++row) action(row);
   });
 }
 
