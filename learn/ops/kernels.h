@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/Functions.h>
+#include <algorithm>
 
 #include <cstddef>
 #include <limits>
@@ -31,8 +32,8 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
   const Backend backend(op, points);
   // The indices are int64: 8 bytes each.
   const std::int64_t rows = inputs.num_queries();
-  TORCH_CHECK_VALUE(rows <= std::numeric_limits<std::int64_t>::max() / 8 / k, op, ": ", rows, " queries of k ", k,
-                    ": more than memory can hold");
+  TORCH_CHECK_VALUE(rows <= std::numeric_limits<std::int64_t>::max() / 8 / std::max<std::int64_t>(k, 1), op, ": ", rows,
+                    " queries of k ", k, ": more than memory can hold");
   const Operands operands = prepare(op, inputs, backend.capturing());
   const at::Tensor index = at::empty({rows, k}, points.options().dtype(at::kInt));
   const at::Tensor distance2 = at::empty({rows, k}, operands.points.options());

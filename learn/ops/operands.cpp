@@ -121,7 +121,7 @@ void check(const char* op, const Inputs& inputs) {
 }
 
 void check_k(const char* op, const c10::SymInt& k) {
-  TORCH_CHECK_VALUE(holds(k.sym_ge(1).sym_and(k.sym_le(kMaxRows))), op, ": k is ", k, ": expected 1 to ", kMaxRows);
+  TORCH_CHECK_VALUE(holds(k.sym_ge(0).sym_and(k.sym_le(kMaxRows))), op, ": k is ", k, ": expected 0 to ", kMaxRows);
 }
 
 void check_max_radius(const char* op, std::optional<double> max_radius) {

@@ -42,6 +42,8 @@ def binned_select_knn(
             [ 1,  0, -1],
             [ 2, -1, -1]])
     """
+    if K < 1:
+        raise ValueError(f"K must be at least 1, for the point itself; it is {K}")
     if direction is not None:
         direction = _direction(direction)
     index, distance2 = neighbors(coords, K, row_splits, direction=direction)

@@ -62,7 +62,7 @@ def neighbors(
         Neighbors(index [M, k], distance2 [M, k]); −1 and +inf where there are fewer than k.
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit, k < 1, M · k out of range, row splits that do not
+        ValueError: shapes, dtypes or devices that do not fit, k < 0, M · k out of range, row splits that do not
             ascend from 0 to N, a coordinate that is not finite: the message says which and what was expected.
 
     >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])

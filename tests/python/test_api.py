@@ -303,7 +303,7 @@ def test_errors_of_the_functions_for_graphs(device):
         starling.knn_graph(x, 2, flow="sideways")
     with pytest.raises(ValueError, match=r"\[4, 2, 1\]"):
         starling.radius_graph(x[..., None], 2.0)
-    with pytest.raises(ValueError, match="k is 0"):
+    with pytest.raises(ValueError, match="it is 0"):
         starling.binned_select_knn(0, x, torch.tensor([0, 4], device=device))
     with pytest.raises(ValueError, match=r"\[3\]"):
         starling.binned_select_knn(2, x, torch.tensor([0, 4], device=device), torch.zeros(3, dtype=torch.int64, device=device))
@@ -324,7 +324,7 @@ def bad_calls(device):
         "17 dimensions": lambda: starling.neighbors(x.new_zeros(4, 17), 2),
         "no dimension": lambda: starling.neighbors(x.new_zeros(4, 0), 2),
         "integer points": lambda: starling.neighbors(x.long(), 2),
-        "k = 0": lambda: starling.neighbors(x, 0),
+        "k < 0": lambda: starling.neighbors(x, -1),
         "k < 0": lambda: starling.neighbors(x, -1),
         "N k overflows": lambda: starling.neighbors(x, 2**62),
         "N k is beyond memory": lambda: starling.neighbors(x.new_zeros(100_000, 2), 2**31),
