@@ -88,10 +88,11 @@ def make_points(data, n, dimensions, seed=1):
 
 
 def measure(action, device, repeats):
-    """Milliseconds: on the host the best run, on the GPU the median of CUDA events after warm-up."""
+    """Milliseconds: on the host the best of so many runs, or more of short ones; on the GPU the median of CUDA events
+    after warm-up."""
     if device == "cpu":
         times = []
-        for _ in range(repeats):
+        while len(times) < repeats or (sum(times) < 200 and len(times) < 100):
             start = time.perf_counter()
             action()
             times.append(1e3 * (time.perf_counter() - start))
@@ -138,7 +139,7 @@ def host_peers(x, k, threads):
 
     def timed(find, rows=len(points)):
         result = []
-        ms = measure(lambda: result.append(find(points[:rows])), "cpu", 1)
+        ms = measure(lambda: result.append(find(points[:rows])), "cpu", 2)
         return ms * len(points) / rows, torch.as_tensor(result[-1])
 
     sample = min(len(points), BRUTE_FORCE_QUERIES)
@@ -165,7 +166,7 @@ def host_peers(x, k, threads):
 
 
 def run_host(arguments):
-    print("best of 3 runs (Starling), one run (peers); building included. *: brute force, time of "
+    print("best of 3 runs (Starling), of 2 (peers), of more where they are short; building included. *: brute force, time of "
           f"{BRUTE_FORCE_QUERIES:,} queries × N / {BRUTE_FORCE_QUERIES:,}")
     print(f"{'data':<8} {'N':>9} {'D':>2} {'k':>3} | {'system':<25} {'ms':>9} {'ratio':>7}  answers")
     for data, n, dimensions, k in HOST_CASES:
