@@ -9,14 +9,14 @@
 // Instantiated by search_4.cu, search_8.cu and search_16.cu, for rows padded to so many dimensions.
 namespace starling::neighbors_cuda {
 
-inline int blocks_of_queries(int num_queries) {
-  constexpr int kWarps = kSearchThreads / 32;
-  return (num_queries + kWarps - 1) / kWarps;
+inline int blocks_of_queries(int num_queries, int each) {
+  const int in_block = kSearchThreads / 32 * each;
+  return (num_queries + in_block - 1) / in_block;
 }
 
 template <typename T, int kDimensions>
 void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
-  const int blocks = blocks_of_queries(search.num_queries);
+  const int blocks = blocks_of_queries(search.num_queries, search.queries_each);
   const auto run = [&](auto kernel, int above) { kernel<<<blocks, kSearchThreads, 0, stream>>>(search, above); };
   const auto* const each_size = search.neighbor_row_splits;
   // Doubles get fewer sizes of list: they take long to compile and are for checking more than for speed.
@@ -36,7 +36,7 @@ void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream)
 
 template <typename T, int kDimensions>
 void launch_count(const Search<T>& search, cudaStream_t stream) {
-  count_kernel<T, kDimensions><<<blocks_of_queries(search.num_queries), kSearchThreads, 0, stream>>>(search);
+  count_kernel<T, kDimensions><<<blocks_of_queries(search.num_queries, 1), kSearchThreads, 0, stream>>>(search);
   call(cudaGetLastError());
 }
 

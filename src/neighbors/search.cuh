@@ -19,7 +19,11 @@ struct Search {
   const std::int8_t* direction = nullptr;
   bool loop = true;
   T radius2 = 0;
-  int k = 0;                                          // knn; radius_count: the largest count
+  int k = 0;  // knn; radius_count: the largest count
+  // Consecutive queries of a warp. Where there are several, each searches at first within the d² of the k-th neighbour
+  // of the one before times `reach`, which is quicker; where that holds fewer than k, it searches again.
+  int queries_each = 1;
+  float reach = 1;
   const std::int64_t* neighbor_row_splits = nullptr;  // radius_fill: replaces k
   std::int32_t* index = nullptr;
   T* distance2 = nullptr;
@@ -184,6 +188,52 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
   }
 }
 
+/// Which of a node's children have their box within the bound, as bits.
+template <typename T, int kDimensions>
+__device__ __forceinline__ unsigned near_children(const Tree<T>& tree, int child_level, int node,
+                                                  const Row<T, kDimensions>& q, int first, int last, T bound) {
+  const int child = node * kChildren + static_cast<int>(threadIdx.x % 32);
+  bool near = child >= first && child <= last;
+  if (near)
+    near = box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], child),
+                         load_padded<T, kDimensions>(tree.high[child_level], child)) <= bound;
+  return __ballot_sync(kWarp, near);
+}
+
+/// The same as walk(), in the order of the tree: for a bound that is good from the start, when sorting would not save
+/// anything.
+template <typename T, int kDimensions, typename Bound, typename Visit>
+__device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T, kDimensions>& query,
+                                              const Bound& bound, const Visit& visit) {
+  if (query.first >= query.last) return;
+  const int lane = threadIdx.x % 32;
+  const int last = query.last - 1;
+  const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
+  for (int start = first_region / kChildren; start <= last_region / kChildren; ++start) {
+    unsigned regions = near_children(tree, 2, start, query.x, first_region, last_region, bound());
+    for (; regions != 0; regions &= regions - 1) {
+      const int region = start * kChildren + __ffs(regions) - 1;
+      unsigned groups =
+          near_children(tree, 1, region, query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
+      for (; groups != 0; groups &= groups - 1) {
+        const int group = region * kChildren + __ffs(groups) - 1;
+        unsigned leaves =
+            near_children(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
+        while (leaves != 0) {
+          const int place = (group * kChildren + __ffs(leaves) - 1) * kLeafPoints + lane;
+          leaves &= leaves - 1;
+          const bool two = leaves != 0;
+          const int other_place = two ? (group * kChildren + __ffs(leaves) - 1) * kLeafPoints + lane : place;
+          leaves &= leaves - 1;
+          const T d2 = leaf_distance2(tree, query.x, place);
+          const T other_d2 = leaf_distance2(tree, query.x, other_place);
+          visit(place, d2, other_place, two ? other_d2 : not_a_number<T>());
+        }
+      }
+    }
+  }
+}
+
 template <typename T>
 __device__ inline void write_none(const Search<T>& search, std::int64_t begin, int from, int to, int lane, int step) {
   for (int i = from + lane; i < to; i += step) {
@@ -192,48 +242,61 @@ __device__ inline void write_none(const Search<T>& search, std::int64_t begin, i
   }
 }
 
-/// The k nearest of a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and
-/// at most kMaxNeighbors.
+/// Writes the k nearest of one query. `known` is the d² of the k-th neighbour of a query near it, or infinity; returns
+/// that of this one.
 template <typename T, int kDimensions, int kMaxNeighbors>
-__global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_constant__ Search<T> search, int above) {
-  using Buffer = Nearest<T, kMaxNeighbors>;
-  constexpr int kWarps = kSearchThreads / 32;
-  __shared__ Key<T> keys[kWarps][Buffer::kCapacity];
-  const int warp = uniform(threadIdx.x / 32), lane = threadIdx.x % 32;
-  const int number = blockIdx.x * kWarps + warp;
-  if (number >= search.num_queries) return;
-
+__device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int above, Key<T>* keys, T known) {
+  const int lane = threadIdx.x % 32;
   const std::int32_t row = query_row(search, number);
   int k = search.k;
   std::int64_t begin = static_cast<std::int64_t>(row) * k;
   if (search.neighbor_row_splits != nullptr) {
     begin = search.neighbor_row_splits[row];
     const std::int64_t length = search.neighbor_row_splits[row + 1] - begin;
-    if (length <= above || length > kMaxNeighbors) return;
+    if (length <= above || length > kMaxNeighbors) return known;
     k = uniform(static_cast<int>(length));
   }
   const Query<T, kDimensions> query(search, number);
-  if (!query.active) return write_none(search, begin, 0, k, lane, 32);
+  if (!query.active) {
+    write_none(search, begin, 0, k, lane, 32);
+    return known;
+  }
 
-  Buffer nearest(keys[warp], k, search.radius2);
-  if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
+  Nearest<T, kMaxNeighbors> nearest(keys, k);
+  const auto start = [&](T limit) {
+    nearest.begin(limit);
+    if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
+  };
   // Bitwise: what a branch would save costs less than the branch.
   const auto complete = [&](bool& take, Key<T>& key, int place) {
     take = take & query.may_have(place);
     if (take) key.tie = search.tree.order[place] + 1;
     take = take & nearest.admits(key);
   };
-  walk(
-      search.tree, query, [&] { return nearest.bound(); },
-      [&](int place_a, T d2_a, int place_b, T d2_b) {
-        bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
-        if (!__any_sync(kWarp, take_a | take_b)) return;
-        Key<T> a{d2_a, 0}, b{d2_b, 0};
-        complete(take_a, a, place_a);
-        complete(take_b, b, place_b);
-        nearest.push(take_a, a, take_b, b);
-        nearest.settle();
-      });
+  const auto bound = [&] { return nearest.bound(); };
+  const auto visit = [&](int place_a, T d2_a, int place_b, T d2_b) {
+    bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
+    if (!__any_sync(kWarp, take_a | take_b)) return;
+    Key<T> a{d2_a, 0}, b{d2_b, 0};
+    complete(take_a, a, place_a);
+    complete(take_b, b, place_b);
+    nearest.push(take_a, a, take_b, b);
+    nearest.settle();
+  };
+  T limit = known * search.reach;
+  bool found = false;
+  for (int attempt = 0; attempt < 2 && !found && limit < search.radius2; ++attempt) {
+    start(limit);
+    walk_in_order(search.tree, query, bound, visit);
+    found = nearest.size() >= k;
+    // Next, as far as twice as many as needed would be in an even cloud.
+    const float more = 2.0f * static_cast<float>(k) / static_cast<float>(nearest.size() + 1);
+    limit *= fminf(__powf(more, 2.0f / static_cast<float>(search.tree.dimensions)), 4.0f);
+  }
+  if (!found) {
+    start(search.radius2);
+    walk(search.tree, query, bound, visit);
+  }
   nearest.finish();
 
   for (int i = lane; i < nearest.size(); i += 32) {
@@ -241,7 +304,27 @@ __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_co
     search.index[begin + i] = key.tie == 0 ? query.row : static_cast<std::int32_t>(key.tie - 1);
     search.distance2[begin + i] = key.distance2;
   }
-  write_none(search, begin, nearest.size(), k, lane, 32);
+  if (nearest.size() < k) {
+    write_none(search, begin, nearest.size(), k, lane, 32);
+    return infinity<T>();
+  }
+  return nearest[k - 1].distance2;
+}
+
+/// The k nearest, search.queries_each queries a warp. Where search.neighbor_row_splits is set, of the queries with more
+/// than `above` and at most kMaxNeighbors.
+template <typename T, int kDimensions, int kMaxNeighbors>
+__global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_constant__ Search<T> search, int above) {
+  constexpr int kWarps = kSearchThreads / 32;
+  __shared__ Key<T> keys[kWarps][Nearest<T, kMaxNeighbors>::kCapacity];
+  const int warp = uniform(threadIdx.x / 32);
+  const int first = (blockIdx.x * kWarps + warp) * search.queries_each;
+  const int last = min(first + search.queries_each, search.num_queries);
+  T known = infinity<T>();
+  for (int number = first; number < last; ++number) {
+    known = nearest_of<T, kDimensions, kMaxNeighbors>(search, number, above, keys[warp], known);
+    __syncwarp();  // all lanes have read the keys
+  }
 }
 
 /// Counts the neighbours within the radius of a query a warp.
