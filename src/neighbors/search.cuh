@@ -193,10 +193,10 @@ template <typename T, int kDimensions>
 __device__ __forceinline__ unsigned near_children(const Tree<T>& tree, int child_level, int node,
                                                   const Row<T, kDimensions>& q, int first, int last, T bound) {
   const int child = node * kChildren + static_cast<int>(threadIdx.x % 32);
-  bool near = child >= first && child <= last;
-  if (near)
-    near = box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], child),
-                         load_padded<T, kDimensions>(tree.high[child_level], child)) <= bound;
+  const int there = min(child, last);  // any box that can be read
+  const T distance2 = box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], there),
+                                    load_padded<T, kDimensions>(tree.high[child_level], there));
+  const bool near = (distance2 <= bound) & (child >= first) & (child <= last);
   return __ballot_sync(kWarp, near);
 }
 
@@ -209,22 +209,26 @@ __device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T
   const int lane = threadIdx.x % 32;
   const int last = query.last - 1;
   const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
+  // The highest bit first: that takes an instruction less than the lowest.
+  const auto next = [](unsigned& nodes) {
+    const int bit = 31 - __clz(nodes);
+    nodes ^= 1u << bit;
+    return bit;
+  };
   for (int start = first_region / kChildren; start <= last_region / kChildren; ++start) {
     unsigned regions = near_children(tree, 2, start, query.x, first_region, last_region, bound());
-    for (; regions != 0; regions &= regions - 1) {
-      const int region = start * kChildren + __ffs(regions) - 1;
+    while (regions != 0) {
+      const int region = start * kChildren + next(regions);
       unsigned groups =
           near_children(tree, 1, region, query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
-      for (; groups != 0; groups &= groups - 1) {
-        const int group = region * kChildren + __ffs(groups) - 1;
+      while (groups != 0) {
+        const int group = region * kChildren + next(groups);
         unsigned leaves =
             near_children(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
         while (leaves != 0) {
-          const int place = (group * kChildren + __ffs(leaves) - 1) * kLeafPoints + lane;
-          leaves &= leaves - 1;
+          const int place = (group * kChildren + next(leaves)) * kLeafPoints + lane;
           const bool two = leaves != 0;
-          const int other_place = two ? (group * kChildren + __ffs(leaves) - 1) * kLeafPoints + lane : place;
-          leaves &= leaves - 1;
+          const int other_place = two ? (group * kChildren + next(leaves)) * kLeafPoints + lane : place;
           const T d2 = leaf_distance2(tree, query.x, place);
           const T other_d2 = leaf_distance2(tree, query.x, other_place);
           visit(place, d2, other_place, two ? other_d2 : not_a_number<T>());
@@ -267,11 +271,10 @@ __device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int
     nearest.begin(limit);
     if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
   };
-  // Bitwise: what a branch would save costs less than the branch.
+  // Without branches: what they would save costs less than they do.
   const auto complete = [&](bool& take, Key<T>& key, int place) {
-    take = take & query.may_have(place);
-    if (take) key.tie = search.tree.order[place] + 1;
-    take = take & nearest.admits(key);
+    key.tie = search.tree.order[static_cast<unsigned>(place)] + 1;
+    take = take & query.may_have(place) & nearest.admits_within(key);
   };
   const auto bound = [&] { return nearest.bound(); };
   const auto visit = [&](int place_a, T d2_a, int place_b, T d2_b) {
@@ -299,16 +302,18 @@ __device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int
   }
   nearest.finish();
 
-  for (int i = lane; i < nearest.size(); i += 32) {
-    const Key<T> key = nearest[i];
-    search.index[begin + i] = key.tie == 0 ? query.row : static_cast<std::int32_t>(key.tie - 1);
+#pragma unroll 1  // one or two rounds
+  for (int i = lane; i < k; i += 32) {
+    Key<T> key{infinity<T>(), 0};
+    std::int32_t index = -1;
+    if (i < nearest.size()) {
+      key = nearest[i];
+      index = key.tie == 0 ? query.row : static_cast<std::int32_t>(key.tie - 1);
+    }
+    search.index[begin + i] = index;
     search.distance2[begin + i] = key.distance2;
   }
-  if (nearest.size() < k) {
-    write_none(search, begin, nearest.size(), k, lane, 32);
-    return infinity<T>();
-  }
-  return nearest[k - 1].distance2;
+  return nearest.size() < k ? infinity<T>() : nearest[k - 1].distance2;
 }
 
 /// The k nearest, search.queries_each queries a warp. Where search.neighbor_row_splits is set, of the queries with more

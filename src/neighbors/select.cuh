@@ -54,9 +54,9 @@ class Nearest {
   __device__ int size() const { return size_; }
   __device__ Key<T> operator[](int i) const { return keys_[i]; }
 
-  __device__ bool admits(const Key<T>& key) const {
-    return (key.distance2 < bound_) | ((key.distance2 == bound_) & (key.tie <= bound_tie_));
-  }
+  __device__ bool admits(const Key<T>& key) const { return (key.distance2 <= bound_) & admits_within(key); }
+  /// The same for a key known to be within the bound.
+  __device__ bool admits_within(const Key<T>& key) const { return (key.distance2 < bound_) | (key.tie <= bound_tie_); }
 
   /// Appends a key.
   __device__ void push_one(const Key<T>& key) {
@@ -177,10 +177,48 @@ class Nearest {
     bound_tie_ = high;
   }
 
+  // Bitonic sort of 32 · kEach words, consecutive ones a lane. All merges ascend, since the first step of each pairs
+  // mirror images: so a lane always keeps the smaller words or the larger, and inside a lane nothing need be asked.
+  template <int kEach>
+  __device__ __forceinline__ void sort_words(std::uint32_t (&value)[kEach]) {
+    const auto between_lanes = [&](int lanes, int half, bool mirrored) {
+      std::uint32_t other[kEach];
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) other[e] = __shfl_xor_sync(kWarp, value[mirrored ? kEach - 1 - e : e], lanes);
+#pragma unroll
+      for (int e = 0; e < kEach; ++e)
+        value[e] = (lane_ & half) == 0 ? min(value[e], other[e]) : max(value[e], other[e]);
+    };
+    const auto inside_lane = [&](int a, int b) {
+      const std::uint32_t low = min(value[a], value[b]);
+      value[b] = max(value[a], value[b]);
+      value[a] = low;
+    };
+#pragma unroll
+    for (int length = 2; length <= 32 * kEach; length *= 2) {
+      if (length > kEach) {
+        between_lanes(length / kEach - 1, length / kEach / 2, true);
+      } else {
+#pragma unroll
+        for (int e = 0; e < kEach; ++e)
+          if ((e & (length / 2)) == 0) inside_lane(e, e ^ (length - 1));
+      }
+#pragma unroll
+      for (int step = length / 4; step > 0; step /= 2) {
+        if (step >= kEach) {
+          between_lanes(step / kEach, step / kEach, false);
+        } else {
+#pragma unroll
+          for (int e = 0; e < kEach; ++e)
+            if ((e & step) == 0) inside_lane(e, e | step);
+        }
+      }
+    }
+  }
+
   // Leaves the k nearest of up to 32 · kEach in ascending order, or everything as it was where distances are too near
-  // to each other to be told apart in 23 bits, which is rare: then the answer is no. Bitonic sort of a distance and the
-  // key's place in one word, kEach consecutive ones a lane: half the exchanges, and a third of the instructions, of
-  // whole keys.
+  // to each other to be told apart in 23 bits, which is rare: then the answer is no. A distance and the key's place are
+  // sorted as one word, for a third of the instructions that whole keys take.
   template <int kEach>
   __device__ __forceinline__ bool sort_values() {
     constexpr unsigned kPlaces = 32 * kEach;
@@ -199,30 +237,7 @@ class Nearest {
       value[e] = kWarp;
       if (i < size_) value[e] = (to_bits(fmaf(keys_[i].distance2, scale, 1.0f)) & 0x7fffff) * kPlaces + i;
     }
-#pragma unroll
-    for (int length = 2; length <= 32 * kEach; length *= 2) {
-#pragma unroll
-      for (int step = length / 2; step > 0; step /= 2) {
-        if (step >= kEach) {
-          const bool first = (lane_ & (step / kEach)) == 0;
-#pragma unroll
-          for (int e = 0; e < kEach; ++e) {
-            const bool ascending = ((lane_ * kEach + e) & length) == 0;
-            const std::uint32_t other = __shfl_xor_sync(kWarp, value[e], step / kEach);
-            value[e] = first == ascending ? min(value[e], other) : max(value[e], other);
-          }
-        } else {
-#pragma unroll
-          for (int e = 0; e < kEach; ++e) {
-            if ((e & step) != 0) continue;
-            const bool ascending = ((lane_ * kEach + e) & length) == 0;
-            const std::uint32_t low = min(value[e], value[e | step]), high = max(value[e], value[e | step]);
-            value[e] = ascending ? low : high;
-            value[e | step] = ascending ? high : low;
-          }
-        }
-      }
-    }
+    sort_words(value);
     // A tie matters among the k and at their end.
     const int kept = min(size_, k_);
     const std::uint32_t next = __shfl_down_sync(kWarp, value[0], 1);
