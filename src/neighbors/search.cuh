@@ -286,9 +286,11 @@ __device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int
     nearest.push(take_a, a, take_b, b);
     nearest.settle();
   };
-  T limit = known * search.reach;
+  // A row of a radius search is as long as what lies within the radius.
+  const bool bounded = search.neighbor_row_splits != nullptr;
+  T limit = bounded ? search.radius2 : known * search.reach;
   bool found = false;
-  for (int attempt = 0; attempt < 2 && !found && limit < search.radius2; ++attempt) {
+  for (int attempt = 0; attempt < 2 && !found && (bounded || limit < search.radius2); ++attempt) {
     start(limit);
     walk_in_order(search.tree, query, bound, visit);
     found = nearest.size() >= k;
@@ -341,7 +343,7 @@ __global__ void __launch_bounds__(kSearchThreads) count_kernel(const __grid_cons
   const Query<T, kDimensions> query(search, number);
   int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
   if (query.active)
-    walk(
+    walk_in_order(
         search.tree, query, [&] { return search.radius2; },
         [&](int place_a, T d2_a, int place_b, T d2_b) {
           mine += d2_a <= search.radius2 && query.may_have(place_a);
