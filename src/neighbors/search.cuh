@@ -209,10 +209,10 @@ __device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T
   const int lane = threadIdx.x % 32;
   const int last = query.last - 1;
   const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
-  // The highest bit first: that takes an instruction less than the lowest.
+  // The highest bit first: that takes an instruction less than the lowest. 0 where there is none.
   const auto next = [](unsigned& nodes) {
-    const int bit = 31 - __clz(nodes);
-    nodes ^= 1u << bit;
+    const int bit = 31 - __clz(nodes | 1);
+    nodes &= ~(1u << bit);
     return bit;
   };
   for (int start = first_region / kChildren; start <= last_region / kChildren; ++start) {
@@ -225,13 +225,30 @@ __device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T
         const int group = region * kChildren + next(groups);
         unsigned leaves =
             near_children(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
+        // Four at a time, so that their loads overlap; where there are fewer, the group's first stands in unseen.
         while (leaves != 0) {
-          const int place = (group * kChildren + next(leaves)) * kLeafPoints + lane;
-          const bool two = leaves != 0;
-          const int other_place = two ? (group * kChildren + next(leaves)) * kLeafPoints + lane : place;
-          const T d2 = leaf_distance2(tree, query.x, place);
-          const T other_d2 = leaf_distance2(tree, query.x, other_place);
-          visit(place, d2, other_place, two ? other_d2 : not_a_number<T>());
+          int place[4];
+          T d2[4];
+          bool there[4];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            there[i] = leaves != 0;
+            place[i] = (group * kChildren + next(leaves)) * kLeafPoints + lane;
+          }
+#pragma unroll
+          for (int i = 0; i < 4; ++i) d2[i] = leaf_distance2(tree, query.x, place[i]);
+#pragma unroll
+          for (int i = 1; i < 4; ++i)
+            if (!there[i]) d2[i] = not_a_number<T>();
+#pragma unroll 1  // or there would be twice the code
+          for (bool more = true; more; there[2] = false) {
+            visit(place[0], d2[0], place[1], d2[1]);
+            place[0] = place[2];
+            d2[0] = d2[2];
+            place[1] = place[3];
+            d2[1] = d2[3];
+            more = there[2];
+          }
         }
       }
     }
@@ -266,23 +283,23 @@ __device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int
     return known;
   }
 
-  Nearest<T, kMaxNeighbors> nearest(keys, k);
+  Nearest<T, kMaxNeighbors> nearest(keys, k, search.tree.order);
   const auto start = [&](T limit) {
     nearest.begin(limit);
     if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
-  };
-  // Without branches: what they would save costs less than they do.
-  const auto complete = [&](bool& take, Key<T>& key, int place) {
-    key.tie = search.tree.order[static_cast<unsigned>(place)] + 1;
-    take = take & query.may_have(place) & nearest.admits_within(key);
   };
   const auto bound = [&] { return nearest.bound(); };
   const auto visit = [&](int place_a, T d2_a, int place_b, T d2_b) {
     bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
     if (!__any_sync(kWarp, take_a | take_b)) return;
-    Key<T> a{d2_a, 0}, b{d2_b, 0};
-    complete(take_a, a, place_a);
-    complete(take_b, b, place_b);
+    const Key<T> a{d2_a, static_cast<std::uint32_t>(place_a) + 1}, b{d2_b, static_cast<std::uint32_t>(place_b) + 1};
+    // Bitwise: what a branch would save costs less than the branch.
+    take_a = take_a & query.may_have(place_a);
+    take_b = take_b & query.may_have(place_b);
+    if (nearest.cuts_ties()) {
+      take_a = take_a && nearest.admits(a);
+      take_b = take_b && nearest.admits(b);
+    }
     nearest.push(take_a, a, take_b, b);
     nearest.settle();
   };

@@ -4,7 +4,7 @@
 
 namespace starling::neighbors_cuda {
 
-/// A neighbour's place in the order (d², self first, row).
+/// A neighbour's rank in the order (d², self first, row).
 template <typename T>
 struct alignas(2 * sizeof(T)) Key {
   T distance2;
@@ -30,7 +30,8 @@ __device__ inline Key<T> last_key() {
 
 /// The nearest candidates of one query so far, unordered, in shared memory of one warp. Candidates under the bound are
 /// appended; when the buffer runs full, a bisection finds a new bound that at least k of them meet, and the others go.
-/// So a candidate costs a compare, and sorting is left to the k that remain at the end.
+/// So a candidate costs a compare, and sorting is left to the k that remain at the end. Until then a key's tie is not
+/// the row + 1 but the place in the tree + 1: rows are looked up for the few that need them.
 template <typename T, int kMaxNeighbors>
 class Nearest {
  public:
@@ -38,7 +39,8 @@ class Nearest {
   static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 96 : kMaxNeighbors + 256;
   static constexpr int kSlots = kCapacity / 32;
 
-  __device__ Nearest(Key<T>* keys, int k) : keys_(keys), k_(k), full_(min(kCapacity - 64, 2 * k + 32)) {
+  __device__ Nearest(Key<T>* keys, int k, const std::int32_t* order)
+      : keys_(keys), order_(order), k_(k), full_(min(kCapacity - 64, 2 * k + 32)) {
     lane_ = threadIdx.x % 32;
   }
 
@@ -54,9 +56,11 @@ class Nearest {
   __device__ int size() const { return size_; }
   __device__ Key<T> operator[](int i) const { return keys_[i]; }
 
-  __device__ bool admits(const Key<T>& key) const { return (key.distance2 <= bound_) & admits_within(key); }
-  /// The same for a key known to be within the bound.
-  __device__ bool admits_within(const Key<T>& key) const { return (key.distance2 < bound_) | (key.tie <= bound_tie_); }
+  /// Whether rows decide about candidates at the bound.
+  __device__ bool cuts_ties() const { return bound_tie_ != kWarp; }
+  __device__ bool admits(const Key<T>& key) const {
+    return key.distance2 < bound_ || (key.distance2 == bound_ && (!cuts_ties() || rank(key) <= bound_tie_));
+  }
 
   /// Appends a key.
   __device__ void push_one(const Key<T>& key) {
@@ -88,6 +92,9 @@ class Nearest {
       if (size_ <= kMaxNeighbors ? sort_values<kMaxNeighbors / 32>() : sort_values<kMaxNeighbors / 16>()) return;
     }
     if (size_ > k_) keep_nearest(0);
+#pragma unroll 1  // rare
+    for (int i = lane_; i < size_; i += 32) keys_[i].tie = rank(keys_[i]);
+    __syncwarp();
     if constexpr (kMaxNeighbors <= 128)
       sort_registers<kMaxNeighbors / 32>();
     else
@@ -95,6 +102,9 @@ class Nearest {
   }
 
  private:
+  // The tie of a finished key.
+  __device__ std::uint32_t rank(const Key<T>& key) const { return key.tie == 0 ? 0 : order_[key.tie - 1] + 1; }
+
   // Leaves the k nearest, and up to `slack` of the next.
   __device__ __forceinline__ void keep_nearest(int slack) {
     B value[kSlots];
@@ -143,7 +153,7 @@ class Nearest {
       if (s * 32 >= size_) break;
       const int i = s * 32 + lane_;
       const Key<T> key = i < size_ ? keys_[i] : last_key<T>();
-      const bool keep = i < size_ && admits(key);
+      const bool keep = i < size_ && key.distance2 <= bound_;
       const unsigned keepers = __ballot_sync(kWarp, keep);
       __syncwarp();  // all lanes have read before any writes
       if (keep) keys_[kept + __popc(keepers & ((1u << lane_) - 1))] = key;
@@ -153,7 +163,7 @@ class Nearest {
     __syncwarp();
   }
 
-  // Many candidates share the bound: their rows decide.
+  // Many candidates share the bound: their rows decide. Those that must go become NaN.
   __device__ __forceinline__ void cut_ties(B tied, int slack) {
     std::uint32_t low = 0, high = kWarp;
     int count = kCapacity + 1;
@@ -164,7 +174,7 @@ class Nearest {
       for (int i = lane_; i < size_; i += 32) {
         const Key<T> key = keys_[i];
         const B bits = to_bits(key.distance2);
-        mine += bits < tied || (bits == tied && key.tie <= middle);
+        mine += bits < tied || (bits == tied && rank(key) <= middle);
       }
       const int below = __reduce_add_sync(kWarp, mine);
       if (below >= k_) {
@@ -175,6 +185,10 @@ class Nearest {
       }
     }
     bound_tie_ = high;
+#pragma unroll 1
+    for (int i = lane_; i < size_; i += 32)
+      if (!admits(keys_[i])) keys_[i].distance2 = not_a_number<T>();
+    __syncwarp();
   }
 
   // Bitonic sort of 32 · kEach words, consecutive ones a lane. All merges ascend, since the first step of each pairs
@@ -256,7 +270,7 @@ class Nearest {
     __syncwarp();
 #pragma unroll
     for (int e = 0; e < kEach; ++e)
-      if (lane_ * kEach + e < kept) keys_[lane_ * kEach + e] = key[e];
+      if (lane_ * kEach + e < kept) keys_[lane_ * kEach + e] = {key[e].distance2, rank(key[e])};
     size_ = kept;
     __syncwarp();
     return true;
@@ -332,6 +346,7 @@ class Nearest {
   }
 
   Key<T>* keys_;
+  const std::int32_t* order_;
   int k_;
   int full_;
   T bound_;
