@@ -188,17 +188,35 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
   }
 }
 
-/// Which of a node's children have their box within the bound, as bits.
-template <typename T, int kDimensions>
-__device__ __forceinline__ unsigned near_children(const Tree<T>& tree, int child_level, int node,
-                                                  const Row<T, kDimensions>& q, int first, int last, T bound) {
-  const int child = node * kChildren + static_cast<int>(threadIdx.x % 32);
-  const int there = min(child, last);  // any box that can be read
-  const T distance2 = box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], there),
-                                    load_padded<T, kDimensions>(tree.high[child_level], there));
-  const bool near = (distance2 <= bound) & (child >= first) & (child <= last);
-  return __ballot_sync(kWarp, near);
-}
+/// The children of a node, one a lane, that are within a bound, taken as they come.
+template <typename T>
+class Children {
+ public:
+  /// Those outside first .. last are left out.
+  template <int kDimensions>
+  __device__ __forceinline__ Children(const Tree<T>& tree, int level, int node, const Row<T, kDimensions>& q, int first,
+                                      int last, T bound)
+      : begin_(node * kChildren) {
+    const int child = begin_ + static_cast<int>(threadIdx.x % 32);
+    const int there = min(child, last);  // any box that can be read
+    distance2_ = box_distance2(q, load_padded<T, kDimensions>(tree.low[level], there),
+                               load_padded<T, kDimensions>(tree.high[level], there));
+    left_ = __ballot_sync(kWarp, (distance2_ <= bound) & (child >= first) & (child <= last));
+  }
+  __device__ bool any() const { return left_ != 0; }
+  /// One of them, and of none the first child. The highest first: that takes an instruction less than the lowest.
+  __device__ int take() {
+    const int bit = 31 - __clz(left_ | 1);
+    left_ &= ~(1u << bit);
+    return begin_ + bit;
+  }
+  __device__ void drop_beyond(T bound) { left_ &= __ballot_sync(kWarp, distance2_ <= bound); }
+
+ private:
+  int begin_;
+  T distance2_;
+  unsigned left_;
+};
 
 /// The same as walk(), in the order of the tree: for a bound that is good from the start, when sorting would not save
 /// anything.
@@ -209,37 +227,28 @@ __device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T
   const int lane = threadIdx.x % 32;
   const int last = query.last - 1;
   const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
-  // The highest bit first: that takes an instruction less than the lowest. 0 where there is none.
-  const auto next = [](unsigned& nodes) {
-    const int bit = 31 - __clz(nodes | 1);
-    nodes &= ~(1u << bit);
-    return bit;
-  };
   for (int start = first_region / kChildren; start <= last_region / kChildren; ++start) {
-    unsigned regions = near_children(tree, 2, start, query.x, first_region, last_region, bound());
-    while (regions != 0) {
-      const int region = start * kChildren + next(regions);
-      unsigned groups =
-          near_children(tree, 1, region, query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
-      while (groups != 0) {
-        const int group = region * kChildren + next(groups);
-        unsigned leaves =
-            near_children(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
+    Children<T> regions(tree, 2, start, query.x, first_region, last_region, bound());
+    while (regions.any()) {
+      Children<T> groups(tree, 1, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
+      while (groups.any()) {
+        Children<T> leaves(tree, 0, groups.take(), query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
         // Four at a time, so that their loads overlap; where there are fewer, the group's first stands in unseen.
-        while (leaves != 0) {
+        while (leaves.any()) {
           int place[4];
           T d2[4];
           bool there[4];
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
-            there[i] = leaves != 0;
-            place[i] = (group * kChildren + next(leaves)) * kLeafPoints + lane;
+            there[i] = leaves.any();
+            place[i] = leaves.take() * kLeafPoints + lane;
           }
 #pragma unroll
           for (int i = 0; i < 4; ++i) d2[i] = leaf_distance2(tree, query.x, place[i]);
 #pragma unroll
           for (int i = 1; i < 4; ++i)
             if (!there[i]) d2[i] = not_a_number<T>();
+          const T before = bound();
 #pragma unroll 1  // or there would be twice the code
           for (bool more = true; more; there[2] = false) {
             visit(place[0], d2[0], place[1], d2[1]);
@@ -249,6 +258,10 @@ __device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T
             d2[1] = d2[3];
             more = there[2];
           }
+          if (!(bound() < before)) continue;
+          leaves.drop_beyond(bound());
+          groups.drop_beyond(bound());
+          regions.drop_beyond(bound());
         }
       }
     }
