@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "neighbors/cuda_call.h"
+#include "neighbors/launch_after.cuh"
 #include "neighbors/split.cuh"
 
 // The tree adapts to the points: every split is near a median of the widest dimension, so that clusters cost nothing.
@@ -146,6 +147,7 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
   __shared__ int first_event[kChildren], last_event[kChildren];
   __shared__ std::int32_t rows[kThreads];
   __shared__ T box[2][kChildren][kMaxPadded];
+  after_previous();
   const Tree<T>& tree = build.tree;
   const int dimensions = tree.dimensions, padded = build.padded;
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
@@ -217,6 +219,7 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
 // Boxes of the regions, one a warp; and the last word on the rows.
 template <typename T>
 __global__ void region_kernel(const __grid_constant__ Build<T> build) {
+  after_previous();
   const Tree<T>& tree = build.tree;
   const int region = blockIdx.x, lane = threadIdx.x;
   const int group = region * kChildren + lane;
@@ -251,9 +254,14 @@ void build_tree(const Build<T>& build, CUstream_st* stream) {
     if (split) split_events(build, stream);
     const int bytes = GroupMemory::bytes(tree.dimensions);
     call(cudaFuncSetAttribute(group_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    group_kernel<T><<<tree.num_nodes[1], kThreads, bytes, stream>>>(build, split);
+    if (split)
+      launch_after(group_kernel<T>, tree.num_nodes[1], kThreads, bytes, stream, build, split);
+    else
+      group_kernel<T><<<1, kThreads, bytes, stream>>>(build, split);
+    launch_after(region_kernel<T>, tree.num_nodes[2], 32, 0, stream, build);
+  } else {
+    region_kernel<T><<<1, 32, 0, stream>>>(build);
   }
-  region_kernel<T><<<std::max(tree.num_nodes[2], 1), 32, 0, stream>>>(build);
   call(cudaGetLastError());
 }
 

@@ -5,6 +5,7 @@
 #include "neighbors/cuda_call.h"
 #include "neighbors/large_k.cuh"
 #include "neighbors/launch.h"
+#include "neighbors/launch_after.cuh"
 
 // Instantiated by search_4.cu, search_8.cu and search_16.cu, for rows padded to so many dimensions.
 namespace starling::neighbors_cuda {
@@ -17,7 +18,9 @@ inline int blocks_of_queries(int num_queries, int each) {
 template <typename T, int kDimensions>
 void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
   const int blocks = blocks_of_queries(search.num_queries, search.queries_each);
-  const auto run = [&](auto kernel, int above) { kernel<<<blocks, kSearchThreads, 0, stream>>>(search, above); };
+  const auto run = [&](auto kernel, int above) {
+    launch_after(kernel, blocks, kSearchThreads, 0, stream, search, above);
+  };
   const auto* const each_size = search.neighbor_row_splits;
   // Doubles get fewer sizes of list: they take long to compile and are for checking more than for speed.
   if constexpr (sizeof(T) == 4) {

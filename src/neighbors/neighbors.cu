@@ -22,7 +22,7 @@ using namespace neighbors_cuda;
 
 // A warp takes several queries where that leaves this many warps.
 constexpr int kWarpsWanted = 1 << 14;
-constexpr int kMostEach = 16;
+constexpr int kMostEach = 4;
 // A query reaches so far that it would find about k times this if the cloud were as dense as at the one before.
 constexpr double kMoreThanK = 1.6;
 constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
@@ -154,8 +154,9 @@ void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* di
   if (bad_row == nullptr) usage(function, "bad_row is null");
   Search<T> device = prepare(search, bad_row, workspace, function, stream);
   device.k = k;
-  if (search.queries == nullptr) {
-    // Points that are queries come leaf by leaf, so that each is near the one before.
+  if (search.queries == nullptr && search.dimensions <= 4) {
+    // Points that are queries come leaf by leaf, so that each is near the one before. In more dimensions it is not near
+    // enough.
     device.queries_each = queries_each(device.num_queries);
     device.reach = static_cast<float>(std::pow(kMoreThanK, 2.0 / search.dimensions));
   }

@@ -1,10 +1,11 @@
 #pragma once
 
+#include "neighbors/launch_after.cuh"
 #include "neighbors/select.cuh"
 
 namespace starling::neighbors_cuda {
 
-inline constexpr int kSearchThreads = 128;
+inline constexpr int kSearchThreads = 64;
 /// More neighbours than this are found by large_k.cuh.
 inline constexpr int kMaxWarpNeighbors = 512;
 
@@ -357,6 +358,7 @@ __global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_co
   const int warp = uniform(threadIdx.x / 32);
   const int first = (blockIdx.x * kWarps + warp) * search.queries_each;
   const int last = min(first + search.queries_each, search.num_queries);
+  after_previous();
   T known = infinity<T>();
   for (int number = first; number < last; ++number) {
     known = nearest_of<T, kDimensions, kMaxNeighbors>(search, number, above, keys[warp], known);

@@ -6,6 +6,7 @@
 
 #include "neighbors/build.cuh"
 #include "neighbors/cuda_call.h"
+#include "neighbors/launch_after.cuh"
 
 // Splits the events of more than one group into groups, a level of splits a round. The places of a group are fixed
 // multiples of 1024, so a split does not halve its segment: it falls on the place whose group number has the most
@@ -93,6 +94,7 @@ template <typename T>
 __global__ void __launch_bounds__(kGroupPoints)
     start_kernel(const __grid_constant__ Build<T> build, std::int32_t* order) {
   __shared__ int bounds[4];
+  after_previous();
   const int n = build.tree.num_points, group = blockIdx.x;
   const int place = group * kGroupPoints + static_cast<int>(threadIdx.x);
   if (threadIdx.x < 2) {
@@ -115,6 +117,7 @@ template <typename T>
 __global__ void __launch_bounds__(kGroupPoints)
     histogram_kernel(const __grid_constant__ Build<T> build, int bit, const std::int32_t* order) {
   __shared__ std::uint32_t histogram[kBins];
+  after_previous();
   const int thread = threadIdx.x, group = blockIdx.x, place = group * kGroupPoints + thread;
   const int dimensions = build.tree.dimensions;
   const int4 events = build.split.events[group];
@@ -165,6 +168,7 @@ __global__ void __launch_bounds__(kGroupPoints)
   __shared__ int warp_sums[32];
   __shared__ int split_bin, split_rest;  // points of the bin that go left
   __shared__ int counts[3], bases[3];    // points below, in and above that bin; where they go
+  after_previous();
   const int thread = threadIdx.x, group = blockIdx.x, place = group * kGroupPoints + thread;
   const int dimensions = build.tree.dimensions;
   const bool real = place < build.tree.num_points;
@@ -233,8 +237,8 @@ void split_events(const Build<T>& build, cudaStream_t stream) {
   if (rounds % 2 != 0) std::swap(order, other);  // so that the last round writes tree.order
   start_kernel<T><<<groups, kGroupPoints, 0, stream>>>(build, order);
   for (int bit = rounds - 1; bit >= 0; --bit) {
-    histogram_kernel<T><<<groups, kGroupPoints, 0, stream>>>(build, bit, order);
-    side_kernel<T><<<groups, kGroupPoints, 0, stream>>>(build, bit, order, other);
+    launch_after(histogram_kernel<T>, groups, kGroupPoints, 0, stream, build, bit, order);
+    launch_after(side_kernel<T>, groups, kGroupPoints, 0, stream, build, bit, order, other);
     std::swap(order, other);
   }
 }
