@@ -38,9 +38,9 @@ at::Tensor call_tangent(const at::Tensor& points, const MaybeTensor& queries, co
 
 MaybeTensor maybe(const at::Tensor& tensor) { return tensor.defined() ? MaybeTensor(tensor) : std::nullopt; }
 
-/// Lists of neighbours with their distances; neighbor_row_splits are undefined for [M, k].
+/// Lists of neighbours with their distances; neighbor_row_splits and within are undefined for [M, k].
 struct Lists {
-  at::Tensor neighbor_row_splits, index, distance2;
+  at::Tensor neighbor_row_splits, index, distance2, within;
 };
 
 /// `search` gives the lists of points and queries.
@@ -52,16 +52,16 @@ struct Distances : torch::autograd::Function<Distances> {
     Lists lists = search(points, queries);
     context->save_for_backward({points, queries.value_or(at::Tensor()), lists.index, lists.neighbor_row_splits});
     context->mark_non_differentiable(lists.neighbor_row_splits.defined()
-                                         ? variable_list{lists.neighbor_row_splits, lists.index}
+                                         ? variable_list{lists.neighbor_row_splits, lists.index, lists.within}
                                          : variable_list{lists.index});
     if (!lists.neighbor_row_splits.defined()) return {lists.index, lists.distance2};
-    return {lists.neighbor_row_splits, lists.index, lists.distance2};
+    return {lists.neighbor_row_splits, lists.index, lists.distance2, lists.within};
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const MaybeTensor queries = maybe(saved[1]);
     const auto [points_gradient, queries_gradient] =
-        call_gradient(saved[0], queries, saved[2], maybe(saved[3]), gradients.back());
+        call_gradient(saved[0], queries, saved[2], maybe(saved[3]), gradients[saved[3].defined() ? 2 : 1]);
     return {points_gradient, queries ? queries_gradient : at::Tensor(), at::Tensor()};
   }
 };
@@ -124,28 +124,29 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, c10::SymInt k, 
       computed(points), computed(queries), [&](const at::Tensor& of_points, const MaybeTensor& of_queries) -> Lists {
         auto [index, distance2] =
             op.call(of_points, k, row_splits, of_queries, query_row_splits, loop, max_radius, direction);
-        return {{}, std::move(index), std::move(distance2)};
+        return {{}, std::move(index), std::move(distance2), {}};
       });
   return {result[0], result[1]};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
-                                                      const MaybeTensor& row_splits, const MaybeTensor& queries,
-                                                      const MaybeTensor& query_row_splits, bool loop,
-                                                      std::optional<std::int64_t> max_neighbors,
-                                                      const MaybeTensor& direction) {
-  static const auto op = find<std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
+                                                                  const MaybeTensor& row_splits,
+                                                                  const MaybeTensor& queries,
+                                                                  const MaybeTensor& query_row_splits, bool loop,
+                                                                  std::optional<std::int64_t> max_neighbors,
+                                                                  const MaybeTensor& direction) {
+  static const auto op = find<std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
       const at::Tensor&, double, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&, bool,
       std::optional<std::int64_t>, const MaybeTensor&)>("starling::radius");
   check("starling::radius", {points, row_splits, queries, query_row_splits, direction});
   check_radius("starling::radius", radius, max_neighbors);
   auto result = Distances::apply(
       computed(points), computed(queries), [&](const at::Tensor& of_points, const MaybeTensor& of_queries) -> Lists {
-        auto [splits, index, distance2] =
+        auto [splits, index, distance2, within] =
             op.call(of_points, radius, row_splits, of_queries, query_row_splits, loop, max_neighbors, direction);
-        return {std::move(splits), std::move(index), std::move(distance2)};
+        return {std::move(splits), std::move(index), std::move(distance2), std::move(within)};
       });
-  return {result[0], result[1], result[2]};
+  return {result[0], result[1], result[2], result[3]};
 }
 
 std::tuple<at::Tensor, at::Tensor> distance_gradient(const at::Tensor& points, const MaybeTensor& queries,

@@ -25,11 +25,9 @@ class Host {
 
   template <typename T>
   std::pair<at::Tensor, at::Tensor> radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors,
-                                                 std::int32_t* count) const {
+                                                 std::int32_t* count, std::int32_t* within) const {
     at::Tensor workspace = make_workspace(radius_workspace_bytes(search), points_);
-    in_arena([&] {
-      starling::radius_count(search, max_neighbors, count, static_cast<std::int32_t*>(nullptr), bytes(workspace));
-    });
+    in_arena([&] { starling::radius_count(search, max_neighbors, count, within, bytes(workspace)); });
     return {std::move(workspace), at::Tensor()};
   }
 

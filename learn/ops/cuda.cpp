@@ -32,11 +32,11 @@ class Cuda {
 
   template <typename T>
   std::pair<at::Tensor, at::Tensor> radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors,
-                                                 std::int32_t* count) const {
+                                                 std::int32_t* count, std::int32_t* within) const {
     at::Tensor workspace = make_workspace(radius_cuda_workspace_bytes(search), points_);
     at::Tensor bad_row = make_bad_row();
-    radius_count_cuda(search, max_neighbors, count, static_cast<std::int32_t*>(nullptr),
-                      bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace), stream_);
+    radius_count_cuda(search, max_neighbors, count, within, bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace),
+                      stream_);
     return {std::move(workspace), std::move(bad_row)};
   }
 

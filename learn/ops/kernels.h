@@ -51,11 +51,12 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
 }
 
 template <typename Backend>
-std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
-                                                      const MaybeTensor& row_splits, const MaybeTensor& queries,
-                                                      const MaybeTensor& query_row_splits, bool loop,
-                                                      std::optional<std::int64_t> max_neighbors,
-                                                      const MaybeTensor& direction) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
+                                                                  const MaybeTensor& row_splits,
+                                                                  const MaybeTensor& queries,
+                                                                  const MaybeTensor& query_row_splits, bool loop,
+                                                                  std::optional<std::int64_t> max_neighbors,
+                                                                  const MaybeTensor& direction) {
   const char* const op = "starling::radius";
   const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
   check_radius(op, radius, max_neighbors);
@@ -66,15 +67,16 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, 
   const Operands operands = prepare(op, inputs, false);
   const std::int64_t rows = inputs.num_queries();
   const at::Tensor splits = at::zeros({rows + 1}, points.options().dtype(at::kLong));
+  const at::Tensor within = at::empty({rows}, points.options().dtype(at::kInt));
   at::Tensor index, distance2;
   translating_errors([&] {
     for_type(operands.points.scalar_type(), [&]<typename T>(T) {
       const auto search = operands.search<T>(loop, radius);
-      const at::Tensor count = at::empty({rows}, points.options().dtype(at::kInt));
+      const at::Tensor count = at::empty({rows}, within.options());
       constexpr std::int64_t kAll = std::numeric_limits<std::int32_t>::max();
       const auto [workspace, bad_row] =
           backend.radius_count(search, static_cast<std::int32_t>(std::min(max_neighbors.value_or(kAll), kAll)),
-                               count.mutable_data_ptr<std::int32_t>());
+                               count.mutable_data_ptr<std::int32_t>(), within.mutable_data_ptr<std::int32_t>());
       at::Tensor sums = splits.narrow(0, 1, rows);
       at::cumsum_out(sums, count, 0, at::kLong);
       const std::int64_t edges = backend.check_bad_row(bad_row, points.size(0), splits.narrow(0, rows, 1));
@@ -84,7 +86,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, 
                           distance2.mutable_data_ptr<T>(), workspace);
     });
   });
-  return {splits, index.to(at::kLong), distance2};
+  return {splits, index.to(at::kLong), distance2, within.to(at::kLong)};
 }
 
 }  // namespace starling::ops

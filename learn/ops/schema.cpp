@@ -12,11 +12,12 @@ TORCH_LIBRARY(starling, m) {
       "knn(Tensor points, SymInt k, Tensor? row_splits=None, Tensor? queries=None, Tensor? query_row_splits=None, "
       "bool loop=True, float? max_radius=None, Tensor? direction=None) -> (Tensor index, Tensor distance2)",
       {at::Tag::pt2_compliant_tag});
-  // All within a radius, or the max_neighbors nearest of them: neighbor_row_splits [M + 1], index and distance2 [E].
+  // All within a radius, or the max_neighbors nearest of them: neighbor_row_splits [M + 1], index and distance2 [E];
+  // within [M], how many there are, those included that max_neighbors leaves out.
   m.def(
       "radius(Tensor points, float radius, Tensor? row_splits=None, Tensor? queries=None, "
       "Tensor? query_row_splits=None, bool loop=True, int? max_neighbors=None, Tensor? direction=None) -> "
-      "(Tensor neighbor_row_splits, Tensor index, Tensor distance2)",
+      "(Tensor neighbor_row_splits, Tensor index, Tensor distance2, Tensor within)",
       {at::Tag::pt2_compliant_tag, at::Tag::dynamic_output_shape});
 
   // Autograd's: what starling::distance_gradient and starling::distance_tangent (neighbors.h) give for the lists of

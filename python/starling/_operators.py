@@ -45,13 +45,14 @@ def _radius(
     loop: bool = True,
     max_neighbors: int | None = None,
     direction: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = (points if queries is None else queries).shape[0]
     entries = torch.library.get_ctx().new_dynamic_size()
     return (
         points.new_empty(rows + 1, dtype=torch.int64),
         points.new_empty(entries, dtype=torch.int64),
         points.new_empty(entries, dtype=_distance_type(points)),
+        points.new_empty(rows, dtype=torch.int64),
     )
 
 

@@ -89,8 +89,8 @@ def radius_graph(
     _check_flow(flow)
     x = _points("x", x)
     row_splits = _row_splits("batch", batch, "x", x, batch_size)
-    within, index, _ = neighbors_within(x, r, row_splits, loop=loop, max_neighbors=max_num_neighbors)
-    query = _queries(within, index)
+    splits, index, *_ = neighbors_within(x, r, row_splits, loop=loop, max_neighbors=max_num_neighbors)
+    query = _queries(splits, index)
     return torch.stack((index, query) if flow == "source_to_target" else (query, index))
 
 
@@ -154,10 +154,10 @@ def radius(
     """
     x, y = _points("x", x), _points("y", y)
     row_splits, query_row_splits = _both_row_splits(x, y, batch_x, batch_y, batch_size)
-    within, index, _ = neighbors_within(
+    splits, index, *_ = neighbors_within(
         x, r, row_splits, queries=y, query_row_splits=query_row_splits, max_neighbors=max_num_neighbors
     )
-    return torch.stack((_queries(within, index), index))
+    return torch.stack((_queries(splits, index), index))
 
 
 def _check_flow(flow: str) -> None:

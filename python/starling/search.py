@@ -26,6 +26,8 @@ class NeighborsWithin(NamedTuple):
     """[E], int64: rows of the points."""
     distance2: Tensor
     """[E]: squared Euclidean distances, in the square of the coordinates' unit."""
+    within: Tensor
+    """[M], int64: how many points are within the radius of each query, those included that `max_neighbors` leaves out."""
 
 
 def neighbors(
@@ -96,11 +98,12 @@ def neighbors_within(
         max_neighbors: a query keeps at most so many, the nearest; None keeps all.
 
     Returns:
-        NeighborsWithin(row_splits [M + 1], index [E], distance2 [E]). E depends on the data: on CUDA this waits once.
+        NeighborsWithin(row_splits [M + 1], index [E], distance2 [E], within [M]). A query with within > max_neighbors was
+        cut short. E depends on the data: on CUDA this waits once.
 
     >>> x = torch.tensor([[0.0], [1.0], [5.0]])
     >>> neighbors_within(x, 2.0, loop=False)
-    NeighborsWithin(row_splits=tensor([0, 1, 2, 2]), index=tensor([1, 0]), distance2=tensor([1., 1.]))
+    NeighborsWithin(row_splits=tensor([0, 1, 2, 2]), index=tensor([1, 0]), distance2=tensor([1., 1.]), within=tensor([1, 1, 0]))
     """
     return NeighborsWithin(
         *torch.ops.starling.radius(x, radius, row_splits, queries, query_row_splits, loop, max_neighbors, direction)

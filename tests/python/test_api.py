@@ -58,6 +58,8 @@ def test_all_within_a_radius(device, two_events):
             index, distance2 = brute_force(x, most or 120, row_splits, loop=loop, max_radius=12.0)
             assert found.row_splits.diff().tolist() == (index >= 0).sum(1).tolist()
             check((found.index, found.distance2), (index[index >= 0], distance2[index >= 0]))
+            all_within = brute_force(x, 120, row_splits, loop=loop, max_radius=12.0)[0] >= 0
+            assert found.within.tolist() == all_within.sum(1).tolist()
 
 
 def test_a_point_at_exactly_the_radius_is_within(device):

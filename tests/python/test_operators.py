@@ -119,7 +119,7 @@ def test_16_bits_are_computed_in_float32(device, dtype):
     index, distance2 = ops.knn(x, 9)
     right_index, right_distance2 = ops.knn(x.detach().float(), 9)
     assert torch.equal(index, right_index) and torch.equal(distance2, right_distance2)
-    splits, index, distance2 = ops.radius(x, 0.2)
+    _, index, distance2, _ = ops.radius(x, 0.2)
     right = ops.radius(x.detach().float(), 0.2)
     assert torch.equal(index, right[1]) and torch.equal(distance2, right[2])
     distance2.sum().backward()
@@ -132,8 +132,9 @@ def test_16_bits_are_computed_in_float32(device, dtype):
 def test_radius_is_what_brute_force_gives(device, dtype, name, max_neighbors):
     x, _, options = on(device, dtype, EXACT[name])
     most = x.shape[0] if max_neighbors is None else max_neighbors
-    splits, index, distance2 = ops.radius(x, 9.0, max_neighbors=max_neighbors, **options)
+    splits, index, distance2, within = ops.radius(x, 9.0, max_neighbors=max_neighbors, **options)
     right_index, right_distance2 = brute_force(x, most, max_radius=9.0, **options)
+    assert torch.equal(within, (brute_force(x, x.shape[0], max_radius=9.0, **options)[0] >= 0).sum(1))
     found = right_index >= 0
     assert splits[0] == 0 and torch.equal(splits.diff(), found.sum(1))
     assert torch.equal(index, right_index[found])
@@ -320,7 +321,7 @@ def knn_loss(x, splits):
 
 
 def radius_loss(x, splits):
-    row_splits, index, distance2 = ops.radius(x, 0.4, splits)
+    row_splits, _, distance2, _ = ops.radius(x, 0.4, splits)
     return torch.exp(-distance2).sum() + row_splits.diff().max()
 
 
@@ -358,7 +359,7 @@ def test_opcheck(device):
     x, y = uniform(20, 3).to(device), uniform(7, 3, seed=1).to(device)
     splits, query_splits = torch.tensor([0, 9, 20], device=device), torch.tensor([0, 7, 7], device=device)
     index = ops.knn(x, 4, queries=y)[0]
-    row_splits, near, _ = ops.radius(x, 0.3)
+    row_splits, near, *_ = ops.radius(x, 0.3)
     weight, near_weight = uniform(7, 4).to(device), uniform(len(near), 1).to(device)[:, 0]
     move_x, move_y = uniform(20, 3, seed=2).to(device), uniform(7, 3, seed=3).to(device)
     for operator, arguments in (
