@@ -19,6 +19,10 @@ endif()
 add_library(starling_options INTERFACE)
 target_compile_options(starling_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # gcc takes a source that another one includes for a header, in which types of anonymous namespaces would be a fault.
+  target_compile_options(starling_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+endif()
 if(STARLING_SANITIZE)
   target_compile_options(starling_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${STARLING_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)

@@ -183,5 +183,6 @@ void check_values(const NeighborLists<T>& lists, const char* function) {
   template void check_values(const NeighborSearch<T>&, const char*)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
+#undef STARLING_INSTANTIATE
 
 }  // namespace starling::neighbors

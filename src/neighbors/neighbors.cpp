@@ -228,5 +228,6 @@ void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_r
   template void radius_fill(const NeighborSearch<T>&, const std::int64_t*, std::int32_t*, T*, std::span<std::byte>)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
+#undef STARLING_INSTANTIATE
 
 }  // namespace starling
