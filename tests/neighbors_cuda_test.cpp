@@ -149,14 +149,6 @@ TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
   add("one far outlier", 4, 64, outlier);
   add("huge and small events", 4, 32, clouds::cluster<TypeParam>(splits.back(), 4, 2));
   cases.back().row_splits = splits;
-  // A warp takes several queries.
-  std::vector<std::int32_t> many(60000, 9);
-  many[30000] = 50000;
-  const auto many_splits = neighbor_cases::splits_of(many);
-  add("very many", 4, 16, clouds::cluster<TypeParam>(600000, 4, 1));
-  add("very many on a lattice", 3, 16, clouds::lattice<TypeParam>(600000, 3, 40, 1));
-  add("very many in events", 2, 12, clouds::uniform<TypeParam>(many_splits.back(), 2, 2));
-  cases.back().row_splits = many_splits;
   for (const Case<TypeParam>& test : cases) {
     SCOPED_TRACE(test.name);
     expect_host_bytes(test);

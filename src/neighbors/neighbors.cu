@@ -1,6 +1,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string>
 
@@ -19,10 +20,9 @@ namespace {
 
 using namespace neighbors_cuda;
 
-// From so many queries on a warp takes several, one after the other: with fewer, clustered points lose more by waiting
-// for each other than any gains.
-constexpr int kManyQueries = 1 << 19;
-constexpr int kEachOfMany = 16;
+// A warp takes several queries where that leaves this many warps.
+constexpr int kWarpsWanted = 1 << 14;
+constexpr int kMostEach = 4;
 // A query reaches so far that it would find about k times this if the cloud were as dense as at the one before.
 constexpr double kMoreThanK = 1.6;
 constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
@@ -121,6 +121,10 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   return result;
 }
 
+int queries_each(int num_queries) {
+  return static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(num_queries / kWarpsWanted, 1, kMostEach))));
+}
+
 template <typename T>
 void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
   if (search.num_queries == 0 || largest_k == 0) return;
@@ -153,7 +157,7 @@ void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* di
   if (search.queries == nullptr && search.dimensions <= 4) {
     // Points that are queries come leaf by leaf, so that each is near the one before. In more dimensions it is not near
     // enough.
-    device.queries_each = device.num_queries < kManyQueries ? 1 : kEachOfMany;
+    device.queries_each = queries_each(device.num_queries);
     device.reach = static_cast<float>(std::pow(kMoreThanK, 2.0 / search.dimensions));
   }
   device.index = index;
