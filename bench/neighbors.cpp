@@ -42,15 +42,8 @@ Times best(int repeats, Action action) {
   return times;
 }
 
-std::vector<float> make_points(const std::string& data, std::int32_t n, int dimensions) {
-  if (data == "uniform") return clouds::uniform<float>(n, dimensions, 1);
-  if (data == "cluster") return clouds::cluster<float>(n, dimensions, 1);
-  if (data == "tight") return clouds::tight<float>(n, dimensions, 1);
-  throw std::invalid_argument("data '" + data + "': expected uniform, cluster or tight");
-}
-
 void measure(const std::string& data, std::int32_t n, int dimensions, int k) {
-  const std::vector<float> points = make_points(data, n, dimensions);
+  const std::vector<float> points = clouds::named<float>(data, n, dimensions);
   NeighborSearch<float> search;
   search.points = points.data();
   search.num_points = n;

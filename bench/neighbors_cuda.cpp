@@ -2,7 +2,8 @@
 // warm-up, tree and search together.
 //
 //   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, cluster or tight
-//   build/release/bench/bench_neighbors_cuda sweep            N 1e2..1e6, D 2..10, k 8..256, as lines for a plot
+//
+// bench/neighbors.py --device cuda --scan goes over N, D and k.
 //
 // Columns: milliseconds of plain calls (median, least) and of the same call replayed as a CUDA graph, workspace bytes a
 // point beside the output, and the bytes of the output over the time.
@@ -85,22 +86,20 @@ struct Timer {
   }
 };
 
-std::vector<float> make_points(const std::string& data, std::int32_t n, int dimensions) {
-  if (data == "uniform") return clouds::uniform<float>(n, dimensions, 1);
-  if (data == "cluster") return clouds::cluster<float>(n, dimensions, 1);
-  if (data == "tight") return clouds::tight<float>(n, dimensions, 1);
-  throw std::invalid_argument("data '" + data + "': expected uniform, cluster or tight");
+NeighborSearch<float> search_of(const OnDevice<float>& points, std::int32_t n, int dimensions) {
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = n;
+  search.dimensions = dimensions;
+  return search;
 }
 
 void measure(const Timer& timer, const std::string& data, std::int32_t n, int dimensions, int k) {
   constexpr int kRepeats = 15;
-  const std::vector<float> points = make_points(data, n, dimensions);
+  const std::vector<float> points = clouds::named<float>(data, n, dimensions);
   const OnDevice<float> device(points.size());
   check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
-  NeighborSearch<float> search;
-  search.points = device.data();
-  search.num_points = n;
-  search.dimensions = dimensions;
+  const NeighborSearch<float> search = search_of(device, n, dimensions);
   const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
   const OnDevice<std::int32_t> index(entries), bad_row(1);
   const OnDevice<float> distance2(entries);
@@ -118,17 +117,14 @@ void measure(const Timer& timer, const std::string& data, std::int32_t n, int di
 
 /// Gradient and tangent of the distances of knn(): random weights and tangents.
 void measure_gradient(const Timer& timer, const std::string& data, std::int32_t n, int dimensions, int k) {
-  const std::vector<float> points = make_points(data, n, dimensions);
+  const std::vector<float> points = clouds::named<float>(data, n, dimensions);
   const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
   const std::vector<float> weights = clouds::uniform<float>(n, k, 2);
   const OnDevice<float> device(points.size()), weight(entries), distance2(entries), gradient(points.size());
   check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
   check(cudaMemcpy(weight.data(), weights.data(), entries * sizeof(float), cudaMemcpyHostToDevice));
   const OnDevice<std::int32_t> index(entries), bad_row(1);
-  NeighborSearch<float> search;
-  search.points = device.data();
-  search.num_points = n;
-  search.dimensions = dimensions;
+  const NeighborSearch<float> search = search_of(device, n, dimensions);
   const OnDevice<std::byte> search_workspace(knn_cuda_workspace_bytes(search, k));
   knn_cuda(search, k, index.data(), distance2.data(), bad_row.data(), search_workspace.span(), timer.stream);
   NeighborLists<float> lists;
@@ -152,10 +148,7 @@ void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float ra
   const std::vector<float> points = clouds::uniform<float>(n, dimensions, 1);
   const OnDevice<float> device(points.size());
   check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
-  NeighborSearch<float> search;
-  search.points = device.data();
-  search.num_points = n;
-  search.dimensions = dimensions;
+  NeighborSearch<float> search = search_of(device, n, dimensions);
   search.max_radius = radius;
   const auto rows = static_cast<std::size_t>(n);
   const OnDevice<std::int32_t> count(rows), bad_row(1);
@@ -199,12 +192,6 @@ int main(int argc, char** argv) {
     const Timer timer;
     if (argc > 4) {
       measure(timer, argv[1], std::atoi(argv[2]), std::atoi(argv[3]), std::atoi(argv[4]));
-      return 0;
-    }
-    if (argc > 1 && argv[1] == std::string("sweep")) {
-      for (const int n : {100, 1'000, 10'000, 100'000, 1'000'000}) measure(timer, "cluster", n, 4, 64);
-      for (int d = 2; d <= 10; ++d) measure(timer, "cluster", 200'000, d, 64);
-      for (const int k : {8, 16, 32, 64, 128, 256}) measure(timer, "cluster", 200'000, 4, k);
       return 0;
     }
     for (const char* const data : {"uniform", "cluster", "tight"}) measure(timer, data, 200'000, 4, 64);

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <set>
 #include <sstream>
@@ -21,6 +22,7 @@
 #include "starling/event.h"
 #include "starling/network.h"
 #include "starling/simulate.h"
+#include "temporary_folder.h"
 
 extern char** environ;
 
@@ -72,12 +74,12 @@ struct Result {
 class Cli : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    std::string name = (fs::temp_directory_path() / "starling-cli-XXXXXX").string();
-    folder = mkdtemp(name.data());
+    temporary = std::make_unique<TemporaryFolder>();
+    folder = temporary->path();
     make_model(path("model.safetensors"));
     ASSERT_EQ(run("simulate --events 2 --pileup 5 --seed 3 --first 7 --out " + path("events")).code, 0);
   }
-  static void TearDownTestSuite() { fs::remove_all(folder); }
+  static void TearDownTestSuite() { temporary.reset(); }
 
   static std::string path(const std::string& name) { return (folder / name).string(); }
   static std::string event() { return path("events/event000000007"); }
@@ -121,6 +123,7 @@ class Cli : public testing::Test {
     expect_failure("reconstruct " + prefix + model() + "--out " + path("unwritten"), 3, parts);
   }
 
+  static inline std::unique_ptr<TemporaryFolder> temporary;
   static inline fs::path folder;
 };
 

@@ -145,15 +145,6 @@ TYPED_TEST(NeighborGradientCuda, AnIndexThatIsNoRowCountsAsNone) {
 }
 
 TYPED_TEST(NeighborGradientCuda, WrongArgumentsAreUsageErrors) {
-  const auto expect_usage = [](const auto& action, const char* text) {
-    try {
-      action();
-      FAIL() << "no error";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::usage);
-      EXPECT_THAT(error.what(), testing::HasSubstr(text));
-    }
-  };
   NeighborLists<TypeParam> lists;
   lists.dimensions = 17;
   expect_usage([&] { distance_gradient_cuda_workspace_bytes(lists); }, "dimensions is 17: expected 1 to 16");

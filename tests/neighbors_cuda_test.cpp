@@ -239,15 +239,6 @@ TYPED_TEST(NeighborsCuda, WorkspaceIsBounded) {
 }
 
 TYPED_TEST(NeighborsCuda, WrongArgumentsAreUsageErrors) {
-  const auto expect_usage = [](const auto& action, const char* text) {
-    try {
-      action();
-      FAIL() << "no error";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::usage);
-      EXPECT_THAT(error.what(), testing::HasSubstr(text));
-    }
-  };
   const std::vector<TypeParam> points(20, TypeParam(1));
   NeighborSearch<TypeParam> search;
   search.points = points.data();

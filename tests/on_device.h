@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -73,6 +74,17 @@ void replay_twice(const Stream& stream, const Action& action) {
   expect_ok(cudaStreamSynchronize(stream));
   cudaGraphExecDestroy(executable);
   cudaGraphDestroy(graph);
+}
+
+template <typename Action>
+void expect_usage(const Action& action, const char* text) {
+  try {
+    action();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_THAT(error.what(), testing::HasSubstr(text));
+  }
 }
 
 /// Skips its tests where there is no device.

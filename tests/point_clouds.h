@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 // Point clouds that tests and benchmarks of neighbours share, [n, dimensions] row-major, the same for a seed
@@ -78,6 +80,15 @@ std::vector<T> cluster(std::int64_t n, int dimensions, std::uint64_t seed) {
 template <typename T>
 std::vector<T> tight(std::int64_t n, int dimensions, std::uint64_t seed) {
   return showers<T>(n, dimensions, 0.01, seed);
+}
+
+/// "uniform", "cluster" or "tight", seed 1.
+template <typename T>
+std::vector<T> named(const std::string& name, std::int64_t n, int dimensions) {
+  if (name == "uniform") return uniform<T>(n, dimensions, 1);
+  if (name == "cluster") return cluster<T>(n, dimensions, 1);
+  if (name == "tight") return tight<T>(n, dimensions, 1);
+  throw std::invalid_argument("data '" + name + "': expected uniform, cluster or tight");
 }
 
 /// Random points of the lattice {0 .. side−1}^D: many equal distances, and equal points.

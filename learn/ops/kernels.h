@@ -1,8 +1,8 @@
 #pragma once
 
 #include <ATen/Functions.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>

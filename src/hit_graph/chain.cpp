@@ -1,4 +1,3 @@
-#include <cmath>
 #include <vector>
 
 #include "hit_graph/triplets.h"
@@ -7,10 +6,6 @@
 
 namespace starling {
 namespace {
-
-Point point(const Hits& hits, std::int32_t hit) {
-  return {hits.x[hit], hits.y[hit], hits.z[hit], std::hypot(hits.x[hit], hits.y[hit])};
-}
 
 // The pair of these layers, −1 = none.
 std::int32_t find_pair(const Windows::Content& windows, std::int32_t src, std::int32_t dst) {
@@ -40,7 +35,8 @@ Chain find_chain(const Hits& hits, std::span<const std::int32_t> track, const Wi
     if (first < 0 || second < 0) continue;
     const std::int32_t triple =
         content.triple_of[content.triple_rows[first] + second - content.out_pairs[layers[i + 1]]];
-    const Point a = point(hits, chosen[i]), b = point(hits, chosen[i + 1]), c = point(hits, chosen[i + 2]);
+    const Point a = make_point(hits, chosen[i]), b = make_point(hits, chosen[i + 1]),
+                c = make_point(hits, chosen[i + 2]);
     chain.whole = triple >= 0 && passes_triplet(content, triple, a, make_step(a, b), make_step(b, c));
   }
   return chain;

@@ -1,6 +1,10 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "starling/event.h"
 
 namespace starling {
 
@@ -8,6 +12,15 @@ namespace starling {
 struct Point {
   float x, y, z, r;
 };
+
+inline float distance_from_beam(float x, float y) {
+  return static_cast<float>(std::sqrt(double{x} * x + double{y} * y));
+}
+
+inline Point make_point(const Hits& hits, std::int32_t hit) {
+  const auto i = static_cast<std::size_t>(hit);
+  return {hits.x[i], hits.y[i], hits.z[i], distance_from_beam(hits.x[i], hits.y[i])};
+}
 
 /// A helix through the beam line and two hits.
 struct DoubletFit {

@@ -38,7 +38,7 @@ HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
         first = false;
       }
       const float x = hits.x[i], y = hits.y[i];
-      const auto r = static_cast<float>(std::sqrt(double{x} * x + double{y} * y));
+      const float r = distance_from_beam(x, y);
       radius[i] = r;
       angle[i] = std::atan2(y, x);
       // A hit on the beam line has no direction: on no edge.

@@ -41,12 +41,6 @@ struct Tracks {
   std::vector<std::pair<LayerKey, OverlapFit>> overlaps;
 };
 
-Point make_point(const Hits& hits, std::int32_t hit) {
-  const auto i = static_cast<std::size_t>(hit);
-  const double x = hits.x[i], y = hits.y[i];
-  return {hits.x[i], hits.y[i], hits.z[i], static_cast<float>(std::sqrt(x * x + y * y))};
-}
-
 /// Pairs of hits of one particle on one layer, in different modules; `particles` in ascending order.
 std::vector<std::pair<LayerKey, OverlapFit>> find_overlaps(const Event& event,
                                                            const std::vector<std::int64_t>& particles) {
