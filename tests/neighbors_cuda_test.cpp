@@ -91,7 +91,7 @@ std::string difference(const Rows<T>& expected, const Rows<T>& got, int k) {
 template <typename T>
 void expect_host_bytes(const Case<T>& test) {
   const NeighborSearch<T> search = test.search();
-  const std::size_t entries = static_cast<std::size_t>(test.num_points()) * static_cast<std::size_t>(test.k);
+  const std::size_t entries = static_cast<std::size_t>(test.num_queries()) * static_cast<std::size_t>(test.k);
   Rows<T> expected{std::vector<std::int32_t>(entries), std::vector<T>(entries)};
   std::vector<std::byte> workspace(knn_workspace_bytes(search, test.k));
   knn(search, test.k, expected.index.data(), expected.distance2.data(), std::span(workspace));
@@ -147,6 +147,12 @@ TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
   add("lattice", 3, 64, clouds::lattice<TypeParam>(40000, 3, 20, 1));
   add("all equal", 3, 64, std::vector<TypeParam>(3 * 20000, TypeParam(0.1)));
   add("one far outlier", 4, 64, outlier);
+  add("more than 32 regions", 2, 4, clouds::uniform<TypeParam>(1'100'000, 2, 1));
+  add("other queries", 4, 64, clouds::cluster<TypeParam>(40000, 4, 1));
+  cases.back().separate_queries = true;
+  cases.back().queries = clouds::uniform<TypeParam>(5000, 4, 2);
+  add("without themselves", 4, 64, clouds::cluster<TypeParam>(20000, 4, 1));
+  cases.back().loop = false;
   add("huge and small events", 4, 32, clouds::cluster<TypeParam>(splits.back(), 4, 2));
   cases.back().row_splits = splits;
   for (const Case<TypeParam>& test : cases) {

@@ -86,7 +86,7 @@ void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_r
 template <typename T>
 void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::int32_t* bad_row,
               std::span<std::byte> workspace, CUstream_st* stream);
-/// At most 64 bytes a point and some kilobytes, whatever k is. Reads no array.
+/// At most 64 bytes a point and 64 KiB, whatever k is. Reads no array.
 template <typename T>
 std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>& search, int k);
 

@@ -10,14 +10,14 @@
 // Instantiated by search_4.cu, search_8.cu and search_16.cu, for rows padded to so many dimensions.
 namespace starling::neighbors_cuda {
 
-inline int blocks_of_queries(int num_queries, int each) {
-  const int in_block = kSearchThreads / 32 * each;
+inline int blocks_of_queries(int num_queries) {
+  constexpr int in_block = kSearchThreads / 32;
   return (num_queries + in_block - 1) / in_block;
 }
 
 template <typename T, int kDimensions>
 void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
-  const int blocks = blocks_of_queries(search.num_queries, search.queries_each);
+  const int blocks = blocks_of_queries(search.num_queries);
   const auto run = [&](auto kernel, int above) {
     launch_after(kernel, blocks, kSearchThreads, 0, stream, search, above);
   };
@@ -39,7 +39,7 @@ void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream)
 
 template <typename T, int kDimensions>
 void launch_count(const Search<T>& search, cudaStream_t stream) {
-  count_kernel<T, kDimensions><<<blocks_of_queries(search.num_queries, 1), kSearchThreads, 0, stream>>>(search);
+  count_kernel<T, kDimensions><<<blocks_of_queries(search.num_queries), kSearchThreads, 0, stream>>>(search);
   call(cudaGetLastError());
 }
 

@@ -1,7 +1,6 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <string>
 
@@ -20,11 +19,6 @@ namespace {
 
 using namespace neighbors_cuda;
 
-// A warp takes several queries where that leaves this many warps.
-constexpr int kWarpsWanted = 1 << 14;
-constexpr int kMostEach = 4;
-// A query reaches so far that it would find about k times this if the cloud were as dense as at the one before.
-constexpr double kMoreThanK = 1.6;
 constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
 
 [[noreturn]] void usage(const char* function, const std::string& message) {
@@ -47,21 +41,26 @@ std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte*
     tree.low[level] = layout.take<T>(nodes * padded);
     tree.high[level] = layout.take<T>(nodes * padded);
   }
-  const std::size_t places = static_cast<std::size_t>(tree.num_nodes[0]) * kLeafPoints;
+  const std::size_t quarters = static_cast<std::size_t>(tree.num_nodes[0]) * (kLeafPoints / kQuarterPoints);
+  tree.quarter_low = layout.take<T>(quarters * padded);
+  tree.quarter_high = layout.take<T>(quarters * padded);
+  const std::size_t places = tree.num_places();
   tree.order = layout.take<std::int32_t>(places);
   Split& split = build.split;
   const std::size_t groups = tree.num_nodes[1];
   split.events = layout.take<int4>(groups);
+  split.finished = layout.take<std::int32_t>(1);
   // Splitting is over before the copies are written.
   const std::size_t copies = copied ? places * padded * sizeof(T) : 0;
-  const std::size_t zeroed = groups * (kBins + 2 * search.dimensions + 3) * sizeof(std::uint32_t);
-  const std::size_t splitting = groups > 1 ? zeroed + n * sizeof(std::int32_t) : 0;
+  const std::size_t zeroed = groups * (kHistogram + 3) * sizeof(std::uint32_t);
+  const std::size_t cells = groups * search.dimensions * sizeof(float2);
+  const std::size_t splitting = groups > 1 ? zeroed + cells + n * sizeof(std::int32_t) : 0;
   std::byte* const shared = layout.take<std::byte>(std::max(copies, splitting));
   tree.sorted = copied ? reinterpret_cast<T*>(shared) : nullptr;
-  split.zeroed = split.histogram = reinterpret_cast<std::uint32_t*>(shared);
+  split.cells = reinterpret_cast<float2*>(shared);
+  split.zeroed = split.histogram = reinterpret_cast<std::uint32_t*>(shared + cells);
   split.zeroed_bytes = zeroed;
-  split.box = split.histogram + groups * kBins;
-  split.sides = reinterpret_cast<std::int32_t*>(split.box + groups * 2 * search.dimensions);
+  split.sides = reinterpret_cast<std::int32_t*>(split.histogram + groups * kHistogram);
   split.other_order = split.sides + groups * 3;
   return layout.size();
 }
@@ -121,10 +120,6 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   return result;
 }
 
-int queries_each(int num_queries) {
-  return static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(num_queries / kWarpsWanted, 1, kMostEach))));
-}
-
 template <typename T>
 void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
   if (search.num_queries == 0 || largest_k == 0) return;
@@ -154,12 +149,6 @@ void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* di
   if (bad_row == nullptr) usage(function, "bad_row is null");
   Search<T> device = prepare(search, bad_row, workspace, function, stream);
   device.k = k;
-  if (search.queries == nullptr && search.dimensions <= 4) {
-    // Points that are queries come leaf by leaf, so that each is near the one before. In more dimensions it is not near
-    // enough.
-    device.queries_each = queries_each(device.num_queries);
-    device.reach = static_cast<float>(std::pow(kMoreThanK, 2.0 / search.dimensions));
-  }
   device.index = index;
   device.distance2 = distance2;
   run_nearest(device, k, stream);

@@ -20,11 +20,7 @@ struct Search {
   const std::int8_t* direction = nullptr;
   bool loop = true;
   T radius2 = 0;
-  int k = 0;  // knn; radius_count: the largest count
-  // Consecutive queries of a warp. Where there are several, each searches at first within the d² of the k-th neighbour
-  // of the one before times `reach`, which is quicker; where that holds fewer than k, it searches again.
-  int queries_each = 1;
-  float reach = 1;
+  int k = 0;                                          // knn; radius_count: the largest count
   const std::int64_t* neighbor_row_splits = nullptr;  // radius_fill: replaces k
   std::int32_t* index = nullptr;
   T* distance2 = nullptr;
@@ -47,7 +43,7 @@ struct Query {
   std::int32_t row;
   int self = -1;  // its place in the tree, where it is one of the points
   Row<T, kDimensions> x;
-  int first = 0, last = 0;  // places of its event
+  unsigned first = 0, last = 0;  // places of its event
   bool active = true;
 
   __device__ Query(const Search<T>& search, int number) {
@@ -70,7 +66,9 @@ struct Query {
   }
 
   /// Whether the point at a place is of the query's event and not the query itself.
-  __device__ bool may_have(int place) const { return (place >= first) & (place < last) & (place != self); }
+  __device__ bool may_have(int place) const {
+    return (static_cast<unsigned>(place) >= first) & (static_cast<unsigned>(place) < last) & (place != self);
+  }
 };
 
 /// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
@@ -84,115 +82,18 @@ __device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions
   }
 }
 
-/// The children of up to kSlots nodes of a level, one of each a lane, by distance.
-template <typename T, int kSlots>
-class Frontier {
- public:
-  using B = typename Bits<T>::Type;
-
-  /// Of the nodes that next() yields, kSlots or as many as there are. Children outside first .. last are left out.
-  template <int kDimensions, typename Next>
-  __device__ __forceinline__ Frontier(const Tree<T>& tree, int child_level, const Row<T, kDimensions>& q, int first,
-                                      int last, const Next& next) {
-    const int lane = threadIdx.x % 32;
-    nodes_ = 0;
-    empty_ = true;
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-      key_[slot] = kNone;
-      const int node = next();
-      if (node < 0) continue;
-      empty_ = false;
-      if (lane == slot) nodes_ = node;
-      const int child = node * kChildren + lane;
-      if (child >= first && child <= last)
-        key_[slot] = (to_bits(box_distance2(q, load_padded<T, kDimensions>(tree.low[child_level], child),
-                                            load_padded<T, kDimensions>(tree.high[child_level], child))) &
-                      ~kWhich) |
-                     (slot * 32 + lane);
-    }
-    if constexpr (kSlots == 2) order(0, 1);
-    if constexpr (kSlots == 4) {
-      order(0, 1);
-      order(2, 3);
-      order(0, 2);
-      order(1, 3);
-      order(1, 2);
-    }
-  }
-
-  __device__ bool empty() const { return empty_; }
-
-  /// The nearest child not taken yet, or −1 where none is within the bound. All lanes get the same.
-  __device__ __forceinline__ int take(T bound) {
-    const B nearest = warp_min(key_[0]);
-    if ((nearest & ~kWhich) > to_bits(bound)) return -1;
-    if (key_[0] == nearest) {
-#pragma unroll
-      for (int slot = 0; slot + 1 < kSlots; ++slot) key_[slot] = key_[slot + 1];
-      key_[kSlots - 1] = kNone;
-    }
-    const int which = static_cast<int>(nearest & kWhich);
-    return __shfl_sync(kWarp, nodes_, which / 32) * kChildren + which % 32;
-  }
-
- private:
-  static_assert(kSlots == 1 || kSlots == 2 || kSlots == 4);
-  // The last bits of a distance give way to slot and lane: that rounds it down, so a child is never missed.
-  static constexpr B kWhich = kSlots * 32 - 1;
-  static constexpr B kNone = ~B(0);
-
-  __device__ __forceinline__ void order(int a, int b) {
-    const B smaller = min(key_[a], key_[b]);
-    key_[b] = max(key_[a], key_[b]);
-    key_[a] = smaller;
-  }
-
-  B key_[kSlots];  // ascending
-  int nodes_;      // lane s holds the node of slot s
-  bool empty_;
+/// Leaves and quarters of leaves that a warp has yet to look at.
+struct Lists {
+  static constexpr int kFull = 32;  // leaves that are looked at together
+  int leaf[2 * kFull];
+  int quarter[4 * kFull + 8];
 };
-
-/// Calls visit(place, d², place, d²) with each lane's points of two leaves at a time, near ones first, until the bound
-/// excludes the rest; a d² is NaN where there is no second leaf. Four regions, then two groups at a time share one
-/// order: the bound is nearly final after a few leaves, so the order decides how many more are visited.
-template <typename T, int kDimensions, typename Bound, typename Visit>
-__device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimensions>& query, const Bound& bound,
-                                     const Visit& visit) {
-  if (query.first >= query.last) return;
-  const int lane = threadIdx.x % 32;
-  const int last = query.last - 1;
-  const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
-  int start = first_region / kChildren;  // of 32 regions
-  while (start <= last_region / kChildren) {
-    Frontier<T, 1> regions(tree, 2, query.x, first_region, last_region,
-                           [&] { return start <= last_region / kChildren ? start++ : -1; });
-    while (true) {
-      Frontier<T, 4> groups(tree, 1, query.x, query.first / kGroupPoints, last / kGroupPoints,
-                            [&] { return regions.take(bound()); });
-      if (groups.empty()) break;
-      while (true) {
-        Frontier<T, 2> leaves(tree, 0, query.x, query.first / kLeafPoints, last / kLeafPoints,
-                              [&] { return groups.take(bound()); });
-        if (leaves.empty()) break;
-        // Two leaves at a time: their loads overlap.
-        for (int leaf = leaves.take(bound()); leaf >= 0; leaf = leaves.take(bound())) {
-          const int other = leaves.take(bound());
-          const int place = leaf * kLeafPoints + lane;
-          const int other_place = (other < 0 ? leaf : other) * kLeafPoints + lane;
-          const T d2 = leaf_distance2(tree, query.x, place);
-          const T other_d2 = leaf_distance2(tree, query.x, other_place);
-          visit(place, d2, other_place, other < 0 ? not_a_number<T>() : other_d2);
-        }
-      }
-    }
-  }
-}
 
 /// The children of a node, one a lane, that are within a bound, taken as they come.
 template <typename T>
 class Children {
  public:
+  Children() = default;
   /// Those outside first .. last are left out.
   template <int kDimensions>
   __device__ __forceinline__ Children(const Tree<T>& tree, int level, int node, const Row<T, kDimensions>& q, int first,
@@ -205,67 +106,115 @@ class Children {
     left_ = __ballot_sync(kWarp, (distance2_ <= bound) & (child >= first) & (child <= last));
   }
   __device__ bool any() const { return left_ != 0; }
-  /// One of them, and of none the first child. The highest first: that takes an instruction less than the lowest.
+  __device__ unsigned left() const { return left_; }
+  /// One of them. The highest first: that takes an instruction less than the lowest.
   __device__ int take() {
-    const int bit = 31 - __clz(left_ | 1);
+    const int bit = 31 - __clz(left_);
     left_ &= ~(1u << bit);
     return begin_ + bit;
+  }
+  /// The nearest of them and its d², where there is one.
+  __device__ void nearest(int& child, T& distance2) const {
+    const int lane = threadIdx.x % 32;
+    const auto none = ~typename Bits<T>::Type(0);
+    const auto mine = (left_ >> lane & 1) != 0 ? to_bits(distance2_) : none;
+    const auto least = warp_min(mine);
+    if (least == none) return;
+    child = begin_ + __ffs(static_cast<int>(__ballot_sync(kWarp, mine == least))) - 1;
+    distance2 = from_bits(least);
+  }
+  __device__ void leave_out(int child) {
+    if (child >= begin_ && child < begin_ + kChildren) left_ &= ~(1u << (child - begin_));
   }
   __device__ void drop_beyond(T bound) { left_ &= __ballot_sync(kWarp, distance2_ <= bound); }
 
  private:
-  int begin_;
-  T distance2_;
-  unsigned left_;
+  int begin_ = 0;
+  T distance2_ = 0;
+  unsigned left_ = 0;
 };
 
-/// The same as walk(), in the order of the tree: for a bound that is good from the start, when sorting would not save
-/// anything.
+/// Calls visit(place, d², place, d²) with each lane's points of eight quarters at a time, of those quarters of the
+/// listed leaves that the bound does not exclude; a d² is NaN where there is no point.
 template <typename T, int kDimensions, typename Bound, typename Visit>
-__device__ __forceinline__ void walk_in_order(const Tree<T>& tree, const Query<T, kDimensions>& query,
-                                              const Bound& bound, const Visit& visit) {
+__device__ __forceinline__ void visit_leaves(const Tree<T>& tree, const Row<T, kDimensions>& q, Lists& lists,
+                                             int leaves, const Bound& bound, const Visit& visit) {
+  const int lane = threadIdx.x % 32;
+  for (int tested = 0; tested < leaves;) {
+    int quarters = 0;
+#pragma unroll 1
+    for (int i = 0; i < 4 && tested < leaves; ++i, tested += 8) {
+      const int number = tested + lane / kQuarters;
+      const int quarter = lists.leaf[min(number, leaves - 1)] * kQuarters + lane % kQuarters;
+      const T d2 = box_distance2(q, load_padded<T, kDimensions>(tree.quarter_low, quarter),
+                                 load_padded<T, kDimensions>(tree.quarter_high, quarter));
+      const bool take = (number < leaves) & (d2 <= bound());
+      const unsigned takers = __ballot_sync(kWarp, take);
+      if (take) lists.quarter[quarters + __popc(takers & lanes_before(lane))] = quarter;
+      quarters += __popc(takers);
+    }
+    if (lane < 8) lists.quarter[quarters + lane] = tree.nowhere();
+    __syncwarp();
+    const int* number = lists.quarter + lane / kQuarterPoints;
+#pragma unroll 1
+    for (int first = 0; first < quarters; first += 8, number += 8) {
+      const int place_a = number[0] * kQuarterPoints + lane % kQuarterPoints;
+      const int place_b = number[4] * kQuarterPoints + lane % kQuarterPoints;
+      const T d2_a = leaf_distance2(tree, q, place_a), d2_b = leaf_distance2(tree, q, place_b);
+      visit(place_a, d2_a, place_b, d2_b);
+    }
+    __syncwarp();
+  }
+}
+
+/// Aligned leaves of one group around a place.
+struct Window {
+  int group = -1;       // none
+  unsigned leaves = 0;  // one a bit
+};
+
+/// Visits all leaves that the bound does not exclude, but for those of the window: first the rest of the window's
+/// group, then everything in the order of the tree, since by then the bound is so good that sorting would not save
+/// anything. Each piece of code is there once: instructions that do not fit in the cache cost more than those that are
+/// executed.
+template <typename T, int kDimensions, typename Bound, typename Visit>
+__device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimensions>& query, const Window& window,
+                                     Lists& lists, const Bound& bound, const Visit& visit) {
   if (query.first >= query.last) return;
   const int lane = threadIdx.x % 32;
-  const int last = query.last - 1;
-  const int first_region = query.first / kRegionPoints, last_region = last / kRegionPoints;
-  for (int start = first_region / kChildren; start <= last_region / kChildren; ++start) {
-    Children<T> regions(tree, 2, start, query.x, first_region, last_region, bound());
-    while (regions.any()) {
-      Children<T> groups(tree, 1, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
-      while (groups.any()) {
-        Children<T> leaves(tree, 0, groups.take(), query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
-        // Four at a time, so that their loads overlap; where there are fewer, the group's first stands in unseen.
-        while (leaves.any()) {
-          int place[4];
-          T d2[4];
-          bool there[4];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            there[i] = leaves.any();
-            place[i] = leaves.take() * kLeafPoints + lane;
-          }
-#pragma unroll
-          for (int i = 0; i < 4; ++i) d2[i] = leaf_distance2(tree, query.x, place[i]);
-#pragma unroll
-          for (int i = 1; i < 4; ++i)
-            if (!there[i]) d2[i] = not_a_number<T>();
-          const T before = bound();
-#pragma unroll 1  // or there would be twice the code
-          for (bool more = true; more; there[2] = false) {
-            visit(place[0], d2[0], place[1], d2[1]);
-            place[0] = place[2];
-            d2[0] = d2[2];
-            place[1] = place[3];
-            d2[1] = d2[3];
-            more = there[2];
-          }
-          if (!(bound() < before)) continue;
-          leaves.drop_beyond(bound());
-          groups.drop_beyond(bound());
-          regions.drop_beyond(bound());
-        }
+  const unsigned last = query.last - 1;
+  const unsigned last_start = last / kRegionPoints / kChildren;  // of 32 regions
+  unsigned start = query.first / kRegionPoints / kChildren;
+  Children<T> regions, groups;
+  const auto next_group = [&] {
+    while (!groups.any()) {
+      while (!regions.any()) {
+        if (start > last_start) return -1;
+        regions = Children<T>(tree, 2, start++, query.x, query.first / kRegionPoints, last / kRegionPoints, bound());
       }
+      groups = Children<T>(tree, 1, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
+      groups.leave_out(window.group);
     }
+    return groups.take();
+  };
+
+  bool in_window = window.group >= 0;
+  while (true) {
+    int leaves = 0;
+    groups.drop_beyond(bound());
+    regions.drop_beyond(bound());
+    do {
+      const int group = in_window ? window.group : next_group();
+      if (group < 0) break;
+      const Children<T> found(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
+      const unsigned near = found.left() & ~(in_window ? window.leaves : 0);
+      if ((near >> lane & 1) != 0) lists.leaf[leaves + __popc(near & lanes_before(lane))] = group * kChildren + lane;
+      leaves += __popc(near);
+    } while (!in_window && leaves <= Lists::kFull);
+    if (leaves == 0 && !in_window) return;
+    in_window = false;
+    __syncwarp();
+    visit_leaves(tree, query.x, lists, leaves, bound, visit);
   }
 }
 
@@ -277,10 +226,57 @@ __device__ inline void write_none(const Search<T>& search, std::int64_t begin, i
   }
 }
 
-/// Writes the k nearest of one query. `known` is the d² of the k-th neighbour of a query near it, or infinity; returns
-/// that of this one.
+/// A place near a query that is not one of the points: in the nearest leaf of the nearest group of the nearest region.
+template <typename T, int kDimensions>
+__device__ __forceinline__ int place_near(const Tree<T>& tree, const Query<T, kDimensions>& query) {
+  const unsigned last = query.last - 1;
+  int nearest = query.first / kRegionPoints;
+  T distance2 = infinity<T>();
+#pragma unroll 1
+  for (unsigned start = nearest / kChildren; start <= last / kRegionPoints / kChildren; ++start)
+    Children<T>(tree, 2, start, query.x, query.first / kRegionPoints, last / kRegionPoints, distance2)
+        .nearest(nearest, distance2);
+#pragma unroll 1
+  for (int level = 1; level >= 0; --level) {
+    const unsigned points = level == 1 ? kGroupPoints : kLeafPoints;
+    distance2 = infinity<T>();
+    Children<T>(tree, level, nearest, query.x, query.first / points, last / points, distance2)
+        .nearest(nearest, distance2);
+  }
+  return nearest * kLeafPoints;
+}
+
+/// Takes the points of aligned leaves around a place, about four times as many as neighbours are wanted: a first bound.
 template <typename T, int kDimensions, int kMaxNeighbors>
-__device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int above, Key<T>* keys, T known) {
+__device__ __forceinline__ Window look_around(const Search<T>& search, const Query<T, kDimensions>& query, int place,
+                                              Nearest<T, kMaxNeighbors>& nearest) {
+  constexpr int kLeaves = kMaxNeighbors <= 128 ? kMaxNeighbors / 8 : 16;
+  const unsigned first_leaf = static_cast<unsigned>(place) / (kLeafPoints * kLeaves) * kLeaves;
+  const unsigned begin = first_leaf * kLeafPoints, end = begin + kLeaves * kLeafPoints;
+  const int first = static_cast<int>(begin + threadIdx.x % 32);
+  T d2[kLeaves];
+#pragma unroll
+  for (int i = 0; i < kLeaves; ++i) d2[i] = leaf_distance2(search.tree, query.x, first + i * kLeafPoints);
+#pragma unroll
+  for (int i = 0; i < kLeaves; ++i)
+    if (first == query.self - i * kLeafPoints) d2[i] = not_a_number<T>();
+  int count = kLeaves * kLeafPoints - (query.self >= 0);
+  if (begin < query.first || end > query.last || search.direction != nullptr || search.radius2 < infinity<T>()) {
+    count = 0;
+#pragma unroll
+    for (int i = 0; i < kLeaves; ++i) {
+      if (!(d2[i] <= search.radius2) || !query.may_have(first + i * kLeafPoints)) d2[i] = not_a_number<T>();
+      count += d2[i] <= search.radius2;
+    }
+    count = __reduce_add_sync(kWarp, count);
+  }
+  const bool taken = nearest.take(d2, first, count);
+  return {static_cast<int>(first_leaf / kChildren), taken ? ((1u << kLeaves) - 1) << first_leaf % kChildren : 0};
+}
+
+/// Writes the k nearest of one query.
+template <typename T, int kDimensions, int kMaxNeighbors>
+__device__ __forceinline__ void nearest_of(const Search<T>& search, int number, int above, Key<T>* keys, Lists& lists) {
   const int lane = threadIdx.x % 32;
   const std::int32_t row = query_row(search, number);
   int k = search.k;
@@ -288,95 +284,74 @@ __device__ __forceinline__ T nearest_of(const Search<T>& search, int number, int
   if (search.neighbor_row_splits != nullptr) {
     begin = search.neighbor_row_splits[row];
     const std::int64_t length = search.neighbor_row_splits[row + 1] - begin;
-    if (length <= above || length > kMaxNeighbors) return known;
+    if (length <= above || length > kMaxNeighbors) return;
     k = uniform(static_cast<int>(length));
   }
   const Query<T, kDimensions> query(search, number);
   if (!query.active) {
     write_none(search, begin, 0, k, lane, 32);
-    return known;
+    return;
   }
 
-  Nearest<T, kMaxNeighbors> nearest(keys, k, search.tree.order);
-  const auto start = [&](T limit) {
-    nearest.begin(limit);
-    if (query.self >= 0 && search.loop) nearest.push_one({T(0), 0});
-  };
-  const auto bound = [&] { return nearest.bound(); };
-  const auto visit = [&](int place_a, T d2_a, int place_b, T d2_b) {
-    bool take_a = d2_a <= nearest.bound(), take_b = d2_b <= nearest.bound();
-    if (!__any_sync(kWarp, take_a | take_b)) return;
-    const Key<T> a{d2_a, static_cast<std::uint32_t>(place_a) + 1}, b{d2_b, static_cast<std::uint32_t>(place_b) + 1};
-    // Bitwise: what a branch would save costs less than the branch.
-    take_a = take_a & query.may_have(place_a);
-    take_b = take_b & query.may_have(place_b);
-    if (nearest.cuts_ties()) {
-      take_a = take_a && nearest.admits(a);
-      take_b = take_b && nearest.admits(b);
-    }
-    nearest.push(take_a, a, take_b, b);
-    nearest.settle();
-  };
-  // A row of a radius search is as long as what lies within the radius.
-  const bool bounded = search.neighbor_row_splits != nullptr;
-  T limit = bounded ? search.radius2 : known * search.reach;
-  bool found = false;
-  for (int attempt = 0; attempt < 2 && !found && (bounded || limit < search.radius2); ++attempt) {
-    start(limit);
-    walk_in_order(search.tree, query, bound, visit);
-    found = nearest.size() >= k;
-    // Next, as far as twice as many as needed would be in an even cloud.
-    const float more = 2.0f * static_cast<float>(k) / static_cast<float>(nearest.size() + 1);
-    limit *= fminf(__powf(more, 2.0f / static_cast<float>(search.tree.dimensions)), 4.0f);
-  }
-  if (!found) {
-    start(search.radius2);
-    walk(search.tree, query, bound, visit);
-  }
-  nearest.finish();
-
-#pragma unroll 1  // one or two rounds
-  for (int i = lane; i < k; i += 32) {
-    Key<T> key{infinity<T>(), 0};
-    std::int32_t index = -1;
-    if (i < nearest.size()) {
-      key = nearest[i];
-      index = key.tie == 0 ? query.row : static_cast<std::int32_t>(key.tie - 1);
-    }
-    search.index[begin + i] = index;
-    search.distance2[begin + i] = key.distance2;
-  }
-  return nearest.size() < k ? infinity<T>() : nearest[k - 1].distance2;
+  Nearest<T, kMaxNeighbors> nearest(keys, k, search.radius2, search.tree.order);
+  if (query.self >= 0 && search.loop) nearest.push_one({T(0), Nearest<T, kMaxNeighbors>::kSelf});
+  Window window;  // none for a row of a radius search, which is as long as what lies within the radius
+  if (search.neighbor_row_splits == nullptr && query.first < query.last)
+    window = look_around(search, query, query.self >= 0 ? query.self : place_near(search.tree, query), nearest);
+  walk(
+      search.tree, query, window, lists, [&] { return nearest.bound(); },
+      [&](int place_a, T d2_a, int place_b, T d2_b) {
+        nearest.push(query.may_have(place_a), {d2_a, static_cast<std::uint32_t>(place_a)}, query.may_have(place_b),
+                     {d2_b, static_cast<std::uint32_t>(place_b)});
+        nearest.settle();
+      });
+  nearest.finish([&](int i, T distance2, std::uint32_t rank) {
+    search.index[begin + i] = rank == 0 ? query.row : static_cast<std::int32_t>(rank - 1);
+    search.distance2[begin + i] = distance2;
+  });
+  write_none(search, begin, nearest.size(), k, lane, 32);
 }
 
-/// The k nearest, search.queries_each queries a warp. Where search.neighbor_row_splits is set, of the queries with more
-/// than `above` and at most kMaxNeighbors.
+/// A pointer into shared memory that stays in a register: the compiler would rather compute its address wherever it is
+/// needed, which takes five instructions and a branch around them.
+template <typename U>
+__device__ __forceinline__ U* in_register(U* shared) {
+  const int address = uniform(static_cast<int>(__cvta_generic_to_shared(shared)));
+  return static_cast<U*>(__cvta_shared_to_generic(static_cast<std::size_t>(address)));
+}
+
+/// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
-__global__ void __launch_bounds__(kSearchThreads) nearest_kernel(const __grid_constant__ Search<T> search, int above) {
+inline constexpr int kWantedBlocks = sizeof(T) * kDimensions <= 32 && kMaxNeighbors <= 64 ? 24 : 1;
+
+/// The k nearest, a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and at
+/// most kMaxNeighbors.
+template <typename T, int kDimensions, int kMaxNeighbors>
+__global__ void __launch_bounds__(kSearchThreads, (kWantedBlocks<T, kDimensions, kMaxNeighbors>))
+    nearest_kernel(const __grid_constant__ Search<T> search, int above) {
   constexpr int kWarps = kSearchThreads / 32;
   __shared__ Key<T> keys[kWarps][Nearest<T, kMaxNeighbors>::kCapacity];
+  __shared__ Lists lists[kWarps];
   const int warp = uniform(threadIdx.x / 32);
-  const int first = (blockIdx.x * kWarps + warp) * search.queries_each;
-  const int last = min(first + search.queries_each, search.num_queries);
+  const int number = blockIdx.x * kWarps + warp;
+  if (number >= search.num_queries) return;
   after_previous();
-  T known = infinity<T>();
-  for (int number = first; number < last; ++number) {
-    known = nearest_of<T, kDimensions, kMaxNeighbors>(search, number, above, keys[warp], known);
-    __syncwarp();  // all lanes have read the keys
-  }
+  nearest_of<T, kDimensions, kMaxNeighbors>(search, number, above, in_register(keys[warp]), *in_register(&lists[warp]));
 }
 
 /// Counts the neighbours within the radius of a query a warp.
 template <typename T, int kDimensions>
 __global__ void __launch_bounds__(kSearchThreads) count_kernel(const __grid_constant__ Search<T> search) {
+  __shared__ Lists lists[kSearchThreads / 32];
   const int lane = threadIdx.x % 32;
-  const int number = blockIdx.x * (kSearchThreads / 32) + uniform(threadIdx.x / 32);
+  const int warp = uniform(threadIdx.x / 32);
+  const int number = blockIdx.x * (kSearchThreads / 32) + warp;
   if (number >= search.num_queries) return;
   const Query<T, kDimensions> query(search, number);
   int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
   if (query.active)
-    walk_in_order(
-        search.tree, query, [&] { return search.radius2; },
+    walk(
+        search.tree, query, Window{}, lists[warp], [&] { return search.radius2; },
         [&](int place_a, T d2_a, int place_b, T d2_b) {
           mine += d2_a <= search.radius2 && query.may_have(place_a);
           mine += d2_b <= search.radius2 && query.may_have(place_b);

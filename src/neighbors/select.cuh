@@ -30,36 +30,49 @@ __device__ inline Key<T> last_key() {
 
 /// The nearest candidates of one query so far, unordered, in shared memory of one warp. Candidates under the bound are
 /// appended; when the buffer runs full, a bisection finds a new bound that at least k of them meet, and the others go.
-/// So a candidate costs a compare, and sorting is left to the k that remain at the end. Until then a key's tie is not
-/// the row + 1 but the place in the tree + 1: rows are looked up for the few that need them.
+/// So a candidate costs a compare, and sorting is left to the k that remain at the end. Until then a key's tie is the
+/// place in the tree, or kSelf: rows are looked up for the few that need them.
 template <typename T, int kMaxNeighbors>
 class Nearest {
  public:
   using B = typename Bits<T>::Type;
-  static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 96 : kMaxNeighbors + 256;
+  static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 64 : kMaxNeighbors + 256;
   static constexpr int kSlots = kCapacity / 32;
+  static constexpr std::uint32_t kSelf = kWarp;
 
-  __device__ Nearest(Key<T>* keys, int k, const std::int32_t* order)
-      : keys_(keys), order_(order), k_(k), full_(min(kCapacity - 64, 2 * k + 32)) {
-    lane_ = threadIdx.x % 32;
-  }
-
-  /// Begins with no candidates; none beyond the limit will be taken.
-  __device__ void begin(T limit) {
-    bound_ = limit;
-    bound_tie_ = kWarp;
-    size_ = 0;
-  }
+  /// No candidates beyond the limit will be taken.
+  __device__ Nearest(Key<T>* keys, int k, T limit, const std::int32_t* order)
+      : keys_(keys), order_(order), k_(k), bound_(limit), lane_(static_cast<int>(threadIdx.x % 32)) {}
 
   /// No candidate beyond it can be among the k nearest; those at it can, by their row.
   __device__ T bound() const { return bound_; }
   __device__ int size() const { return size_; }
-  __device__ Key<T> operator[](int i) const { return keys_[i]; }
 
   /// Whether rows decide about candidates at the bound.
   __device__ bool cuts_ties() const { return bound_tie_ != kWarp; }
   __device__ bool admits(const Key<T>& key) const {
     return key.distance2 < bound_ || (key.distance2 == bound_ && (!cuts_ties() || rank(key) <= bound_tie_));
+  }
+
+  /// Lowers the bound to what at least k of so many candidates meet, and appends those that do: each lane has one of
+  /// every 32 places from `place` on; a d² is NaN where there is no candidate. Where so many are at the bound that
+  /// there is no room for them, none is appended and the answer is no.
+  template <int kEach>
+  __device__ __forceinline__ bool take(const T (&distance2)[kEach], int place, int count) {
+    B value[kEach], sample[kEach];
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) sample[e] = value[e] = to_bits(distance2[e]);
+#pragma unroll
+    for (int half = kEach / 2; half > 0; half /= 2)  // every e-th of a lane in kEach
+#pragma unroll
+      for (int e = 0; e < half; ++e) sample[e] = (lane_ & half) == 0 ? sample[e] : sample[e + half];
+    if (count > k_ + slack()) bound_ = from_bits(lowest_bound(value, sample[0], 32 * kEach, slack(), count));
+    if (size_ + count > full()) return false;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e)
+      append(distance2[e] <= bound_, {distance2[e], static_cast<std::uint32_t>(place + 32 * e)});
+    __syncwarp();
+    return true;
   }
 
   /// Appends a key.
@@ -69,27 +82,37 @@ class Nearest {
     __syncwarp();
   }
 
-  /// Appends each lane's two keys where taken. All lanes call it, and settle() before the next time.
-  __device__ __forceinline__ void push(bool take_a, const Key<T>& a, bool take_b, const Key<T>& b) {
-    const unsigned before = (1u << lane_) - 1;
-    const unsigned takers_a = __ballot_sync(kWarp, take_a), takers_b = __ballot_sync(kWarp, take_b);
-    if (take_a) keys_[size_ + __popc(takers_a & before)] = a;
-    size_ += __popc(takers_a);
-    if (take_b) keys_[size_ + __popc(takers_b & before)] = b;
-    size_ += __popc(takers_b);
+  /// Appends each lane's two keys where they are within the bound and wanted. All lanes call it, and settle() before
+  /// the next time.
+  __device__ __forceinline__ void push(bool want_a, Key<T> a, bool want_b, Key<T> b) {
+    if (cuts_ties()) {
+      if (!admits(a)) a.distance2 = not_a_number<T>();
+      if (!admits(b)) b.distance2 = not_a_number<T>();
+    }
+    append(want_a & (a.distance2 <= bound_), a);
+    append(want_b & (b.distance2 <= bound_), b);
     __syncwarp();
   }
 
   /// Makes room and lowers the bound where the buffer is full.
   __device__ __forceinline__ void settle() {
-    if (size_ > full_) keep_nearest(k_ / 4 + 2);  // a bound that need not be tight takes fewer steps to find
+    if (size_ > full()) keep_nearest(slack());
   }
 
-  /// Leaves the k nearest in ascending order.
-  __device__ __forceinline__ void finish() {
+  /// Calls write(i, d², rank) for the k nearest in ascending order, one a lane at a time; rank is 0 for the query
+  /// itself, else row + 1. With less than k candidates, it is not called for the rest.
+  template <typename Write>
+  __device__ __forceinline__ void finish(const Write& write) {
     if constexpr (sizeof(T) == 4 && kMaxNeighbors <= 128) {
-      if (size_ > 2 * kMaxNeighbors) keep_nearest(k_ / 4 + 2);
-      if (size_ <= kMaxNeighbors ? sort_values<kMaxNeighbors / 32>() : sort_values<kMaxNeighbors / 16>()) return;
+      if (size_ <= kMaxNeighbors ? sort_values<kMaxNeighbors / 32>() : sort_values<kMaxNeighbors / 16>()) {
+        const std::uint32_t* const places = sorted_places();
+#pragma unroll 1
+        for (int i = lane_; i < min(size_, k_); i += 32) {
+          const Key<T> key = keys_[places[i]];
+          write(i, key.distance2, rank(key));
+        }
+        return;
+      }
     }
     if (size_ > k_) keep_nearest(0);
 #pragma unroll 1  // rare
@@ -99,50 +122,92 @@ class Nearest {
       sort_registers<kMaxNeighbors / 32>();
     else
       sort_shared();
+#pragma unroll 1
+    for (int i = lane_; i < size_; i += 32) write(i, keys_[i].distance2, keys_[i].tie);
   }
 
  private:
   // The tie of a finished key.
-  __device__ std::uint32_t rank(const Key<T>& key) const { return key.tie == 0 ? 0 : order_[key.tie - 1] + 1; }
+  __device__ std::uint32_t rank(const Key<T>& key) const { return key.tie == kSelf ? 0 : order_[key.tie] + 1; }
+
+  // More candidates than this are too many. Lists of up to 128 are sorted in registers, as long as they have room
+  // there.
+  __device__ int full() const { return kMaxNeighbors <= 128 ? kCapacity - 64 : min(kCapacity - 64, 2 * k_ + 32); }
+  // A bound that need not be tight takes fewer steps to find.
+  __device__ int slack() const { return k_ / 4 + 2; }
+
+  __device__ __forceinline__ void append(bool take, const Key<T>& key) {
+    const unsigned takers = __ballot_sync(kWarp, take);
+    if (take) keys_[size_ + __popc(takers & lanes_before(lane_))] = key;
+    size_ += __popc(takers);
+  }
+
+  // One value of each lane, in ascending order over the lanes.
+  __device__ __forceinline__ B sort_lanes(B value) const {
+#pragma unroll
+    for (int length = 2; length <= 32; length *= 2) {
+#pragma unroll
+      for (int step = length / 2; step > 0; step /= 2) {
+        const B other = __shfl_xor_sync(kWarp, value, step == length / 2 ? length - 1 : step);
+        value = (lane_ & step) == 0 ? min(value, other) : max(value, other);
+      }
+    }
+    return value;
+  }
+
+  // A value that at least k candidates do not exceed, and at most `slack` more unless many are equal. `count` is the
+  // number of candidates before, and of those that do not exceed it after. No candidate: NaN. The lanes' samples stand
+  // for `sampled` values: a first guess at the right one of 32 sorted values leaves little to search.
+  template <int kEach>
+  __device__ __forceinline__ B lowest_bound(const B (&value)[kEach], B sample, int sampled, int slack,
+                                            int& count) const {
+    sample = sort_lanes(sample);
+    const int target = k_ + slack / 2;
+    const float density = __fdividef(32.0f, static_cast<float>(sampled));
+    int at = static_cast<int>(static_cast<float>(target) * density);
+    B low = 0, high = to_bits(infinity<T>());
+    int count_below = 0;  // candidates below low
+    for (int step = 0; low < high && count > k_ + slack; ++step) {
+      B middle = __shfl_sync(kWarp, sample, min(at, 31));
+      if (step > 3 || middle < low || middle >= high) {
+        middle = low + (high - low) / 2;
+        if (step % 3 != 2) {
+          // Between neighbouring samples the others are spread evenly enough that a guess in proportion beats halving.
+          const float part =
+              __fdividef(static_cast<float>(target - count_below), static_cast<float>(count - count_below));
+          const T from = from_bits(low), to = from_bits(high);
+          const T guess = from + (to - from) * static_cast<T>(fminf(fmaxf(part, 0.03f), 0.97f));
+          middle = min(max(to_bits(guess), low), high - 1);
+        }
+      }
+      int mine = 0;
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) mine += value[e] <= middle;
+      const int below = __reduce_add_sync(kWarp, mine);
+      const int move = static_cast<int>(static_cast<float>(target - below) * density);
+      if (below >= k_) {
+        high = middle;
+        count = below;
+        at = max(at + min(move, -1), 0);
+      } else {
+        low = middle + 1;
+        count_below = below;
+        at += max(move, 1);
+      }
+    }
+    return high;
+  }
 
   // Leaves the k nearest, and up to `slack` of the next.
   __device__ __forceinline__ void keep_nearest(int slack) {
     B value[kSlots];
-    B lowest = ~B(0), highest = 0;
 #pragma unroll
     for (int s = 0; s < kSlots; ++s) {
       const int i = s * 32 + lane_;
-      value[s] = ~B(0);
-      if (i < size_) {
-        value[s] = to_bits(keys_[i].distance2);
-        highest = max(highest, value[s]);
-      }
-      lowest = min(lowest, value[s]);
+      value[s] = to_bits(i < size_ ? keys_[i].distance2 : not_a_number<T>());
     }
-    // The smallest value, or one near it, that at least k candidates do not exceed.
-    B low = warp_min(lowest), high = warp_max(highest);
-    int count = size_, count_below = 0;  // candidates up to high, and below low
-    for (int step = 0; low < high && count > k_ + slack; ++step) {
-      B middle = low + (high - low) / 2;
-      if (step % 3 != 2) {
-        // Distances are spread evenly enough that a guess in proportion takes a third of the steps of halving.
-        const float part = __fdividef(k_ + slack / 2 - count_below, count - count_below);
-        const T from = from_bits(low), to = from_bits(high);
-        const T guess = from + (to - from) * static_cast<T>(fminf(fmaxf(part, 0.03f), 0.97f));
-        middle = min(max(to_bits(guess), low), high - 1);
-      }
-      int mine = 0;
-#pragma unroll
-      for (int s = 0; s < kSlots; ++s) mine += value[s] <= middle;
-      const int below = __reduce_add_sync(kWarp, mine);
-      if (below >= k_) {
-        high = middle;
-        count = below;
-      } else {
-        low = middle + 1;
-        count_below = below;
-      }
-    }
+    int count = size_;
+    const B high = lowest_bound(value, to_bits(keys_[lane_ * size_ / 32].distance2), size_, slack, count);
     bound_ = from_bits(high);
     bound_tie_ = kWarp;
     if (count > k_ + slack) cut_ties(high, slack);
@@ -156,7 +221,7 @@ class Nearest {
       const bool keep = i < size_ && key.distance2 <= bound_;
       const unsigned keepers = __ballot_sync(kWarp, keep);
       __syncwarp();  // all lanes have read before any writes
-      if (keep) keys_[kept + __popc(keepers & ((1u << lane_) - 1))] = key;
+      if (keep) keys_[kept + __popc(keepers & lanes_before(lane_))] = key;
       kept += __popc(keepers);
     }
     size_ = kept;
@@ -230,20 +295,21 @@ class Nearest {
     }
   }
 
-  // Leaves the k nearest of up to 32 · kEach in ascending order, or everything as it was where distances are too near
+  // Puts the places of the k nearest of up to 32 · kEach keys in order, or nothing where distances are too near
   // to each other to be told apart in 23 bits, which is rare: then the answer is no. A distance and the key's place are
   // sorted as one word, for a third of the instructions that whole keys take.
   template <int kEach>
   __device__ __forceinline__ bool sort_values() {
     constexpr unsigned kPlaces = 32 * kEach;
-    T highest = 0;
-#pragma unroll
-    for (int e = 0; e < kEach; ++e) {
-      const int i = e * 32 + lane_;
-      if (i < size_) highest = max(highest, keys_[i].distance2);
+    T highest = bound_;
+    if (!(highest < infinity<T>())) {
+      highest = 0;
+#pragma unroll 1  // rare
+      for (int i = lane_; i < size_; i += 32) highest = max(highest, keys_[i].distance2);
+      highest = from_bits(warp_max(to_bits(highest)));
     }
     // All distances go to [1, 2), where a float has 23 bits for them; rounding keeps their order.
-    const float scale = __fdividef(0.99999f, from_bits(warp_max(to_bits(highest))));
+    const float scale = __fdividef(0.99999f, highest);
     std::uint32_t value[kEach];
 #pragma unroll
     for (int e = 0; e < kEach; ++e) {
@@ -263,17 +329,17 @@ class Nearest {
       tied = tied | ((i < kept) & (i + 1 < size_) & (value[e] / kPlaces == after / kPlaces));
     }
     if (__any_sync(kWarp, tied)) return false;
-    Key<T> key[kEach];
 #pragma unroll
     for (int e = 0; e < kEach; ++e)
-      if (lane_ * kEach + e < kept) key[e] = keys_[value[e] % kPlaces];
-    __syncwarp();
-#pragma unroll
-    for (int e = 0; e < kEach; ++e)
-      if (lane_ * kEach + e < kept) keys_[lane_ * kEach + e] = {key[e].distance2, rank(key[e])};
-    size_ = kept;
+      if (lane_ * kEach + e < kMaxNeighbors) sorted_places()[lane_ * kEach + e] = value[e] % kPlaces;
     __syncwarp();
     return true;
+  }
+
+  // Room behind the keys for one word each of the nearest.
+  __device__ std::uint32_t* sorted_places() const {
+    static_assert(kCapacity - 2 * kMaxNeighbors >= kMaxNeighbors / 2);
+    return reinterpret_cast<std::uint32_t*>(keys_ + 2 * kMaxNeighbors);
   }
 
   __device__ static void exchange(Key<T>& a, Key<T>& b, bool ascending) {
@@ -291,7 +357,7 @@ class Nearest {
 #pragma unroll
     for (int e = 0; e < kEach; ++e) {
       const int i = e * 32 + lane_;
-      key[e] = i < size_ ? (*this)[i] : last_key<T>();
+      key[e] = i < size_ ? keys_[i] : last_key<T>();
     }
     __syncwarp();
 #pragma unroll
@@ -335,7 +401,7 @@ class Nearest {
       for (int step = length / 2; step > 0; step /= 2) {
         for (int pair = lane_; pair < total / 2; pair += 32) {
           const int i = (pair & ~(step - 1)) * 2 | (pair & (step - 1));
-          Key<T> a = (*this)[i], b = (*this)[i + step];
+          Key<T> a = keys_[i], b = keys_[i + step];
           exchange(a, b, (i & length) == 0);
           keys_[i] = a;
           keys_[i + step] = b;
@@ -348,10 +414,9 @@ class Nearest {
   Key<T>* keys_;
   const std::int32_t* order_;
   int k_;
-  int full_;
   T bound_;
-  std::uint32_t bound_tie_;
-  int size_;
+  std::uint32_t bound_tie_ = kWarp;
+  int size_ = 0;
   int lane_;
 };
 

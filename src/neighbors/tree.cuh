@@ -8,6 +8,8 @@ namespace starling::neighbors_cuda {
 // leaves are a group, 32 groups a region. A leaf has one point a lane of a warp, an inner node one child a lane. Places
 // keep the events apart: event e holds the places row_splits[e] .. row_splits[e + 1], as it holds those rows.
 inline constexpr int kLeafPoints = 32;
+inline constexpr int kQuarterPoints = 8;  // a leaf is split on, so that its quarters are close together
+inline constexpr int kQuarters = kLeafPoints / kQuarterPoints;
 inline constexpr int kChildren = 32;
 inline constexpr int kGroupPoints = kLeafPoints * kChildren;
 inline constexpr int kRegionPoints = kGroupPoints * kChildren;
@@ -26,12 +28,17 @@ struct Tree {
   int dimensions = 0;
   int num_nodes[kLevels] = {};
   const T* points = nullptr;
-  /// [leaves × 32] Row of the point at each place, or ~row where it may be no neighbour. Past the points: −1.
+  /// [places] Row of the point at each place, or ~row where it may be no neighbour. Past the points: −1.
   std::int32_t* order = nullptr;
-  T* sorted =
-      nullptr;  ///< [leaves × 32, padded dimensions] coordinates in tree order; NaN where it may be no neighbour
+  T* sorted = nullptr;    ///< [places, padded dimensions] coordinates in tree order; NaN where it may be no neighbour
   T* low[kLevels] = {};   ///< [nodes, padded dimensions] corners of the boxes of the possible neighbours
   T* high[kLevels] = {};  ///< +inf below −inf for a node without any
+  T* quarter_low = nullptr;  ///< [leaves × 4, padded dimensions] the same of each 8 places
+  T* quarter_high = nullptr;
+
+  /// Of whole groups, and a quarter leaf without points.
+  __host__ __device__ int num_places() const { return num_nodes[1] * kGroupPoints + kQuarterPoints; }
+  __device__ int nowhere() const { return num_nodes[1] * (kGroupPoints / kQuarterPoints); }
 };
 
 template <typename T>
@@ -86,6 +93,13 @@ __device__ inline T distance2(const Row<T, kDimensions>& a, const Row<T, kDimens
   return sum;
 }
 
+/// max(a, b, 0).
+__device__ inline double above_zero(double a, double b) { return max(max(a, b), 0.0); }
+/// Floats above zero order as their bits do, so that one integer instruction does the work of two.
+__device__ inline float above_zero(float a, float b) {
+  return __int_as_float(__vimax_s32_relu(__float_as_int(a), __float_as_int(b)));
+}
+
 /// Squared distance to the nearest point of a box. Rounding is monotone and the sum runs as in distance2(), so no point
 /// of the box has a smaller computed distance: pruning by it needs no tolerance.
 template <typename T, int kDimensions>
@@ -94,7 +108,7 @@ __device__ inline T box_distance2(const Row<T, kDimensions>& q, const Row<T, kDi
   T sum = 0;
 #pragma unroll
   for (int d = 0; d < kDimensions; ++d) {
-    const T outside = max(max(low.x[d] - q.x[d], q.x[d] - high.x[d]), T(0));
+    const T outside = above_zero(low.x[d] - q.x[d], q.x[d] - high.x[d]);
     sum = fma(outside, outside, sum);
   }
   return sum;
@@ -135,6 +149,8 @@ __device__ inline int find_event(const std::int32_t* row_splits, int num_events,
   return low;
 }
 
+__device__ inline unsigned lanes_before(int lane) { return (1u << lane) - 1; }
+
 /// A value that all lanes share, in a form that the compiler knows to be shared. Where all branches of a warp hang on
 /// such values, its votes and exchanges need no code for lanes that went astray: a third of all instructions.
 __device__ inline int uniform(int value) { return __reduce_max_sync(kWarp, value); }
@@ -149,5 +165,14 @@ __device__ inline std::uint64_t warp_min(std::uint64_t value) {
   return value;
 }
 __device__ inline std::uint64_t warp_max(std::uint64_t value) { return ~warp_min(~value); }
+
+/// Inclusive sum over the lanes.
+__device__ inline std::uint32_t sum_upto(std::uint32_t value) {
+  for (int step = 1; step < 32; step *= 2) {
+    const std::uint32_t before = __shfl_up_sync(kWarp, value, step);
+    if (static_cast<int>(threadIdx.x % 32) >= step) value += before;
+  }
+  return value;
+}
 
 }  // namespace starling::neighbors_cuda
