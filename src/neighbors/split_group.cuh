@@ -60,16 +60,17 @@ __device__ inline void box_segments(const GroupMemory& memory, int dimensions, i
   const uint4 four = *reinterpret_cast<const uint4*>(memory.items + first);
   const std::uint32_t items[4] = {four.x, four.y, four.z, four.w};
   for (int d = warp / 8; d < dimensions; d += 4) {
-    std::uint32_t low = 0, high = 0;
+    float least = infinity<float>(), most = -infinity<float>();
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (items[i] == kPadding) continue;
-      const std::uint32_t value = to_ordered(memory.x[d * kGroupPoints + items[i]]);
-      low = max(low, ~value);
-      high = max(high, value);
+      // A minimum with NaN is the other number.
+      const float x = items[i] == kPadding ? not_a_number<float>() : memory.x[d * kGroupPoints + items[i]];
+      least = fminf(least, x);
+      most = fmaxf(most, x);
     }
-    low = largest_of(low, lanes);
-    high = largest_of(high, lanes);
+    const bool some = least <= most;
+    const std::uint32_t low = largest_of(some ? ~to_ordered(least) : 0, lanes);
+    const std::uint32_t high = largest_of(some ? to_ordered(most) : 0, lanes);
     if (lane % lanes != 0) continue;
     atomicMax(&memory.low[box + d], low);
     atomicMax(&memory.high[box + d], high);
