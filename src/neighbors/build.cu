@@ -120,9 +120,8 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
         several ? find_event(build.row_splits, build.num_events, min(first + kLeafPoints - 1, end)) : 0;
   }
   __syncthreads();
-  const std::uint32_t item = split_group(memory, dimensions, real ? thread : kPadding, [&](int segment, int length) {
-    const int leaves = length / kLeafPoints;
-    return first_event[segment * leaves] != last_event[segment * leaves + leaves - 1];
+  const std::uint32_t item = split_group(memory, dimensions, real ? thread : kPadding, [&](int first, int length) {
+    return first_event[first / kLeafPoints] != last_event[(first + length - 1) / kLeafPoints];
   });
 
   // A leaf a warp. The points past the last stayed behind all others.

@@ -322,7 +322,10 @@ __device__ __forceinline__ U* in_register(U* shared) {
 
 /// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
-inline constexpr int kWantedBlocks = sizeof(T) * kDimensions <= 32 && kMaxNeighbors <= 64 ? 24 : 1;
+inline constexpr int kWantedBlocks = sizeof(T) > 4 || kDimensions > 8 ? 1
+                                     : kMaxNeighbors <= 64            ? 24
+                                     : kMaxNeighbors <= 128           ? 16
+                                                                      : 12;
 
 /// The k nearest, a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and at
 /// most kMaxNeighbors.

@@ -51,12 +51,12 @@ __device__ inline std::uint32_t largest_of(std::uint32_t value, int lanes) {
   return second ? of_second : of_first;
 }
 
-/// Boxes of the segments of a level. Eight warps share a dimension, four places a lane.
-__device__ inline void box_segments(const GroupMemory& memory, int dimensions, int length) {
+/// Boxes of the segments of a level, 1 << bits places each. Eight warps share a dimension, four places a lane.
+__device__ inline void box_segments(const GroupMemory& memory, int dimensions, int bits) {
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
   const int first = (warp % 8 * 32 + lane) * 4;
-  const int lanes = min(length / 4, 32);
-  const int box = (kGroupPoints / length + first / length) * dimensions;
+  const int lanes = min(1 << bits >> 2, 32);
+  const int box = ((kGroupPoints + first) >> bits) * dimensions;
   const uint4 four = *reinterpret_cast<const uint4*>(memory.items + first);
   const std::uint32_t items[4] = {four.x, four.y, four.z, four.w};
   for (int d = warp / 8; d < dimensions; d += 4) {
@@ -79,16 +79,16 @@ __device__ inline void box_segments(const GroupMemory& memory, int dimensions, i
 
 /// Sorts each segment of a level into bins along its widest dimension. The points of mixed segments stay where they
 /// are.
-__device__ inline std::uint32_t sort_into_bins(const GroupMemory& memory, int dimensions, std::uint32_t item,
-                                               int length, bool mixed) {
+__device__ inline std::uint32_t sort_into_bins(const GroupMemory& memory, int dimensions, std::uint32_t item, int bits,
+                                               bool mixed) {
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
-  const int segment = thread / length;
+  const int segment = thread >> bits;
   __syncthreads();
-  box_segments(memory, dimensions, length);
+  box_segments(memory, dimensions, bits);
   auto* const two_bins = reinterpret_cast<uint2*>(memory.bins) + thread;
   *two_bins = {0, 0};
   __syncthreads();
-  const int d = min(lane, dimensions - 1), box = (kGroupPoints / length + segment) * dimensions + d;
+  const int d = min(lane, dimensions - 1), box = ((kGroupPoints >> bits) + segment) * dimensions + d;
   const float low = from_ordered(~memory.low[box]), extent = from_ordered(memory.high[box]) - low;
   const int widest = widest_lane(extent, dimensions);
   const float origin = __shfl_sync(kWarp, low, widest), width = __shfl_sync(kWarp, extent, widest);
@@ -96,10 +96,10 @@ __device__ inline std::uint32_t sort_into_bins(const GroupMemory& memory, int di
   std::uint32_t rank = 0;
   if (item != kPadding) {
     if (!mixed) {
-      const float bins = static_cast<float>(2 * length);
+      const float bins = static_cast<float>(2 << bits);
       const float x = memory.x[widest * kGroupPoints + item];
       const float scale = width > 0 ? bins / width : 0;
-      bin = segment * 2 * length + static_cast<int>(fminf(fmaxf((x - origin) * scale, 0.0f), bins - 1));
+      bin = (segment << bits) * 2 + static_cast<int>(fminf(fmaxf((x - origin) * scale, 0.0f), bins - 1));
     }
     rank = atomicAdd(&memory.bins[bin], 1);
   }
@@ -161,17 +161,19 @@ __device__ inline std::uint32_t halve_in_leaf(const GroupMemory& memory, int dim
 }
 
 /// Splits the points of a block at medians of the widest dimension, down to quarters of leaves. `item` is the point at
-/// the thread's place before, the result the one after. is_mixed(segment, length) tells segments that hold several
-/// events and stay as they are.
+/// the thread's place before, the result the one after. is_mixed(first, length) tells segments, by their first place,
+/// that hold several events and stay as they are.
 template <typename IsMixed>
 __device__ std::uint32_t split_group(const GroupMemory& memory, int dimensions, std::uint32_t item,
                                      const IsMixed& is_mixed) {
   const int thread = threadIdx.x;
   memory.items[thread] = item;
   memory.clear(dimensions);
-  for (int length = kGroupPoints; length > kLeafPoints; length /= 2)
-    item = sort_into_bins(memory, dimensions, item, length, is_mixed(thread / length, length));
-  if (is_mixed(thread / kLeafPoints, kLeafPoints)) return item;
+  constexpr int kGroupBits = 10, kLeafBits = 5;
+  static_assert(1 << kGroupBits == kGroupPoints && 1 << kLeafBits == kLeafPoints);
+  for (int bits = kGroupBits; bits > kLeafBits; --bits)  // not lengths: a division would cost more than all else here
+    item = sort_into_bins(memory, dimensions, item, bits, is_mixed(thread >> bits << bits, 1 << bits));
+  if (is_mixed(thread / kLeafPoints * kLeafPoints, kLeafPoints)) return item;
   for (int length = kLeafPoints; length > kQuarterPoints; length /= 2)
     item = halve_in_leaf(memory, dimensions, item, length);
   return item;
