@@ -47,6 +47,19 @@ __device__ Row<T, 4> sorted_four(const Build<T>& build, const GroupMemory& memor
   }
 }
 
+/// Four values, or two where there are no more, from dimension `first` of a padded row on.
+template <typename T>
+__device__ void store_four(T* rows, std::int64_t row, int padded, int first, const Row<T, 4>& x) {
+  T* const to = rows + row * padded + first;
+  if (padded % 4 == 0) {
+    *reinterpret_cast<Row<T, 4>*>(to) = x;
+  } else {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (first + 2 * half < padded) *reinterpret_cast<Row<T, 2>*>(to + 2 * half) = {x.x[2 * half], x.x[2 * half + 1]};
+  }
+}
+
 /// Whether this block is the last to get here: it may read what all others have written.
 template <typename T>
 __device__ bool is_last_block(const Build<T>& build) {
@@ -152,11 +165,10 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
       if (!candidate) x.x[i] = not_a_number<T>();
     }
     if (leaf < tree.num_nodes[0] && lane % kQuarterPoints == 0) {
-      *reinterpret_cast<Row<T, 4>*>(tree.quarter_low + quarter * padded + first) = quarter_low;
-      *reinterpret_cast<Row<T, 4>*>(tree.quarter_high + quarter * padded + first) = quarter_high;
+      store_four(tree.quarter_low, quarter, padded, first, quarter_low);
+      store_four(tree.quarter_high, quarter, padded, first, quarter_high);
     }
-    if (tree.sorted != nullptr && tree.num_points > 0)
-      *reinterpret_cast<Row<T, 4>*>(tree.sorted + static_cast<std::int64_t>(place) * padded + first) = x;
+    if (tree.sorted != nullptr && tree.num_points > 0) store_four(tree.sorted, place, padded, first, x);
   }
   if (tree.num_points > 0) tree.order[place] = candidate ? row : real ? ~row : -1;
   if (leaf < tree.num_nodes[0] && lane < padded) {

@@ -7,7 +7,7 @@
 #include "neighbors/launch.h"
 #include "neighbors/launch_after.cuh"
 
-// Instantiated by search_4.cu, search_8.cu and search_16.cu, for rows padded to so many dimensions.
+// Instantiated by search_4.cu, search_8.cu, search_10.cu and search_16.cu, for rows padded to so many dimensions.
 namespace starling::neighbors_cuda {
 
 inline int blocks_of_queries(int num_queries) {

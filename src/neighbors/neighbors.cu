@@ -25,14 +25,12 @@ constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow a
   throw Error(ErrorKind::usage, std::string(function) + ": " + message);
 }
 
-int padded_dimensions(int dimensions) { return dimensions <= 4 ? 4 : dimensions <= 8 ? 8 : 16; }
-
 template <typename T>
 std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte* memory) {
   Layout layout(memory);
   const std::size_t n = search.num_points;
   const int padded = padded_dimensions(search.dimensions);
-  const bool copied = sizeof(T) * padded <= 32;
+  const bool copied = is_copied<T>(padded);
   Tree<T>& tree = build.tree;
   std::size_t nodes = n;
   for (int level = 0; level < kLevels; ++level) {
@@ -128,6 +126,8 @@ void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
       return launch_nearest<T, 4>(search, largest_k, stream);
     case 8:
       return launch_nearest<T, 8>(search, largest_k, stream);
+    case 10:
+      return launch_nearest<T, 10>(search, largest_k, stream);
     default:
       return launch_nearest<T, 16>(search, largest_k, stream);
   }
@@ -178,6 +178,8 @@ void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbo
       return launch_count<T, 4>(device, stream);
     case 8:
       return launch_count<T, 8>(device, stream);
+    case 10:
+      return launch_count<T, 10>(device, stream);
     default:
       return launch_count<T, 16>(device, stream);
   }

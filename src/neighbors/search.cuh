@@ -74,7 +74,7 @@ struct Query {
 /// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
 template <typename T, int kDimensions>
 __device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions>& q, int place) {
-  if constexpr (kCopied<T, kDimensions>) {
+  if constexpr (is_copied<T>(kDimensions)) {
     return distance2(q, load_padded<T, kDimensions>(tree.sorted, place));
   } else {
     const std::int32_t row = tree.order[place];
@@ -322,10 +322,10 @@ __device__ __forceinline__ U* in_register(U* shared) {
 
 /// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
-inline constexpr int kWantedBlocks = sizeof(T) > 4 || kDimensions > 8 ? 1
-                                     : kMaxNeighbors <= 64            ? 24
-                                     : kMaxNeighbors <= 128           ? 16
-                                                                      : 12;
+inline constexpr int kWantedBlocks = !is_copied<T>(kDimensions) || sizeof(T) > 4 ? 1
+                                     : kMaxNeighbors <= 64                       ? 24
+                                     : kMaxNeighbors <= 128                      ? 16
+                                                                                 : 12;
 
 /// The k nearest, a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and at
 /// most kMaxNeighbors.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace starling::neighbors_cuda {
 
@@ -17,10 +18,17 @@ inline constexpr int kMaxPadded = 16;
 inline constexpr int kLevels = 3;  // 0 leaves, 1 groups, 2 regions
 inline constexpr unsigned kWarp = 0xffffffffu;
 
-/// Rows of up to 32 bytes are copied in tree order, so that a warp reads a leaf in one go. Wider rows stay where they
-/// are: a row fills the memory sectors that a lane fetches anyway, and the workspace stays small.
-template <typename T, int kDimensions>
-inline constexpr bool kCopied = sizeof(T) * kDimensions <= 32;
+/// Dimensions that rows are padded to.
+__host__ __device__ constexpr int padded_dimensions(int dimensions) {
+  return dimensions <= 4 ? 4 : dimensions <= 8 ? 8 : dimensions <= 10 ? 10 : kMaxPadded;
+}
+
+/// Whether rows are copied in tree order, so that a warp reads a leaf in one go. Wider rows stay where they are, to
+/// keep the workspace small.
+template <typename T>
+__host__ __device__ constexpr bool is_copied(int padded) {
+  return sizeof(T) * static_cast<unsigned>(padded) <= 40;
+}
 
 template <typename T>
 struct Tree {
@@ -78,7 +86,7 @@ __device__ inline float from_ordered(std::uint32_t bits) {
 
 /// A row, padded with zeros, which add exactly nothing to a squared distance.
 template <typename T, int kDimensions>
-struct alignas(16) Row {
+struct alignas(sizeof(T) * kDimensions % 16 == 0 ? 16 : 8) Row {
   T x[kDimensions];
 };
 
@@ -122,16 +130,17 @@ __device__ inline Row<T, kDimensions> load_row(const T* rows, std::int64_t row, 
   return result;
 }
 
-/// A row of an array of padded rows, in loads of 16 bytes.
+/// A row of an array of padded rows, in loads of 16 bytes, or 8 where it is no multiple of 16.
 template <typename T, int kDimensions>
 __device__ __forceinline__ Row<T, kDimensions> load_padded(const T* rows, int row) {
+  using Part = std::conditional_t<alignof(Row<T, kDimensions>) == 16, float4, float2>;
   static_assert(sizeof(Row<T, kDimensions>) == kDimensions * sizeof(T));
   Row<T, kDimensions> result;
-  const auto* const from = reinterpret_cast<const float4*>(rows + static_cast<std::int64_t>(row) * kDimensions);
+  const auto* const from = reinterpret_cast<const Part*>(rows + static_cast<std::int64_t>(row) * kDimensions);
 #pragma unroll
-  for (int i = 0; i < static_cast<int>(sizeof(result) / sizeof(float4)); ++i) {
-    const float4 part = from[i];
-    memcpy(reinterpret_cast<char*>(result.x) + i * sizeof(float4), &part, sizeof(float4));
+  for (int i = 0; i < static_cast<int>(sizeof(result) / sizeof(Part)); ++i) {
+    const Part part = from[i];
+    memcpy(reinterpret_cast<char*>(result.x) + i * sizeof(Part), &part, sizeof(Part));
   }
   return result;
 }
