@@ -298,7 +298,7 @@ def draw(csv_file, plot_file):
             axis.set_xticks(ticks, ticks)
             axis.minorticks_off()
     axes[0].set_ylabel("ms")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, loc="upper left")
     figure.suptitle(f"k nearest neighbours: {rows[0]['machine']}", fontsize=9)
     figure.tight_layout()
     figure.savefig(plot_file, dpi=90)
