@@ -5,7 +5,10 @@
 
 namespace starling::neighbors_cuda {
 
-inline constexpr int kSearchThreads = 64;
+/// Threads of a block that finds so many neighbours a query; wide lists leave less room.
+template <int kMaxNeighbors>
+inline constexpr int kSearchThreads = kMaxNeighbors <= 64 ? 128 : 64;
+inline constexpr int kCountThreads = 128;
 /// More neighbours than this are found by large_k.cuh.
 inline constexpr int kMaxWarpNeighbors = 512;
 
@@ -323,16 +326,15 @@ __device__ __forceinline__ U* in_register(U* shared) {
 /// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
 inline constexpr int kWantedBlocks = !is_copied<T>(kDimensions) || sizeof(T) > 4 ? 1
-                                     : kMaxNeighbors <= 64                       ? 24
                                      : kMaxNeighbors <= 128                      ? 16
                                                                                  : 12;
 
 /// The k nearest, a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and at
 /// most kMaxNeighbors.
 template <typename T, int kDimensions, int kMaxNeighbors>
-__global__ void __launch_bounds__(kSearchThreads, (kWantedBlocks<T, kDimensions, kMaxNeighbors>))
+__global__ void __launch_bounds__(kSearchThreads<kMaxNeighbors>, (kWantedBlocks<T, kDimensions, kMaxNeighbors>))
     nearest_kernel(const __grid_constant__ Search<T> search, int above) {
-  constexpr int kWarps = kSearchThreads / 32;
+  constexpr int kWarps = kSearchThreads<kMaxNeighbors> / 32;
   __shared__ Key<T> keys[kWarps][Nearest<T, kMaxNeighbors>::kCapacity];
   __shared__ Lists lists[kWarps];
   const int warp = uniform(threadIdx.x / 32);
@@ -344,11 +346,11 @@ __global__ void __launch_bounds__(kSearchThreads, (kWantedBlocks<T, kDimensions,
 
 /// Counts the neighbours within the radius of a query a warp.
 template <typename T, int kDimensions>
-__global__ void __launch_bounds__(kSearchThreads) count_kernel(const __grid_constant__ Search<T> search) {
-  __shared__ Lists lists[kSearchThreads / 32];
+__global__ void __launch_bounds__(kCountThreads) count_kernel(const __grid_constant__ Search<T> search) {
+  __shared__ Lists lists[kCountThreads / 32];
   const int lane = threadIdx.x % 32;
   const int warp = uniform(threadIdx.x / 32);
-  const int number = blockIdx.x * (kSearchThreads / 32) + warp;
+  const int number = blockIdx.x * (kCountThreads / 32) + warp;
   if (number >= search.num_queries) return;
   const Query<T, kDimensions> query(search, number);
   int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
