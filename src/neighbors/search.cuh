@@ -326,6 +326,7 @@ __device__ __forceinline__ U* in_register(U* shared) {
 /// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
 inline constexpr int kWantedBlocks = !is_copied<T>(kDimensions) || sizeof(T) > 4 ? 1
+                                     : kDimensions > 8                           ? 12
                                      : kMaxNeighbors <= 128                      ? 16
                                                                                  : 12;
 
