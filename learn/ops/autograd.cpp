@@ -129,15 +129,12 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, c10::SymInt k, 
   return {result[0], result[1]};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
-                                                                  const MaybeTensor& row_splits,
-                                                                  const MaybeTensor& queries,
-                                                                  const MaybeTensor& query_row_splits, bool loop,
-                                                                  std::optional<std::int64_t> max_neighbors,
-                                                                  const MaybeTensor& direction) {
-  static const auto op = find<std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
-      const at::Tensor&, double, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&, bool,
-      std::optional<std::int64_t>, const MaybeTensor&)>("starling::radius");
+WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& row_splits, const MaybeTensor& queries,
+                    const MaybeTensor& query_row_splits, bool loop, std::optional<std::int64_t> max_neighbors,
+                    const MaybeTensor& direction) {
+  static const auto op =
+      find<WithinRadius(const at::Tensor&, double, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&, bool,
+                        std::optional<std::int64_t>, const MaybeTensor&)>("starling::radius");
   check("starling::radius", {points, row_splits, queries, query_row_splits, direction});
   check_radius("starling::radius", radius, max_neighbors);
   auto result = Distances::apply(

@@ -51,12 +51,9 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
 }
 
 template <typename Backend>
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> radius(const at::Tensor& points, double radius,
-                                                                  const MaybeTensor& row_splits,
-                                                                  const MaybeTensor& queries,
-                                                                  const MaybeTensor& query_row_splits, bool loop,
-                                                                  std::optional<std::int64_t> max_neighbors,
-                                                                  const MaybeTensor& direction) {
+WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& row_splits, const MaybeTensor& queries,
+                    const MaybeTensor& query_row_splits, bool loop, std::optional<std::int64_t> max_neighbors,
+                    const MaybeTensor& direction) {
   const char* const op = "starling::radius";
   const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
   check_radius(op, radius, max_neighbors);

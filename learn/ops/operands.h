@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "starling/error.h"
@@ -15,6 +16,8 @@
 namespace starling::ops {
 
 using MaybeTensor = std::optional<at::Tensor>;
+/// Neighbours within a radius: neighbor_row_splits, index, distance2, within.
+using WithinRadius = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 /// The tensors that starling::knn and starling::radius take beside their numbers.
 struct Inputs {

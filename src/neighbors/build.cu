@@ -2,7 +2,7 @@
 
 #include <cuda_runtime.h>
 
-#include <algorithm>
+#include <cstdint>
 
 #include "neighbors/cuda_call.h"
 #include "neighbors/launch_after.cuh"
@@ -77,15 +77,15 @@ template <typename T>
 __device__ void finish(const Build<T>& build) {
   const Tree<T>& tree = build.tree;
   const int lane = threadIdx.x % 32, padded = build.padded;
-  for (int region = threadIdx.x / 32; region < tree.num_nodes[2]; region += kThreads / 32) {
+  for (int region = threadIdx.x / 32; region < tree.num_nodes[kRegionLevel]; region += kThreads / 32) {
     const int group = region * kChildren + lane;
-    const bool real = group < tree.num_nodes[1];
+    const bool real = group < tree.num_nodes[kGroupLevel];
     for (int d = 0; d < padded; ++d) {
-      const T low = warp_lowest(real ? __ldcg(tree.low[1] + group * padded + d) : infinity<T>());
-      const T high = -warp_lowest(real ? -__ldcg(tree.high[1] + group * padded + d) : infinity<T>());
+      const T low = warp_lowest(real ? __ldcg(tree.low[kGroupLevel] + group * padded + d) : infinity<T>());
+      const T high = -warp_lowest(real ? -__ldcg(tree.high[kGroupLevel] + group * padded + d) : infinity<T>());
       if (lane != 0) continue;
-      tree.low[2][region * padded + d] = low;
-      tree.high[2][region * padded + d] = high;
+      tree.low[kRegionLevel][region * padded + d] = low;
+      tree.high[kRegionLevel][region * padded + d] = high;
     }
   }
   if (threadIdx.x == 0 && __ldcg(build.bad_row) == kNoBadRow) *build.bad_row = -1;
@@ -164,28 +164,28 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
       }
       if (!candidate) x.x[i] = not_a_number<T>();
     }
-    if (leaf < tree.num_nodes[0] && lane % kQuarterPoints == 0) {
-      store_four(tree.quarter_low, quarter, padded, first, quarter_low);
-      store_four(tree.quarter_high, quarter, padded, first, quarter_high);
+    if (leaf < tree.num_nodes[kLeafLevel] && lane % kQuarterPoints == 0) {
+      store_four(tree.low[kQuarterLevel], quarter, padded, first, quarter_low);
+      store_four(tree.high[kQuarterLevel], quarter, padded, first, quarter_high);
     }
     if (tree.sorted != nullptr && tree.num_points > 0) store_four(tree.sorted, place, padded, first, x);
   }
   if (tree.num_points > 0) tree.order[place] = candidate ? row : real ? ~row : -1;
-  if (leaf < tree.num_nodes[0] && lane < padded) {
-    tree.low[0][leaf * padded + lane] = low;
-    tree.high[0][leaf * padded + lane] = high;
+  if (leaf < tree.num_nodes[kLeafLevel] && lane < padded) {
+    tree.low[kLeafLevel][leaf * padded + lane] = low;
+    tree.high[kLeafLevel][leaf * padded + lane] = high;
   }
   if (lane < padded) {
     box[0][lane][warp] = low;
     box[1][lane][warp] = high;
   }
   __syncthreads();
-  if (warp < padded && static_cast<int>(blockIdx.x) < tree.num_nodes[1]) {
+  if (warp < padded && static_cast<int>(blockIdx.x) < tree.num_nodes[kGroupLevel]) {
     const T group_low = warp_lowest(box[0][warp][lane]);
     const T group_high = -warp_lowest(-box[1][warp][lane]);
     if (lane == 0) {
-      tree.low[1][blockIdx.x * padded + warp] = group_low;
-      tree.high[1][blockIdx.x * padded + warp] = group_high;
+      tree.low[kGroupLevel][blockIdx.x * padded + warp] = group_low;
+      tree.high[kGroupLevel][blockIdx.x * padded + warp] = group_high;
     }
   }
   if (is_last_block(build)) finish(build);
@@ -206,12 +206,12 @@ template <typename T>
 void build_tree(Build<T> build, CUstream_st* stream) {
   const Tree<T>& tree = build.tree;
   build.in_fours = tree.dimensions % 4 == 0 && reinterpret_cast<std::uintptr_t>(tree.points) % sizeof(float4) == 0;
-  const bool split = tree.num_nodes[1] > 1;
+  const bool split = tree.num_nodes[kGroupLevel] > 1;
   if (split) split_events(build, stream);
   const int bytes = GroupMemory::bytes(tree.dimensions);
   call(cudaFuncSetAttribute(group_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   if (split)
-    launch_after(group_kernel<T>, tree.num_nodes[1], kThreads, bytes, stream, build, split);
+    launch_after(group_kernel<T>, tree.num_nodes[kGroupLevel], kThreads, bytes, stream, build, split);
   else
     group_kernel<T><<<1, kThreads, bytes, stream>>>(build, split);
   call(cudaGetLastError());

@@ -49,4 +49,10 @@ void launch_count(const Search<T>& search, cudaStream_t stream) {
   call(cudaGetLastError());
 }
 
+#define STARLING_INSTANTIATE_SEARCH(kDimensions)                                               \
+  template void launch_nearest<float, kDimensions>(const Search<float>&, int, cudaStream_t);   \
+  template void launch_nearest<double, kDimensions>(const Search<double>&, int, cudaStream_t); \
+  template void launch_count<float, kDimensions>(const Search<float>&, cudaStream_t);          \
+  template void launch_count<double, kDimensions>(const Search<double>&, cudaStream_t)
+
 }  // namespace starling::neighbors_cuda

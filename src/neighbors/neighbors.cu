@@ -33,19 +33,19 @@ std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte*
   const bool copied = is_copied<T>(padded);
   Tree<T>& tree = build.tree;
   std::size_t nodes = n;
-  for (int level = 0; level < kLevels; ++level) {
+  for (int level = kLeafLevel; level < kLevels; ++level) {
     nodes = (nodes + kChildren - 1) / kChildren;
     tree.num_nodes[level] = static_cast<int>(nodes);
-    tree.low[level] = layout.take<T>(nodes * padded);
-    tree.high[level] = layout.take<T>(nodes * padded);
   }
-  const std::size_t quarters = static_cast<std::size_t>(tree.num_nodes[0]) * (kLeafPoints / kQuarterPoints);
-  tree.quarter_low = layout.take<T>(quarters * padded);
-  tree.quarter_high = layout.take<T>(quarters * padded);
+  tree.num_nodes[kQuarterLevel] = tree.num_nodes[kLeafLevel] * kQuarters;
+  for (int level = 0; level < kLevels; ++level) {
+    tree.low[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
+    tree.high[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
+  }
   const std::size_t places = tree.num_places();
   tree.order = layout.take<std::int32_t>(places);
   Split& split = build.split;
-  const std::size_t groups = tree.num_nodes[1];
+  const std::size_t groups = tree.num_nodes[kGroupLevel];
   split.events = layout.take<int4>(groups);
   split.finished = layout.take<std::int32_t>(1);
   // Splitting is over before the copies are written.
@@ -118,19 +118,25 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   return result;
 }
 
+/// Calls run.operator()<P>() with the dimensions that rows are padded to.
+template <typename Run>
+void for_padded(int dimensions, const Run& run) {
+  switch (padded_dimensions(dimensions)) {
+    case 4:
+      return run.template operator()<4>();
+    case 8:
+      return run.template operator()<8>();
+    case 10:
+      return run.template operator()<10>();
+    default:
+      return run.template operator()<kMaxPadded>();
+  }
+}
+
 template <typename T>
 void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
   if (search.num_queries == 0 || largest_k == 0) return;
-  switch (padded_dimensions(search.tree.dimensions)) {
-    case 4:
-      return launch_nearest<T, 4>(search, largest_k, stream);
-    case 8:
-      return launch_nearest<T, 8>(search, largest_k, stream);
-    case 10:
-      return launch_nearest<T, 10>(search, largest_k, stream);
-    default:
-      return launch_nearest<T, 16>(search, largest_k, stream);
-  }
+  for_padded(search.tree.dimensions, [&]<int kPadded>() { launch_nearest<T, kPadded>(search, largest_k, stream); });
 }
 
 }  // namespace
@@ -173,16 +179,7 @@ void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbo
   device.count = count;
   device.found = found;
   if (device.num_queries == 0) return;
-  switch (padded_dimensions(search.dimensions)) {
-    case 4:
-      return launch_count<T, 4>(device, stream);
-    case 8:
-      return launch_count<T, 8>(device, stream);
-    case 10:
-      return launch_count<T, 10>(device, stream);
-    default:
-      return launch_count<T, 16>(device, stream);
-  }
+  for_padded(search.dimensions, [&]<int kPadded>() { launch_count<T, kPadded>(device, stream); });
 }
 
 template <typename T>

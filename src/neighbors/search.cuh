@@ -149,8 +149,8 @@ __device__ __forceinline__ void visit_leaves(const Tree<T>& tree, const Row<T, k
     for (int i = 0; i < 4 && tested < leaves; ++i, tested += 8) {
       const int number = tested + lane / kQuarters;
       const int quarter = lists.leaf[min(number, leaves - 1)] * kQuarters + lane % kQuarters;
-      const T d2 = box_distance2(q, load_padded<T, kDimensions>(tree.quarter_low, quarter),
-                                 load_padded<T, kDimensions>(tree.quarter_high, quarter));
+      const T d2 = box_distance2(q, load_padded<T, kDimensions>(tree.low[kQuarterLevel], quarter),
+                                 load_padded<T, kDimensions>(tree.high[kQuarterLevel], quarter));
       const bool take = (number < leaves) & (d2 <= bound());
       const unsigned takers = __ballot_sync(kWarp, take);
       if (take) lists.quarter[quarters + __popc(takers & lanes_before(lane))] = quarter;
@@ -193,9 +193,11 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
     while (!groups.any()) {
       while (!regions.any()) {
         if (start > last_start) return -1;
-        regions = Children<T>(tree, 2, start++, query.x, query.first / kRegionPoints, last / kRegionPoints, bound());
+        regions = Children<T>(tree, kRegionLevel, start++, query.x, query.first / kRegionPoints, last / kRegionPoints,
+                              bound());
       }
-      groups = Children<T>(tree, 1, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints, bound());
+      groups = Children<T>(tree, kGroupLevel, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints,
+                           bound());
       groups.leave_out(window.group);
     }
     return groups.take();
@@ -209,7 +211,7 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
     do {
       const int group = in_window ? window.group : next_group();
       if (group < 0) break;
-      const Children<T> found(tree, 0, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
+      const Children<T> found(tree, kLeafLevel, group, query.x, query.first / kLeafPoints, last / kLeafPoints, bound());
       const unsigned near = found.left() & ~(in_window ? window.leaves : 0);
       if ((near >> lane & 1) != 0) lists.leaf[leaves + __popc(near & lanes_before(lane))] = group * kChildren + lane;
       leaves += __popc(near);
@@ -237,11 +239,11 @@ __device__ __forceinline__ int place_near(const Tree<T>& tree, const Query<T, kD
   T distance2 = infinity<T>();
 #pragma unroll 1
   for (unsigned start = nearest / kChildren; start <= last / kRegionPoints / kChildren; ++start)
-    Children<T>(tree, 2, start, query.x, query.first / kRegionPoints, last / kRegionPoints, distance2)
+    Children<T>(tree, kRegionLevel, start, query.x, query.first / kRegionPoints, last / kRegionPoints, distance2)
         .nearest(nearest, distance2);
 #pragma unroll 1
-  for (int level = 1; level >= 0; --level) {
-    const unsigned points = level == 1 ? kGroupPoints : kLeafPoints;
+  for (int level = kGroupLevel; level >= kLeafLevel; --level) {
+    const unsigned points = level == kGroupLevel ? kGroupPoints : kLeafPoints;
     distance2 = infinity<T>();
     Children<T>(tree, level, nearest, query.x, query.first / points, last / points, distance2)
         .nearest(nearest, distance2);

@@ -2,9 +2,6 @@
 
 namespace starling::neighbors_cuda {
 
-template void launch_nearest<float, 4>(const Search<float>&, int, cudaStream_t);
-template void launch_nearest<double, 4>(const Search<double>&, int, cudaStream_t);
-template void launch_count<float, 4>(const Search<float>&, cudaStream_t);
-template void launch_count<double, 4>(const Search<double>&, cudaStream_t);
+STARLING_INSTANTIATE_SEARCH(4);
 
 }  // namespace starling::neighbors_cuda

@@ -142,19 +142,6 @@ class Nearest {
     size_ += __popc(takers);
   }
 
-  // One value of each lane, in ascending order over the lanes.
-  __device__ __forceinline__ B sort_lanes(B value) const {
-#pragma unroll
-    for (int length = 2; length <= 32; length *= 2) {
-#pragma unroll
-      for (int step = length / 2; step > 0; step /= 2) {
-        const B other = __shfl_xor_sync(kWarp, value, step == length / 2 ? length - 1 : step);
-        value = (lane_ & step) == 0 ? min(value, other) : max(value, other);
-      }
-    }
-    return value;
-  }
-
   // A value that at least k candidates do not exceed, and at most `slack` more unless many are equal. `count` is the
   // number of candidates before, and of those that do not exceed it after. No candidate: NaN. The lanes' samples stand
   // for `sampled` values: a first guess at the right one of 32 sorted values leaves little to search.

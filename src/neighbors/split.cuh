@@ -374,7 +374,7 @@ __global__ void __launch_bounds__(kSplitThreads)
 
 template <typename T>
 void split_events(const Build<T>& build, cudaStream_t stream) {
-  const int groups = build.tree.num_nodes[1];
+  const int groups = build.tree.num_nodes[kGroupLevel];
   const int rounds = std::bit_width(static_cast<unsigned>(groups - 1));
   call(cudaMemsetAsync(build.split.zeroed, 0, build.split.zeroed_bytes, stream));
   std::int32_t* order = build.tree.order;

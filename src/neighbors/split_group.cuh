@@ -116,24 +116,6 @@ __device__ inline std::uint32_t sort_into_bins(const GroupMemory& memory, int di
   return memory.items[thread];
 }
 
-__device__ __forceinline__ std::uint32_t exchange_lanes(std::uint32_t key, int step, bool ascending) {
-  const std::uint32_t other = __shfl_xor_sync(kWarp, key, step);
-  return ((threadIdx.x & step) == 0) == ascending ? min(key, other) : max(key, other);
-}
-
-/// Sorts each `length` keys of a warp, one a lane, in ascending order (bitonic).
-__device__ inline std::uint32_t sort_lanes(std::uint32_t key, int length) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int size = 2; size <= kLeafPoints; size *= 2) {
-    if (size > length) break;
-#pragma unroll
-    for (int step = size / 2; step > 0; step /= 2)
-      key = exchange_lanes(key, step, (lane & size) == 0 || size == length);
-  }
-  return key;
-}
-
 /// Halves each `length` places of a leaf, a warp, at the median of their widest dimension.
 __device__ inline std::uint32_t halve_in_leaf(const GroupMemory& memory, int dimensions, std::uint32_t item,
                                               int length) {

@@ -15,7 +15,7 @@ inline constexpr int kChildren = 32;
 inline constexpr int kGroupPoints = kLeafPoints * kChildren;
 inline constexpr int kRegionPoints = kGroupPoints * kChildren;
 inline constexpr int kMaxPadded = 16;
-inline constexpr int kLevels = 3;  // 0 leaves, 1 groups, 2 regions
+inline constexpr int kQuarterLevel = 0, kLeafLevel = 1, kGroupLevel = 2, kRegionLevel = 3, kLevels = 4;
 inline constexpr unsigned kWarp = 0xffffffffu;
 
 /// Dimensions that rows are padded to.
@@ -34,19 +34,17 @@ template <typename T>
 struct Tree {
   int num_points = 0;
   int dimensions = 0;
-  int num_nodes[kLevels] = {};
+  int num_nodes[kLevels] = {};  ///< of quarters as many as whole leaves have
   const T* points = nullptr;
   /// [places] Row of the point at each place, or ~row where it may be no neighbour. Past the points: −1.
   std::int32_t* order = nullptr;
   T* sorted = nullptr;    ///< [places, padded dimensions] coordinates in tree order; NaN where it may be no neighbour
   T* low[kLevels] = {};   ///< [nodes, padded dimensions] corners of the boxes of the possible neighbours
   T* high[kLevels] = {};  ///< +inf below −inf for a node without any
-  T* quarter_low = nullptr;  ///< [leaves × 4, padded dimensions] the same of each 8 places
-  T* quarter_high = nullptr;
 
   /// Of whole groups, and a quarter leaf without points.
-  __host__ __device__ int num_places() const { return num_nodes[1] * kGroupPoints + kQuarterPoints; }
-  __device__ int nowhere() const { return num_nodes[1] * (kGroupPoints / kQuarterPoints); }
+  __host__ __device__ int num_places() const { return num_nodes[kGroupLevel] * kGroupPoints + kQuarterPoints; }
+  __device__ int nowhere() const { return num_nodes[kGroupLevel] * (kGroupPoints / kQuarterPoints); }
 };
 
 template <typename T>
@@ -159,6 +157,23 @@ __device__ inline int find_event(const std::int32_t* row_splits, int num_events,
 }
 
 __device__ inline unsigned lanes_before(int lane) { return (1u << lane) - 1; }
+
+/// Sorts each `length` values of a warp, one a lane, in ascending order (bitonic). Each merge begins with mirror
+/// images, so that all ascend. Lengths are powers of two up to 32.
+template <typename B>
+__device__ __forceinline__ B sort_lanes(B value, int length = 32) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int size = 2; size <= 32; size *= 2) {
+    if (size > length) break;
+#pragma unroll
+    for (int step = size / 2; step > 0; step /= 2) {
+      const B other = __shfl_xor_sync(kWarp, value, step == size / 2 ? size - 1 : step);
+      value = (lane & step) == 0 ? min(value, other) : max(value, other);
+    }
+  }
+  return value;
+}
 
 /// A value that all lanes share, in a form that the compiler knows to be shared. Where all branches of a warp hang on
 /// such values, its votes and exchanges need no code for lanes that went astray: a third of all instructions.
