@@ -29,6 +29,22 @@ if(STARLING_SANITIZE)
   target_link_options(starling_options INTERFACE -fsanitize=${STARLING_SANITIZE})
 endif()
 
+# starling_simd_sources(avx512 kernels_avx512.cpp -O3): compiles the source with the flags of an instruction level, and
+# leaves it out on processors that lack the level. These flags are a matter of the named file alone: an inline function
+# that it shared with others could be linked from there, with instructions that a processor may lack.
+set(STARLING_FLAGS_avx2 -mavx2 -mfma)
+# GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for an uninitialised variable.
+set(STARLING_FLAGS_avx512 ${STARLING_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+function(starling_simd_sources level source)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    return()
+  endif()
+  target_sources(starling PRIVATE ${source})
+  set_source_files_properties(${source} TARGET_DIRECTORY starling PROPERTIES
+    COMPILE_OPTIONS "${STARLING_FLAGS_${level}};${ARGN}")
+endfunction()
+
 set(STARLING_HAS_CUDA OFF)
 if(NOT STARLING_CUDA STREQUAL OFF)
   include(CheckLanguage)

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <functional>
 
 #include "starling/error.h"
 
@@ -24,6 +26,37 @@ TEST(Device, NamesParse) {
 TEST(Device, SimdLevelFollowsTheVariable) {
   const SimdVariable set("reference");
   EXPECT_EQ(simd_level(), SimdLevel::reference);
+}
+
+TEST(Device, EveryListedLevelCanBeAskedFor) {
+  ASSERT_FALSE(simd_levels().empty());
+  EXPECT_EQ(simd_levels().front(), SimdLevel::reference);
+  EXPECT_EQ(simd_level(), simd_levels().back());
+  for (const SimdLevel level : simd_levels()) {
+    const SimdVariable set(to_string(level).c_str());
+    EXPECT_EQ(simd_level(), level);
+  }
+}
+
+TEST(Device, LevelsThatDoNotRunHereAreRefused) {
+  for (const SimdLevel level : {SimdLevel::reference, SimdLevel::avx2, SimdLevel::avx512}) {
+    if (std::ranges::count(simd_levels(), level) == 1) {
+      EXPECT_NO_THROW(require_simd_level(level));
+      continue;
+    }
+    const SimdVariable set(to_string(level).c_str());
+    for (const auto& call :
+         {std::function<void()>([&] { require_simd_level(level); }), std::function<void()>(simd_level)}) {
+      try {
+        call();
+        ADD_FAILURE() << to_string(level);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::device);
+        EXPECT_NE(std::string(error.what()).find(to_string(level) + ": does not run on this processor"),
+                  std::string::npos);
+      }
+    }
+  }
 }
 
 TEST(Device, UnknownSimdLevelIsAUsageError) {

@@ -25,14 +25,6 @@ class Level {
   ~Level() { unsetenv("STARLING_SIMD"); }
 };
 
-std::vector<SimdLevel> levels() {
-  std::vector<SimdLevel> result;
-  for (const SimdLevel level : {SimdLevel::reference, SimdLevel::avx2, SimdLevel::avx512}) {
-    if (level <= best_simd_level()) result.push_back(level);
-  }
-  return result;
-}
-
 template <typename T>
 Rows<T> run_knn(const NeighborSearch<T>& search, int k) {
   const std::int32_t rows = search.queries != nullptr ? search.num_queries : search.num_points;
@@ -87,7 +79,7 @@ TYPED_TEST_SUITE(Neighbors, Scalars);
 TYPED_TEST(Neighbors, AreThoseOfBruteForce) {
   for (const Case<TypeParam>& test : neighbor_cases::table<TypeParam>()) {
     const Rows<TypeParam> expected = brute_force(test);
-    for (const SimdLevel level : levels()) {
+    for (const SimdLevel level : simd_levels()) {
       SCOPED_TRACE(test.name + " at " + to_string(level));
       const Level set(level);
       EXPECT_EQ(difference(expected, run_knn(test.search(), test.k), test.k), "");
@@ -121,7 +113,7 @@ TYPED_TEST(Neighbors, WithinARadiusAreThoseOfBruteForce) {
         expected.index.push_back(neighbors[static_cast<std::size_t>(i)].second);
       }
     }
-    for (const SimdLevel level : levels()) {
+    for (const SimdLevel level : simd_levels()) {
       SCOPED_TRACE(test.name + " at " + to_string(level));
       const Level set(level);
       const Lists<TypeParam> lists = run_radius(search, most);

@@ -24,15 +24,16 @@ template <typename T>
 Kernels<T> kernels() {
   Kernels<T> result;
   switch (simd_level()) {
-    case SimdLevel::reference:
-      get_kernels_reference(result);
-      break;
+#if defined(__x86_64__)
     case SimdLevel::avx2:
       get_kernels_avx2(result);
       break;
     case SimdLevel::avx512:
       get_kernels_avx512(result);
       break;
+#endif
+    default:
+      get_kernels_reference(result);
   }
   return result;
 }

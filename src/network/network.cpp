@@ -18,18 +18,17 @@ namespace starling {
 namespace {
 
 const network::Kernels& kernels_for(SimdLevel level) {
-  if (level > best_simd_level()) {
-    throw Error(ErrorKind::device, to_string(level) + ": this processor has at most " + to_string(best_simd_level()));
-  }
+  require_simd_level(level);
   switch (level) {
-    case SimdLevel::reference:
-      return network::kReferenceKernels;
+#if defined(__x86_64__)
     case SimdLevel::avx2:
       return network::kAvx2Kernels;
     case SimdLevel::avx512:
       return network::kAvx512Kernels;
+#endif
+    default:
+      return network::kReferenceKernels;
   }
-  throw Error(ErrorKind::internal, "unknown instruction set");
 }
 
 const Model& checked(const Model& model) {
