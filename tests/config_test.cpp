@@ -224,6 +224,20 @@ TEST(Config, OverridesFromTheCommandLine) {
   }
 }
 
+TEST(SelectKeys, TakesKeysBySectionAndName) {
+  const std::string text =
+      "\n[graph]\nepochs = 3\n\n[[layer]]\nradius = 1.0\nz = 2.5\n\n[[layer]]\nz = 3.0\n\n[training]\n"
+      "data = ['a', 'b']\nepochs = 5\nlearning_rate = 5e-06\n";
+  EXPECT_EQ(select_keys(text, [](std::string_view) { return true; }), text);
+  EXPECT_EQ(select_keys(text, [](std::string_view key) { return key != "training.epochs" && key != "layer[0].z"; }),
+            "\n[graph]\nepochs = 3\n\n[[layer]]\nradius = 1.0\n\n[[layer]]\nz = 3.0\n\n[training]\ndata = ['a', 'b']\n"
+            "learning_rate = 5e-06\n");
+  EXPECT_EQ(
+      select_keys(text, [](std::string_view key) { return !key.starts_with("layer") && key.ends_with("epochs"); }),
+      "\n[graph]\nepochs = 3\n\n[[layer]]\n\n[[layer]]\n\n[training]\nepochs = 5\n");
+  EXPECT_THAT(usage_error([] { select_keys("a = ", [](std::string_view) { return true; }); }), HasSubstr("not TOML"));
+}
+
 TEST(Config, BrokenFiles) {
   EXPECT_THAT(usage_error([] { Config::parse("a = 1\nb = \n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));
   EXPECT_THAT(usage_error([] { Config::parse("a = 1\na = 2\n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));

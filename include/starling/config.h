@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,5 +53,9 @@ class Config {
   explicit Config(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+/// Of a configuration that resolved() gave, the values whose dotted key ("training.epochs") `keep` takes, in the same
+/// form. Throws ErrorKind::usage for text that is not TOML.
+std::string select_keys(std::string_view resolved, const std::function<bool(std::string_view key)>& keep);
 
 }  // namespace starling

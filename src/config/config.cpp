@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -203,6 +204,26 @@ void print(const toml::table& table, const std::string& prefix, std::string& out
   }
 }
 
+// Takes the values whose key `keep` refuses out of a table, and the sections that are empty then.
+void leave(toml::table& table, const std::string& prefix, const std::function<bool(std::string_view)>& keep) {
+  for (auto entry = table.begin(); entry != table.end();) {
+    const std::string key = prefix + std::string(entry->first.str());
+    bool empty = false;
+    if (toml::table* const section = entry->second.as_table()) {
+      leave(*section, key + ".", keep);
+      empty = section->empty();
+    } else if (entry->second.is_array_of_tables()) {
+      toml::array& tables = *entry->second.as_array();
+      for (std::size_t i = 0; i < tables.size(); ++i) {
+        leave(*tables.get(i)->as_table(), key + "[" + std::to_string(i) + "].", keep);
+      }
+    } else {
+      empty = !keep(key);
+    }
+    entry = empty ? table.erase(entry) : std::next(entry);
+  }
+}
+
 }  // namespace
 
 struct Config::State : Contents {};
@@ -357,5 +378,19 @@ std::string Config::resolved() const {
 }
 
 const std::string& Config::name() const { return state_->name; }
+
+std::string select_keys(std::string_view resolved, const std::function<bool(std::string_view)>& keep) {
+  toml::table values;
+  try {
+    values = toml::parse(resolved);
+  } catch (const toml::parse_error& error) {
+    fail("resolved configuration, line " + std::to_string(error.source().begin.line) +
+         ": not TOML: " + files::printable(error.description()));
+  }
+  leave(values, "", keep);
+  std::string text;
+  print(values, "", text);
+  return text;
+}
 
 }  // namespace starling
