@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -72,6 +73,26 @@ TEST(Files, MissingFilesFoldersAndDevicesAreNamed) {
               HasSubstr("/nonexistent/a: cannot be read: No such file"));
   EXPECT_THAT(error_of(ErrorKind::usage, [] { files::read("/", ErrorKind::usage); }), HasSubstr("is a folder"));
   EXPECT_THAT(error_of(ErrorKind::input, [] { files::read("/dev/zero"); }), HasSubstr("not a regular file"));
+}
+
+// A mapping of a file that is cut meanwhile is SIGBUS where it is read.
+TEST(Files, AFileThatIsCutAfterwardsIsStillWhole) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "a.txt";
+  const std::string content = some_text(10000);
+  files::write(file, content);
+  const files::Bytes bytes = files::read(file);
+  fs::resize_file(file, 0);
+  EXPECT_EQ(bytes.text(), content);
+}
+
+TEST(Files, APipeIsRefusedAtOnce) {
+  const TemporaryFolder folder;
+  const fs::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { files::read(pipe); }), HasSubstr("pipe: is not a regular file"));
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { files::write(pipe, "x"); }),
+              HasSubstr("pipe: is there and is not a regular file"));
 }
 
 TEST(Files, GzipUnpacks) {

@@ -1,22 +1,19 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "starling/error.h"
 
-/// Whole files in and out, for every other room: the one place that opens, maps, unpacks, writes and renames.
+/// Whole files in and out: the one place that opens, unpacks, writes and renames.
 namespace starling::files {
 
-struct Release {
-  std::size_t mapped = 0;  ///< length of the mapping; 0 = from malloc
-  void operator()(std::byte* data) const;
-};
-
-/// The content of a file, mapped or owned; the bytes stay where they are when this is moved.
+/// The content of a file. The bytes stay where they are when this is moved.
 class Bytes {
  public:
   Bytes() = default;
@@ -28,7 +25,10 @@ class Bytes {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_.get()), size_}; }
 
  private:
-  using Memory = std::unique_ptr<std::byte, Release>;
+  struct Free {
+    void operator()(std::byte* data) const { std::free(data); }
+  };
+  using Memory = std::unique_ptr<std::byte, Free>;
   Bytes(Memory data, std::size_t size) : data_(std::move(data)), size_(size) {}
 
   Memory data_;
@@ -38,7 +38,9 @@ class Bytes {
   friend Bytes unpack(std::string_view, const std::filesystem::path&, std::size_t);
 };
 
-/// Maps a regular file; an empty one is valid. Throws `kind` naming the file and why.
+/// Copies a regular file into memory; an empty one is valid. A copy and not a mapping: where another program cuts a
+/// mapped file, reading it ends this program with SIGBUS. Never waits: a pipe, a socket or a device is refused. Throws
+/// `kind` naming the file and why, also for a file that changes its size while it is read.
 Bytes read(const std::filesystem::path& file, ErrorKind kind = ErrorKind::input);
 
 /// Unpacks gzip data of one or more members. Throws ErrorKind::input, naming `file`, for data that is damaged, cut
@@ -53,8 +55,9 @@ Bytes read_unpacked(const std::filesystem::path& file, std::size_t max_bytes);
 enum class Durable { yes, no };
 
 /// Writes a file beside its place; commit() moves it there. Without a commit nothing is left behind and the old file
-/// stays. A device or a pipe is written in place. Every failure throws ErrorKind::usage naming the file and why: the
-/// place was the user's choice.
+/// stays. A character device is written in place; what else is there must be a regular file. Every failure throws
+/// ErrorKind::usage naming the file and why: the place was the user's choice. A limit on the size of files (ulimit -f)
+/// is such a failure where the program ignores SIGXFSZ; else that signal ends it.
 class Writer {
  public:
   explicit Writer(const std::filesystem::path& file, Durable durable = Durable::yes);

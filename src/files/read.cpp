@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -49,28 +48,38 @@ std::size_t claimed_size(std::string_view gzip, std::size_t max_bytes) {
 
 }  // namespace
 
-void Release::operator()(std::byte* data) const {
-  if (mapped > 0) {
-    ::munmap(data, mapped);
-  } else {
-    std::free(data);
-  }
-}
-
 Bytes read(const std::filesystem::path& file, ErrorKind kind) {
-  const Descriptor descriptor{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (descriptor.value < 0) fail(kind, file, "cannot be read: " + std::generic_category().message(errno));
+  const auto fail_with = [&](int error) {
+    fail(kind, file, "cannot be read: " + std::generic_category().message(error));
+  };
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever. Regular files know no such wait.
+  const Descriptor descriptor{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (descriptor.value < 0) fail_with(errno);
   struct stat status {};
-  if (::fstat(descriptor.value, &status) != 0) {
-    fail(kind, file, "cannot be read: " + std::generic_category().message(errno));
-  }
+  if (::fstat(descriptor.value, &status) != 0) fail_with(errno);
   if (S_ISDIR(status.st_mode)) fail(kind, file, "is a folder, expected a file");
   if (!S_ISREG(status.st_mode)) fail(kind, file, "is not a regular file");
-  const auto size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return {};
-  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.value, 0);
-  if (address == MAP_FAILED) fail(kind, file, "cannot be read: " + std::generic_category().message(errno));
-  return Bytes(Bytes::Memory(static_cast<std::byte*>(address), Release{size}), size);
+
+  // One byte more than the size, so that a file that grows is told from one that does not.
+  const auto expected = static_cast<std::size_t>(status.st_size);
+  Bytes::Memory memory(static_cast<std::byte*>(std::malloc(expected + 1)));
+  if (!memory) fail(kind, file, "has " + std::to_string(expected) + " bytes, more memory than there is");
+  std::size_t size = 0;
+  while (size <= expected) {
+    const ssize_t taken = ::read(descriptor.value, memory.get() + size, expected + 1 - size);
+    if (taken == 0) break;
+    if (taken > 0) {
+      size += static_cast<std::size_t>(taken);
+    } else if (errno != EINTR) {
+      fail_with(errno);
+    }
+  }
+  if (size != expected) {
+    fail(kind, file,
+         "changed while it was read, from " + std::to_string(expected) + " bytes to " +
+             (size < expected ? std::to_string(size) : std::string("more")));
+  }
+  return Bytes(std::move(memory), size);
 }
 
 Bytes unpack(std::string_view gzip, const std::filesystem::path& file, std::size_t max_bytes) {

@@ -32,8 +32,10 @@ Writer::Writer(const std::filesystem::path& file, Durable durable) : file_(file)
   struct stat status {};
   const bool exists = ::stat(file.c_str(), &status) == 0;
   if (exists && S_ISDIR(status.st_mode)) fail(file, EISDIR);
-  if (exists && !S_ISREG(status.st_mode)) {
+  if (exists && S_ISCHR(status.st_mode)) {
     descriptor_ = ::open(file.c_str(), O_WRONLY | O_CLOEXEC);
+  } else if (exists && !S_ISREG(status.st_mode)) {
+    throw Error(ErrorKind::usage, file.string() + ": is there and is not a regular file");
   } else {
     beside_ = file;
     beside_ += ".writing-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
