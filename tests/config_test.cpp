@@ -236,6 +236,28 @@ TEST(SelectKeys, TakesKeysBySectionAndName) {
       select_keys(text, [](std::string_view key) { return !key.starts_with("layer") && key.ends_with("epochs"); }),
       "\n[graph]\nepochs = 3\n\n[[layer]]\n\n[[layer]]\n\n[training]\nepochs = 5\n");
   EXPECT_THAT(usage_error([] { select_keys("a = ", [](std::string_view) { return true; }); }), HasSubstr("not TOML"));
+TEST(Config, ASectionFromTheCommandLineIsReportedAsItWasGiven) {
+  const auto error = [](const char* assignment, const char* text = "[training]\nepochs = 1\n") {
+    Config config = Config::parse(text, "run.toml");
+    config.set(assignment);
+    int epochs = 1;
+    return usage_error([&] {
+      config.get("training.epochs", epochs, 1, 10);
+      config.finish();
+    });
+  };
+  EXPECT_EQ(error("foo.bar=1"), "--set foo.bar=1: unknown section, expected one that is known, such as training");
+  EXPECT_EQ(error("training.epoch=1"),
+            "--set training.epoch=1: unknown key, expected one that is known, such as training.epochs");
+  EXPECT_EQ(error("training={epochs=0}"),
+            "--set training={epochs=0}: training.epochs = 0: expected an integer from 1 to 10");
+  EXPECT_EQ(error("training={epoch=3}"),
+            "--set training={epoch=3}: training.epoch = 3: unknown key, expected one that is known, such as "
+            "training.epochs");
+  EXPECT_EQ(error("training.epochs=2", "[[layer]]\nradius = 1\nz = 2\n"),
+            "run.toml:1: [[layer]]: unknown section, expected one that is known, such as training");
+  EXPECT_EQ(error("training.epochs=2", "[trainin]\nradius = 1\nz = 2\n"),
+            "run.toml:1: [trainin]: unknown section, expected one that is known, such as training");
 }
 
 TEST(Config, BrokenFiles) {

@@ -6,10 +6,11 @@
 #include <charconv>
 #include <iterator>
 #include <limits>
-#include <numeric>
+#include <map>
 #include <set>
 #include <sstream>
 
+#include "config/spelling.h"
 #include "files/files.h"
 #include "starling/error.h"
 
@@ -22,7 +23,7 @@ struct Contents {
   toml::table values;
   toml::table resolved;
   std::set<std::string, std::less<>> known;
-  std::set<std::string, std::less<>> from_command_line;
+  std::map<std::string, std::string, std::less<>> assignments;  // from the command line: key, "key=value" as given
 };
 
 std::string text_of(const toml::node& node) {
@@ -37,10 +38,35 @@ std::string text_of_number(Number value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
-// Where a key was set, and what to: "run.toml:12: training.epochs = 0".
+bool is_section(const toml::node& node) { return node.is_table() || node.is_array_of_tables(); }
+
+// The assignment of the command line that made a value: of this key, of a section that the key is in, or, for a section
+// that no file has, the first inside it.
+const std::string* assignment_of(const Contents& state, std::string_view key, const toml::node& node) {
+  for (std::string_view part = key; !part.empty();) {
+    const auto found = state.assignments.find(part);
+    if (found != state.assignments.end()) return &found->second;
+    const std::size_t end = part.find_last_of(".[");
+    part = part.substr(0, end == std::string_view::npos ? 0 : end);
+  }
+  if (node.source().begin.line != 0) return nullptr;
+  const auto inside = state.assignments.lower_bound(std::string(key) + '.');
+  return inside != state.assignments.end() && inside->first.starts_with(std::string(key) + '.') ? &inside->second
+                                                                                                : nullptr;
+}
+
+// Where a key was set, and what to: "run.toml:12: training.epochs = 0", "run.toml:9: [training]".
 std::string where(const Contents& state, std::string_view key, const toml::node& node) {
-  if (state.from_command_line.contains(key)) return "--set " + std::string(key) + "=" + text_of(node);
-  return state.name + ":" + std::to_string(node.source().begin.line) + ": " + std::string(key) + " = " + text_of(node);
+  const std::string* const assignment = assignment_of(state, key, node);
+  std::string text = assignment != nullptr ? "--set " + files::printable(*assignment)
+                                           : state.name + ":" + std::to_string(node.source().begin.line);
+  if (is_section(node)) {
+    if (assignment == nullptr)
+      text += node.is_table() ? ": [" + std::string(key) + "]" : ": [[" + std::string(key) + "]]";
+  } else if (assignment == nullptr || !assignment->starts_with(std::string(key) + '=')) {
+    text += ": " + std::string(key) + " = " + text_of(node);
+  }
+  return text;
 }
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
@@ -113,33 +139,29 @@ double number(const Contents& state, std::string_view key, const toml::node& nod
   return *value;
 }
 
-// Edit distance between two keys (Levenshtein), in one row.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+// Of the known keys, or of the sections that they are in, the one that is spelt most like `key`; empty where none is.
+std::string nearest_known(const Contents& state, const std::string& key, bool section) {
+  std::string nearest;
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  for (const std::string& known : state.known) {
+    const std::size_t dot = known.find_last_of('.');
+    if (section && dot == std::string::npos) continue;
+    const std::string candidate = section ? known.substr(0, dot) : known;
+    if (const std::size_t distance = edit_distance(key, candidate); distance < least) {
+      least = distance;
+      nearest = candidate;
     }
   }
-  return row.back();
+  return nearest;
 }
 
 [[noreturn]] void unknown(const Contents& state, const std::string& key, const toml::node& node) {
-  const std::string* nearest = nullptr;
-  std::size_t least = std::numeric_limits<std::size_t>::max();
   for (const std::string& known : state.known) {
     if (known.starts_with(key + ".") || known.starts_with(key + "[")) expected(state, key, node, "a section");
-    if (const std::size_t d = distance(key, known); d < least) {
-      least = d;
-      nearest = &known;
-    }
   }
-  fail(where(state, key, node) + ": unknown key, expected one that is known" +
-       (nearest != nullptr ? ", such as " + *nearest : std::string()));
+  const std::string nearest = nearest_known(state, key, is_section(node));
+  fail(where(state, key, node) + ": unknown " + (is_section(node) ? "section" : "key") +
+       ", expected one that is known" + (nearest.empty() ? "" : ", such as " + nearest));
 }
 
 void check_known(const Contents& state, const std::string& prefix, const toml::table& table) {
@@ -147,8 +169,8 @@ void check_known(const Contents& state, const std::string& prefix, const toml::t
     const std::string key = prefix + std::string(name.str());
     // A quoted key with a dot in it would look like a section's key, but no getter finds it.
     const bool plain = name.str().find_first_of(".[]") == std::string_view::npos;
-    if (plain && state.known.contains(key) && !node.is_table() && !node.is_array_of_tables()) continue;
-    if (!plain || (!node.is_table() && !node.is_array_of_tables())) unknown(state, key, node);
+    if (plain && state.known.contains(key) && !is_section(node)) continue;
+    if (!plain || !is_section(node)) unknown(state, key, node);
     const std::string inside = key + (node.is_table() ? "." : "[");
     const auto first = state.known.lower_bound(inside);
     const bool known_inside = first != state.known.end() && first->starts_with(inside);
@@ -185,7 +207,7 @@ void print(const toml::node& value, std::string& out) {
 // Values first: after a section's header they would belong to that section.
 void print(const toml::table& table, const std::string& prefix, std::string& out) {
   for (const auto& [name, node] : table) {
-    if (node.is_table() || node.is_array_of_tables()) continue;
+    if (is_section(node)) continue;
     out += std::string(name.str()) + " = ";
     print(node, out);
     out += '\n';
@@ -273,7 +295,7 @@ void Config::set(std::string_view assignment) {
   toml::table* const table = table_of(state_->values, key, false, last);
   if (table == nullptr) fail(where + "there is no place for the key " + files::printable(key));
   table->insert_or_assign(last, std::move(*parsed.get("value")));
-  state_->from_command_line.insert(key);
+  state_->assignments.insert_or_assign(key, std::string(assignment));
 }
 
 void Config::get(std::string_view key, bool& value) {
