@@ -236,6 +236,8 @@ TEST(SelectKeys, TakesKeysBySectionAndName) {
       select_keys(text, [](std::string_view key) { return !key.starts_with("layer") && key.ends_with("epochs"); }),
       "\n[graph]\nepochs = 3\n\n[[layer]]\n\n[[layer]]\n\n[training]\nepochs = 5\n");
   EXPECT_THAT(usage_error([] { select_keys("a = ", [](std::string_view) { return true; }); }), HasSubstr("not TOML"));
+}
+
 TEST(Config, ASectionFromTheCommandLineIsReportedAsItWasGiven) {
   const auto error = [](const char* assignment, const char* text = "[training]\nepochs = 1\n") {
     Config config = Config::parse(text, "run.toml");
