@@ -5,8 +5,7 @@ import torch
 
 import starling  # noqa: F401
 
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 ops = torch.ops.starling
 
