@@ -1,12 +1,12 @@
-// Times knn_cuda(), the radius search and the gradient of the distances on the GPU: medians of CUDA events after
+// Times knn(), the radius search and the gradient of the distances on the GPU: medians of CUDA events after
 // warm-up, tree and search together.
 //
 //   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, cluster or tight
 //
 // bench/neighbors.py --device cuda --scan goes over N, D and k.
 //
-// Columns: milliseconds of plain calls (median, least) and of the same call replayed as a CUDA graph, workspace bytes a
-// point beside the output, and the bytes of the output over the time.
+// Columns: milliseconds of plain calls (median, least) and of the same call replayed as a CUDA graph, workspace bytes
+// per point beside the output, and the bytes of the output over the time.
 
 #include <cuda_runtime_api.h>
 
@@ -52,6 +52,10 @@ struct Timer {
     check(cudaStreamCreate(&stream));
     check(cudaEventCreate(&start));
     check(cudaEventCreate(&stop));
+  }
+
+  Execution on_stream(std::int32_t* bad_row) const {
+    return {.device = Device::cuda, .stream = stream, .bad_row = bad_row};
   }
 
   /// Sorted milliseconds of `repeats` runs.
@@ -103,10 +107,9 @@ void measure(const Timer& timer, const std::string& data, std::int32_t n, int di
   const std::size_t entries = static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
   const OnDevice<std::int32_t> index(entries), bad_row(1);
   const OnDevice<float> distance2(entries);
-  const OnDevice<std::byte> workspace(knn_cuda_workspace_bytes(search, k));
-  const auto call = [&] {
-    knn_cuda(search, k, index.data(), distance2.data(), bad_row.data(), workspace.span(), timer.stream);
-  };
+  const Execution execution = timer.on_stream(bad_row.data());
+  const OnDevice<std::byte> workspace(knn_workspace_bytes(search, k, execution));
+  const auto call = [&] { knn(search, k, index.data(), distance2.data(), workspace.span(), execution); };
   const auto plain = timer.run(kRepeats, call);
   const auto graph = timer.run_graph(kRepeats, call);
   std::printf("%-8s %9d %3d %4d | %8.3f %8.3f %8.3f | %6.1f | %6.0f\n", data.c_str(), n, dimensions, k,
@@ -125,20 +128,21 @@ void measure_gradient(const Timer& timer, const std::string& data, std::int32_t 
   check(cudaMemcpy(weight.data(), weights.data(), entries * sizeof(float), cudaMemcpyHostToDevice));
   const OnDevice<std::int32_t> index(entries), bad_row(1);
   const NeighborSearch<float> search = search_of(device, n, dimensions);
-  const OnDevice<std::byte> search_workspace(knn_cuda_workspace_bytes(search, k));
-  knn_cuda(search, k, index.data(), distance2.data(), bad_row.data(), search_workspace.span(), timer.stream);
+  const Execution execution = timer.on_stream(bad_row.data());
+  const OnDevice<std::byte> search_workspace(knn_workspace_bytes(search, k, execution));
+  knn(search, k, index.data(), distance2.data(), search_workspace.span(), execution);
   NeighborLists<float> lists;
   lists.points = device.data();
   lists.num_points = n;
   lists.dimensions = dimensions;
   lists.index = index.data();
   lists.k = k;
-  const OnDevice<std::byte> workspace(distance_gradient_cuda_workspace_bytes(lists));
+  const OnDevice<std::byte> workspace(distance_gradient_workspace_bytes(lists, execution));
   const auto back = timer.run(15, [&] {
-    distance_gradient_cuda<float>(lists, weight.data(), gradient.data(), nullptr, workspace.span(), timer.stream);
+    distance_gradient<float>(lists, weight.data(), gradient.data(), nullptr, workspace.span(), execution);
   });
-  const auto along = timer.run(
-      15, [&] { distance_tangent_cuda<float>(lists, gradient.data(), nullptr, distance2.data(), timer.stream); });
+  const auto along =
+      timer.run(15, [&] { distance_tangent<float>(lists, gradient.data(), nullptr, distance2.data(), execution); });
   std::printf("gradient, %s, N %d, D %d, k %d: %.3f ms (workspace %.1f bytes an entry), tangent %.3f ms\n",
               data.c_str(), n, dimensions, k, back[7],
               static_cast<double>(workspace.span().size()) / static_cast<double>(entries), along[7]);
@@ -152,10 +156,9 @@ void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float ra
   search.max_radius = radius;
   const auto rows = static_cast<std::size_t>(n);
   const OnDevice<std::int32_t> count(rows), bad_row(1);
-  const OnDevice<std::byte> workspace(radius_cuda_workspace_bytes(search));
-  const auto call = [&] {
-    radius_count_cuda<float>(search, n, count.data(), nullptr, bad_row.data(), workspace.span(), timer.stream);
-  };
+  const Execution execution = timer.on_stream(bad_row.data());
+  const OnDevice<std::byte> workspace(radius_workspace_bytes(search, execution));
+  const auto call = [&] { radius_count<float>(search, n, count.data(), nullptr, workspace.span(), execution); };
   const auto counting = timer.run(15, call);
   std::vector<std::int32_t> counts(rows);
   check(cudaMemcpy(counts.data(), count.data(), rows * sizeof(std::int32_t), cudaMemcpyDeviceToHost));
@@ -167,8 +170,7 @@ void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float ra
   const OnDevice<std::int32_t> index(entries);
   const OnDevice<float> distance2(entries);
   const auto filling = timer.run(15, [&] {
-    radius_fill_cuda<float>(search, device_splits.data(), index.data(), distance2.data(), workspace.span(),
-                            timer.stream);
+    radius_fill<float>(search, device_splits.data(), index.data(), distance2.data(), workspace.span(), execution);
   });
   std::printf("radius graph, uniform, N %d, D %d, %.1f neighbours each: count %.3f ms, fill %.3f ms\n", n, dimensions,
               static_cast<double>(entries) / n, counting[7], filling[7]);

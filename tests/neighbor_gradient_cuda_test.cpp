@@ -57,11 +57,12 @@ Answer<T> on_device(const Case<T>& test, bool captured) {
   const DeviceLists<T> lists(test);
   const OnDevice<T> weight(test.weight), points_tangent(test.points_tangent), queries_tangent(test.queries_tangent);
   const OnDevice<T> points(test.points.size()), queries(test.queries.size()), tangent(test.index.size());
-  const OnDevice<std::byte> workspace(distance_gradient_cuda_workspace_bytes(*lists));
   const Stream stream;
+  const Execution execution{.device = Device::cuda, .stream = stream};
+  const OnDevice<std::byte> workspace(distance_gradient_workspace_bytes(*lists, execution));
   const auto run = [&] {
-    distance_gradient_cuda(*lists, weight.data(), points.data(), queries.data(), workspace.span(), stream);
-    distance_tangent_cuda(*lists, points_tangent.data(), queries_tangent.data(), tangent.data(), stream);
+    distance_gradient(*lists, weight.data(), points.data(), queries.data(), workspace.span(), execution);
+    distance_tangent(*lists, points_tangent.data(), queries_tangent.data(), tangent.data(), execution);
   };
   if (captured)
     replay_twice(stream, run);
@@ -108,11 +109,12 @@ TYPED_TEST(NeighborGradientCuda, WhatIsNotWantedIsLeftOut) {
     const Answer<TypeParam> expected = on_host(test);
     const DeviceLists<TypeParam> lists(test);
     const OnDevice<TypeParam> weight(test.weight), points(test.points.size()), queries(test.queries.size());
-    const OnDevice<std::byte> workspace(distance_gradient_cuda_workspace_bytes(*lists) + 1);
-    const auto unaligned = workspace.span().subspan(1);
     const Stream stream;
-    distance_gradient_cuda<TypeParam>(*lists, weight.data(), points.data(), nullptr, unaligned, stream);
-    distance_gradient_cuda<TypeParam>(*lists, weight.data(), nullptr, queries.data(), unaligned, stream);
+    const Execution execution{.device = Device::cuda, .stream = stream};
+    const OnDevice<std::byte> workspace(distance_gradient_workspace_bytes(*lists, execution) + 1);
+    const auto unaligned = workspace.span().subspan(1);
+    distance_gradient<TypeParam>(*lists, weight.data(), points.data(), nullptr, unaligned, execution);
+    distance_gradient<TypeParam>(*lists, weight.data(), nullptr, queries.data(), unaligned, execution);
     expect_ok(cudaStreamSynchronize(stream));
     expect_bytes(points.get(), expected.points, "points");
     if (test.separate_queries) expect_bytes(queries.get(), expected.queries, "queries");
@@ -120,7 +122,7 @@ TYPED_TEST(NeighborGradientCuda, WhatIsNotWantedIsLeftOut) {
     Case<TypeParam> still = test;
     still.points_tangent.assign(test.points.size(), TypeParam(0));
     const OnDevice<TypeParam> along(test.queries_tangent), out(test.index.size());
-    distance_tangent_cuda<TypeParam>(*lists, nullptr, along.data(), out.data(), stream);
+    distance_tangent<TypeParam>(*lists, nullptr, along.data(), out.data(), execution);
     expect_ok(cudaStreamSynchronize(stream));
     expect_bytes(out.get(), on_host(still).tangent, "tangent");
   }
@@ -147,11 +149,11 @@ TYPED_TEST(NeighborGradientCuda, AnIndexThatIsNoRowCountsAsNone) {
 TYPED_TEST(NeighborGradientCuda, WrongArgumentsAreUsageErrors) {
   NeighborLists<TypeParam> lists;
   lists.dimensions = 17;
-  expect_usage([&] { distance_gradient_cuda_workspace_bytes(lists); }, "dimensions is 17: expected 1 to 16");
-  expect_usage([&] { distance_tangent_cuda<TypeParam>(lists, nullptr, nullptr, nullptr, nullptr); },
-               "dimensions is 17");
+  const Execution execution{.device = Device::cuda};
+  expect_usage([&] { distance_gradient_workspace_bytes(lists, execution); }, "dimensions is 17: expected 1 to 16");
+  expect_usage([&] { distance_tangent<TypeParam>(lists, nullptr, nullptr, nullptr, execution); }, "dimensions is 17");
   lists.dimensions = 2;
-  expect_usage([&] { distance_gradient_cuda<TypeParam>(lists, nullptr, nullptr, nullptr, {}, nullptr); },
+  expect_usage([&] { distance_gradient<TypeParam>(lists, nullptr, nullptr, nullptr, {}, execution); },
                "workspace of 0 bytes");
 }
 

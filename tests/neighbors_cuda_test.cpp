@@ -60,11 +60,10 @@ Answer<T> run_knn(const NeighborSearch<T>& host, int k, bool captured = false) {
   const std::size_t entries = search.rows() * static_cast<std::size_t>(k);
   const OnDevice<std::int32_t> index(entries), bad_row(1);
   const OnDevice<T> distance2(entries);
-  const OnDevice<std::byte> workspace(knn_cuda_workspace_bytes(*search, k));
   const Stream stream;
-  const auto run = [&] {
-    knn_cuda(*search, k, index.data(), distance2.data(), bad_row.data(), workspace.span(), stream);
-  };
+  const Execution execution{.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()};
+  const OnDevice<std::byte> workspace(knn_workspace_bytes(*search, k, execution));
+  const auto run = [&] { knn(*search, k, index.data(), distance2.data(), workspace.span(), execution); };
   if (captured)
     replay_twice(stream, run);
   else
@@ -194,10 +193,10 @@ TYPED_TEST(NeighborsCuda, WithinARadiusAreThoseOfBruteForce) {
 
     const DeviceSearch<TypeParam> search(host);
     const OnDevice<std::int32_t> device_count(search.rows()), device_found(search.rows()), bad_row(1);
-    const OnDevice<std::byte> workspace(radius_cuda_workspace_bytes(*search));
     const Stream stream;
-    radius_count_cuda(*search, most, device_count.data(), device_found.data(), bad_row.data(), workspace.span(),
-                      stream);
+    const Execution execution{.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()};
+    const OnDevice<std::byte> workspace(radius_workspace_bytes(*search, execution));
+    radius_count(*search, most, device_count.data(), device_found.data(), workspace.span(), execution);
     expect_ok(cudaStreamSynchronize(stream));
     EXPECT_EQ(device_count.get(), count);
     EXPECT_EQ(device_found.get(), found);
@@ -207,7 +206,7 @@ TYPED_TEST(NeighborsCuda, WithinARadiusAreThoseOfBruteForce) {
     const OnDevice<std::int64_t> device_splits(splits);
     const OnDevice<std::int32_t> index(expected.index.size());
     const OnDevice<TypeParam> distance2(expected.index.size());
-    radius_fill_cuda(*search, device_splits.data(), index.data(), distance2.data(), workspace.span(), stream);
+    radius_fill(*search, device_splits.data(), index.data(), distance2.data(), workspace.span(), execution);
     expect_ok(cudaStreamSynchronize(stream));
     EXPECT_EQ(index.get(), expected.index);
     EXPECT_EQ(distance2.get(), expected.distance2);
@@ -240,7 +239,7 @@ TYPED_TEST(NeighborsCuda, WorkspaceIsBounded) {
     search.points = &point;
     search.num_points = 1'000'000;
     search.dimensions = d;
-    EXPECT_LE(knn_cuda_workspace_bytes(search, 64), 64u * 1'000'000 + 8192) << "D " << d;
+    EXPECT_LE(knn_workspace_bytes(search, 64, {.device = Device::cuda}), 64u * 1'000'000 + 8192) << "D " << d;
   }
 }
 
@@ -250,12 +249,17 @@ TYPED_TEST(NeighborsCuda, WrongArgumentsAreUsageErrors) {
   search.points = points.data();
   search.num_points = 10;
   search.dimensions = 2;
-  std::int32_t bad_row = 0;
-  expect_usage([&] { knn_cuda_workspace_bytes(search, -1); }, "k is -1");
-  expect_usage([&] { knn_cuda<TypeParam>(search, 1, nullptr, nullptr, &bad_row, {}, nullptr); }, "the workspace has 0");
-  expect_usage([&] { radius_cuda_workspace_bytes(search); }, "max_radius");
+  const Execution execution{.device = Device::cuda};
+  expect_usage([&] { knn_workspace_bytes(search, -1, execution); }, "k is -1");
+  expect_usage([&] { knn<TypeParam>(search, 1, nullptr, nullptr, {}, execution); }, "workspace of 0 bytes");
+  expect_usage([&] { radius_workspace_bytes(search, execution); }, "max_radius");
+  std::vector<std::byte> workspace(knn_workspace_bytes(search, 1, execution));
+  expect_usage([&] { knn<TypeParam>(search, 1, nullptr, nullptr, std::span(workspace), execution); },
+               "execution.bad_row is null");
+  search.num_points = (1 << 30) + 1;
+  expect_usage([&] { knn_workspace_bytes(search, 1, execution); }, "expected at most 1073741824 on a CUDA device");
   search.dimensions = 17;
-  expect_usage([&] { knn_cuda_workspace_bytes(search, 1); }, "dimensions is 17: expected 1 to 16");
+  expect_usage([&] { knn_workspace_bytes(search, 1, execution); }, "dimensions is 17: expected 1 to 16");
 }
 
 }  // namespace

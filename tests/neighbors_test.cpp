@@ -240,6 +240,73 @@ TEST(NeighborsErrors, RadiusFillChecksTheRowSplits) {
   }
 }
 
+TEST(NeighborsErrors, RadiusFillNeedsTheWorkspaceThatRadiusCountLeft) {
+  const std::vector<float> points = clouds::uniform<float>(40, 2, 1);
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = 40;
+  search.dimensions = 2;
+  search.max_radius = 1;
+  std::vector<std::byte> workspace(radius_workspace_bytes(search));
+  std::vector<std::int32_t> count(40), index(1600);
+  std::vector<float> distance2(1600);
+  const std::vector<std::int64_t> splits(41, 0);
+  const auto fill = [&](const NeighborSearch<float>& of) {
+    radius_fill(of, splits.data(), index.data(), distance2.data(), std::span(workspace));
+  };
+  EXPECT_THAT([&] { fill(search); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("the workspace holds no tree of this search")));
+  radius_count<float>(search, 40, count.data(), nullptr, std::span(workspace));
+  EXPECT_NO_THROW(fill(search));
+  NeighborSearch<float> other = search;
+  other.num_points = 39;
+  EXPECT_THROW(fill(other), Error);
+}
+
+TEST(NeighborsErrors, NameTheArrayThatIsNull) {
+  const std::vector<float> points = clouds::uniform<float>(10, 2, 1);
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = 10;
+  search.dimensions = 2;
+  search.max_radius = 1;
+  std::vector<std::byte> bytes(radius_workspace_bytes(search));
+  const std::span<std::byte> workspace(bytes);
+  std::vector<std::int32_t> index(10);
+  const std::vector<std::int64_t> splits = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  const auto null = [](const char* name) { return testing::ThrowsMessage<Error>(testing::HasSubstr(name)); };
+  EXPECT_THAT([&] { knn<float>(search, 1, nullptr, nullptr, workspace); }, null("knn: index is null"));
+  EXPECT_THAT([&] { knn<float>(search, 1, index.data(), nullptr, workspace); }, null("knn: distance2 is null"));
+  EXPECT_NO_THROW(knn<float>(search, 0, nullptr, nullptr, workspace));
+  EXPECT_THAT([&] { radius_count<float>(search, 1, nullptr, nullptr, workspace); }, null("count is null"));
+  radius_count<float>(search, 1, index.data(), nullptr, workspace);
+  EXPECT_THAT([&] { radius_fill<float>(search, nullptr, nullptr, nullptr, workspace); },
+              null("neighbor_row_splits is null"));
+  EXPECT_THAT([&] { radius_fill<float>(search, splits.data(), nullptr, nullptr, workspace); }, null("index is null"));
+  EXPECT_THAT([&] { radius_fill<float>(search, splits.data(), index.data(), nullptr, workspace); },
+              null("distance2 is null"));
+  NeighborLists<float> lists;
+  lists.points = points.data();
+  lists.num_points = 10;
+  lists.dimensions = 2;
+  lists.index = index.data();
+  lists.k = 1;
+  bytes.resize(distance_gradient_workspace_bytes(lists));
+  EXPECT_THAT([&] { distance_gradient<float>(lists, nullptr, nullptr, nullptr, std::span(bytes)); },
+              null("weight is null"));
+  EXPECT_THAT([&] { distance_tangent<float>(lists, nullptr, nullptr, nullptr); }, null("out is null"));
+}
+
+TEST(NeighborsErrors, CheckRowSplitsNamesTheEntry) {
+  const auto says = [](const char* text) { return testing::ThrowsMessage<Error>(testing::HasSubstr(text)); };
+  const auto check = [](std::vector<std::int32_t> splits) { check_row_splits(splits, 10, "splits"); };
+  EXPECT_NO_THROW(check({0, 4, 4, 10}));
+  EXPECT_THAT([&] { check({}); }, says("splits is empty"));
+  EXPECT_THAT([&] { check({1, 10}); }, says("splits[0] is 1: expected 0"));
+  EXPECT_THAT([&] { check({0, 5, 4, 10}); }, says("splits[2] is 4, less than the entry before, 5"));
+  EXPECT_THAT([&] { check({0, 11}); }, says("splits[1] is 11: expected the number of rows, 10"));
+}
+
 /// Queries of a large cloud, spread over it, against brute force.
 void compare_some(const std::vector<float>& points, int dimensions, int k) {
   NeighborSearch<float> search;

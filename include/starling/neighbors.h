@@ -4,14 +4,15 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string>
 
-struct CUstream_st;
+#include "starling/device.h"
 
 namespace starling {
 
 inline constexpr int kMaxDimensions = 16;
 
-/// What a point may take part in, one byte a point.
+/// What a point may take part in, one byte per point.
 enum class Direction : std::int8_t {
   both = 0,
   only_neighbor = 1,       ///< may be a neighbour, has none itself
@@ -20,7 +21,7 @@ enum class Direction : std::int8_t {
 };
 
 /// A neighbour search: for each query the nearest points of the same event, by squared Euclidean distance. T is float
-/// or double. All pointers are host memory for the host calls and device memory for the CUDA calls.
+/// or double. All pointers are memory of the device that the search runs on.
 ///
 /// d² is computed in T as s = fma(q_d − p_d, q_d − p_d, s) over ascending d from s = 0, so that every backend gives the
 /// same bytes. Neighbours stand in ascending order of (d², index), which is unique.
@@ -49,59 +50,52 @@ struct NeighborSearch {
   const Direction* direction = nullptr;
 };
 
-/// Bytes of workspace of knn(): O(num_points + num_queries + num_events), whatever k is. Reads the row splits. Throws
-/// as knn() does for wrong arguments.
+/// Bytes of workspace of knn(), whatever k is: O(num_points + num_queries + num_events) on the host, where it reads the
+/// row splits; at most 64 a point and 64 KiB on a CUDA device, where it reads no array. Throws as knn() does for wrong
+/// arguments.
 template <typename T>
-std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k);
+std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k, const Execution& execution = {});
 
-/// The k nearest of each query, exactly. Writes index [queries, k] and distance2 [queries, k]. Where fewer than k are
-/// found: index −1, d² = +infinity. Runs in the caller's TBB arena and allocates nothing for k ≤ 500 (beyond, two rows
-/// a running thread). Throws ErrorKind::usage naming sizes and rule for wrong arguments, ErrorKind::input naming the
-/// row for a coordinate that is not finite or an unknown direction.
+/// The k nearest of each query, exactly. Writes index [queries, k] and distance2 [queries, k]: the same bytes on every
+/// device. Where fewer than k are found: index −1, d² = +infinity. Throws ErrorKind::usage naming sizes and rule for
+/// wrong arguments.
+///
+/// On the host: throws ErrorKind::input naming the row for a coordinate that is not finite or an unknown direction.
+/// Allocates nothing for k ≤ 500 (beyond, two rows per running thread).
+///
+/// On a CUDA device: needs execution.bad_row, which becomes the smallest row of a point, or num_points + row of a
+/// query, that is not finite; neighbours are then unspecified, but in range. An unknown direction counts as `neither`.
+/// Row splits cannot be checked there: see check_row_splits(). Throws ErrorKind::device for what the CUDA runtime
+/// reports.
 template <typename T>
-void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::span<std::byte> workspace);
+void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::span<std::byte> workspace,
+         const Execution& execution = {});
 
-/// Bytes of workspace of radius_count() and of radius_fill().
+/// Bytes of workspace of radius_count() and of radius_fill(), which share one: as for knn().
 template <typename T>
-std::size_t radius_workspace_bytes(const NeighborSearch<T>& search);
+std::size_t radius_workspace_bytes(const NeighborSearch<T>& search, const Execution& execution = {});
 
 /// All points within max_radius of each query (which must be finite), in two calls. radius_count writes the number of
 /// each query's neighbours, at most max_neighbors (the nearest are kept), to count [queries]; found [queries], where
 /// not null, receives the number before truncation. Errors as knn().
 template <typename T>
 void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count, std::int32_t* found,
-                  std::span<std::byte> workspace);
+                  std::span<std::byte> workspace, const Execution& execution = {});
 
 /// The second call: writes the neighbours of query i to index and distance2 from neighbor_row_splits[i] to
-/// neighbor_row_splits[i + 1] − 1, the running sum [queries + 1] of the counts.
+/// neighbor_row_splits[i + 1] − 1, the running sum [queries + 1] of the counts. Needs the same search, and the
+/// workspace as radius_count() left it: the tree is in there. bad_row is not written.
 template <typename T>
 void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
-                 T* distance2, std::span<std::byte> workspace);
+                 T* distance2, std::span<std::byte> workspace, const Execution& execution = {});
 
-/// knn() on a CUDA device, the same bytes: all pointers are device memory, row splits too. Allocates nothing, waits for
-/// nothing and may be captured in a CUDA graph. What only the device can see is told there: *bad_row (device memory)
-/// becomes the smallest row of a point, or num_points + row of a query, that is not finite, else −1. Neighbours are
-/// then unspecified, but in range. Row splits must ascend from 0 to the number of rows. Throws ErrorKind::usage for
-/// wrong sizes and ErrorKind::device for what the CUDA runtime reports.
-template <typename T>
-void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::int32_t* bad_row,
-              std::span<std::byte> workspace, CUstream_st* stream);
-/// At most 64 bytes a point and 64 KiB, whatever k is. Reads no array.
-template <typename T>
-std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>& search, int k);
+/// Throws ErrorKind::usage naming the entry unless row_splits, in host memory, begin at 0, never fall and end at
+/// num_rows. The searches on the host do so themselves; those on a device cannot, so it is for whoever puts row splits
+/// there. `name` begins the message.
+void check_row_splits(std::span<const std::int32_t> row_splits, std::int32_t num_rows, const std::string& name);
 
-/// radius_count() and radius_fill() in the same way. The second call needs the workspace as the first one left it.
-template <typename T>
-void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count,
-                       std::int32_t* found, std::int32_t* bad_row, std::span<std::byte> workspace, CUstream_st* stream);
-template <typename T>
-void radius_fill_cuda(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
-                      T* distance2, std::span<std::byte> workspace, CUstream_st* stream);
-template <typename T>
-std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>& search);
-
-/// Neighbour lists as knn() or radius_fill() wrote them, on the host or the device as the call says. At most 2^31 − 1
-/// entries.
+/// Neighbour lists as knn() or radius_fill() wrote them, in memory of the device that the call runs on. At most
+/// 2^31 − 1 entries.
 template <typename T>
 struct NeighborLists {
   const T* points = nullptr;  ///< [num_points, dimensions], row-major
@@ -117,9 +111,10 @@ struct NeighborLists {
   std::int64_t num_entries = 0;                       ///< the last row split; ignored where there are none
 };
 
-/// Bytes of workspace of distance_gradient(): at most 4 an entry (8 with row splits) and 68 a point. Reads no array.
+/// Bytes of workspace of distance_gradient(): on the host about 4 per entry (8 with row splits) and 68 per point, on a
+/// CUDA device about 16 per entry (20 with row splits). Reads no array.
 template <typename T>
-std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists);
+std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists, const Execution& execution = {});
 
 /// The gradient of L = Σ_ij weight_ij d²_ij over all entries ij that are not −1, d²_ij = |q_i − p_j|²:
 ///   ∂L/∂q_i = Σ_j 2 weight_ij (q_i − p_j) to queries_gradient [num_queries, dimensions],
@@ -129,12 +124,12 @@ std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists);
 ///
 /// Each sum is of kGradientParts parts, entries at place n of a list in part n mod kGradientParts in ascending order (a
 /// point's own entries first, then those that hold it), combined by halves, without fused multiply-adds: the same bytes
-/// on any number of threads and on the device. Runs in the caller's TBB arena and allocates nothing. Throws
-/// ErrorKind::usage naming sizes and rule for wrong arguments, ErrorKind::input naming the entry for an index that is
-/// no row of the points.
+/// on any number of threads and on a CUDA device. Throws ErrorKind::usage naming sizes and rule for wrong arguments
+/// and, on the host, ErrorKind::input naming the entry for an index that is no row of the points. On a CUDA device such
+/// an index counts as −1, row splits must ascend from 0 to num_entries, and bad_row is not written.
 template <typename T>
 void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
-                       std::span<std::byte> workspace);
+                       std::span<std::byte> workspace, const Execution& execution = {});
 inline constexpr int kGradientParts = 8;
 
 /// The derivative of each d²_ij where points and queries move along tangents v [num_points, dimensions] and u
@@ -145,19 +140,7 @@ inline constexpr int kGradientParts = 8;
 /// With B(x, g) = distance_gradient at points x and weights g, <u, B(x, g)> has the derivatives distance_tangent(x, u)
 /// along g and B(u, g) along x: so derivatives of every order are made of these two.
 template <typename T>
-void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out);
-
-/// The same on a CUDA device, the same bytes: all pointers are device memory. Allocate nothing, wait for nothing, may
-/// be captured in a CUDA graph. An index that is no row of the points counts as −1; row splits must ascend from 0 to
-/// num_entries. Throws ErrorKind::usage for wrong sizes and ErrorKind::device for what the CUDA runtime reports.
-template <typename T>
-void distance_gradient_cuda(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
-                            std::span<std::byte> workspace, CUstream_st* stream);
-/// About 16 bytes an entry (20 with row splits): the lists are sorted by point. Reads no array.
-template <typename T>
-std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>& lists);
-template <typename T>
-void distance_tangent_cuda(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
-                           CUstream_st* stream);
+void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
+                      const Execution& execution = {});
 
 }  // namespace starling

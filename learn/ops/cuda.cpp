@@ -24,39 +24,40 @@ class Cuda {
 
   template <typename T>
   at::Tensor knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2) const {
-    const at::Tensor workspace = make_workspace(knn_cuda_workspace_bytes(search, k), points_);
     at::Tensor bad_row = make_bad_row();
-    knn_cuda(search, k, index, distance2, bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace), stream_);
+    const Execution execution = on_stream(bad_row);
+    const at::Tensor workspace = make_workspace(knn_workspace_bytes(search, k, execution), points_);
+    starling::knn(search, k, index, distance2, bytes(workspace), execution);
     return bad_row;
   }
 
   template <typename T>
   std::pair<at::Tensor, at::Tensor> radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors,
                                                  std::int32_t* count, std::int32_t* within) const {
-    at::Tensor workspace = make_workspace(radius_cuda_workspace_bytes(search), points_);
     at::Tensor bad_row = make_bad_row();
-    radius_count_cuda(search, max_neighbors, count, within, bad_row.mutable_data_ptr<std::int32_t>(), bytes(workspace),
-                      stream_);
+    const Execution execution = on_stream(bad_row);
+    at::Tensor workspace = make_workspace(radius_workspace_bytes(search, execution), points_);
+    starling::radius_count(search, max_neighbors, count, within, bytes(workspace), execution);
     return {std::move(workspace), std::move(bad_row)};
   }
 
   template <typename T>
   void radius_fill(const NeighborSearch<T>& search, const std::int64_t* splits, std::int32_t* index, T* distance2,
                    const at::Tensor& workspace) const {
-    radius_fill_cuda(search, splits, index, distance2, bytes(workspace), stream_);
+    starling::radius_fill(search, splits, index, distance2, bytes(workspace), on_stream());
   }
 
   template <typename T>
   void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient,
                          T* queries_gradient) const {
-    const at::Tensor workspace = make_workspace(distance_gradient_cuda_workspace_bytes(lists), points_);
-    distance_gradient_cuda(lists, weight, points_gradient, queries_gradient, bytes(workspace), stream_);
+    const at::Tensor workspace = make_workspace(distance_gradient_workspace_bytes(lists, on_stream()), points_);
+    starling::distance_gradient(lists, weight, points_gradient, queries_gradient, bytes(workspace), on_stream());
   }
 
   template <typename T>
   void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent,
                         T* out) const {
-    distance_tangent_cuda(lists, points_tangent, queries_tangent, out, stream_);
+    starling::distance_tangent(lists, points_tangent, queries_tangent, out, on_stream());
   }
 
   /// Waits for the stream, but not while it is captured: then nobody can be told.
@@ -74,6 +75,10 @@ class Cuda {
   static at::Device on_device(const char* op, const at::Tensor& points) {
     TORCH_CHECK_VALUE(points.is_cuda(), op, ": points is on ", points.device(), ": expected cuda as the other tensors");
     return points.device();
+  }
+  Execution on_stream() const { return {.device = Device::cuda, .stream = stream_}; }
+  Execution on_stream(const at::Tensor& bad_row) const {
+    return {.device = Device::cuda, .stream = stream_, .bad_row = bad_row.mutable_data_ptr<std::int32_t>()};
   }
   at::Tensor make_bad_row() const { return at::empty({1}, points_.options().dtype(at::kInt)); }
   void throw_bad_row(std::int64_t bad_row, std::int64_t num_points) const {

@@ -40,20 +40,6 @@ void check_number_of_rows(const char* op, const char* name, const at::Tensor& ro
                     kMaxRows, " rows");
 }
 
-/// `splits` are in host memory.
-void check_values(const char* op, const char* name, const at::Tensor& splits, std::int64_t rows) {
-  const at::Tensor values = splits.to(at::kLong).contiguous();
-  const std::int64_t* const value = values.const_data_ptr<std::int64_t>();
-  const std::int64_t last = values.size(0) - 1;
-  TORCH_CHECK_VALUE(value[0] == 0, op, ": ", name, "[0] is ", value[0], ": expected 0");
-  for (std::int64_t event = 0; event < last; ++event) {
-    TORCH_CHECK_VALUE(value[event + 1] >= value[event], op, ": ", name, "[", event + 1, "] is ", value[event + 1],
-                      ", less than the entry before, ", value[event], ": expected ascending rows");
-  }
-  TORCH_CHECK_VALUE(value[last] == rows, op, ": ", name, "[", last, "] is ", value[last],
-                    ": expected the number of rows, ", rows);
-}
-
 at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTensor& splits, const at::Tensor& rows,
                               bool capturing) {
   if (!splits) return {};
@@ -62,10 +48,18 @@ at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTenso
   if (capturing) {
     TORCH_CHECK_VALUE(splits->device() == rows.device(), op, ": ", name, " is on ", splits->device(),
                       " while a CUDA graph is captured: expected ", rows.device());
-  } else {
-    check_values(op, name, splits->cpu(), rows.size(0));
+    return splits->to(at::kInt).contiguous();
   }
-  return splits->to(at::kInt).to(rows.device(), /*non_blocking=*/true).contiguous();
+  // So that what does not fit in an int32 stays wrong.
+  const at::Tensor narrow = splits->clamp(-1, kMaxRows).to(at::kInt).contiguous();
+  if (!rows.is_cpu()) {  // on the host the core checks them itself
+    const at::Tensor here = narrow.cpu();
+    translating_errors([&] {
+      starling::check_row_splits({here.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(here.numel())},
+                                 static_cast<std::int32_t>(rows.size(0)), std::string(op) + ": " + name);
+    });
+  }
+  return narrow.to(rows.device(), /*non_blocking=*/true);
 }
 
 at::Tensor prepare_direction(const MaybeTensor& direction) {

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "starling/error.h"
 
 namespace starling::neighbors {
 namespace {
+
+constexpr std::int32_t kMaxCudaPoints = 1 << 30;  // beyond, places in the tree would overflow an int32
 
 [[noreturn]] void usage(const char* function, const std::string& message) {
   throw Error(ErrorKind::usage, std::string(function) + ": " + message);
@@ -49,21 +52,10 @@ void check_finite(const T* rows, std::int64_t num_rows, int dimensions, const ch
 }
 
 void check_splits(const std::int32_t* splits, std::int32_t num_events, std::int32_t rows, const char* function,
-                  const std::string& name) {
+                  const char* name) {
   if (splits == nullptr) return;
-  if (splits[0] != 0) usage(function, name + "[0] is " + std::to_string(splits[0]) + ": expected 0");
-  for (std::int32_t event = 0; event < num_events; ++event) {
-    if (splits[event + 1] >= splits[event]) continue;
-    usage(function, name + "[" + std::to_string(event + 1) + "] is " + std::to_string(splits[event + 1]) +
-                        ", less than the entry before, " + std::to_string(splits[event]) + ": expected ascending rows");
-  }
-  if (splits[num_events] != rows) {
-    usage(function, name + "[" + std::to_string(num_events) + "] is " + std::to_string(splits[num_events]) +
-                        ": expected the number of rows, " + std::to_string(rows));
-  }
+  check_row_splits({splits, static_cast<std::size_t>(num_events) + 1}, rows, std::string(function) + ": " + name);
 }
-
-}  // namespace
 
 template <typename T>
 void check_sizes(const NeighborSearch<T>& search, const char* function) {
@@ -92,6 +84,21 @@ void check_sizes(const NeighborSearch<T>& search, const char* function) {
   if (search.direction != nullptr) usage(function, "direction with queries that are not the points");
 }
 
+}  // namespace
+
+template <typename T>
+void check_search(const NeighborSearch<T>& search, const Execution& execution, const char* function) {
+  check_sizes(search, function);
+  if (execution.device == Device::cuda) {
+    if (search.num_points <= kMaxCudaPoints) return;
+    usage(function, "num_points is " + std::to_string(search.num_points) + ": expected at most " +
+                        std::to_string(kMaxCudaPoints) + " on a CUDA device");
+  }
+  check_splits(search.row_splits, search.num_events, search.num_points, function, "row_splits");
+  if (search.queries != nullptr)
+    check_splits(search.query_row_splits, search.num_events, search.num_queries, function, "query_row_splits");
+}
+
 template <typename T>
 void check_k(const NeighborSearch<T>& search, int k, const char* function) {
   if (k < 0) usage(function, "k is " + std::to_string(k) + ": expected ≥ 0");
@@ -102,10 +109,29 @@ void check_k(const NeighborSearch<T>& search, int k, const char* function) {
 }
 
 template <typename T>
-void check_row_splits(const NeighborSearch<T>& search, const char* function) {
-  check_splits(search.row_splits, search.num_events, search.num_points, function, "row_splits");
-  if (search.queries != nullptr) {
-    check_splits(search.query_row_splits, search.num_events, search.num_queries, function, "query_row_splits");
+void check_radius(const NeighborSearch<T>& search, const char* function) {
+  if (search.max_radius < std::numeric_limits<T>::infinity()) return;
+  usage(function, "max_radius is " + std::to_string(search.max_radius) + ": expected a finite radius");
+}
+
+void check_max_neighbors(std::int32_t max_neighbors, const char* function) {
+  if (max_neighbors < 0) usage(function, "max_neighbors is " + std::to_string(max_neighbors) + ": expected ≥ 0");
+}
+
+void check_not_null(const void* array, std::int64_t entries, const char* name, const char* function) {
+  if (array != nullptr || entries == 0) return;
+  usage(function, std::string(name) + " is null: expected room for " + std::to_string(entries) + " entries");
+}
+
+template <typename T>
+void check_list_sizes(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, const char* function) {
+  if (neighbor_row_splits[0] != 0)
+    usage(function, "neighbor_row_splits[0] is " + std::to_string(neighbor_row_splits[0]) + ": expected 0");
+  for (std::int64_t row = 0; row < num_rows(search); ++row) {
+    const std::int64_t size = neighbor_row_splits[row + 1] - neighbor_row_splits[row];
+    if (size >= 0 && size <= search.num_points) continue;
+    usage(function, "neighbor_row_splits give query " + std::to_string(row) + " " + std::to_string(size) +
+                        " neighbours: expected 0 to the number of points, " + std::to_string(search.num_points));
   }
 }
 
@@ -174,15 +200,35 @@ void check_values(const NeighborLists<T>& lists, const char* function) {
                                     std::to_string(lists.num_points) + " points");
 }
 
-#define STARLING_INSTANTIATE(T)                                          \
-  template void check_sizes(const NeighborLists<T>&, const char*);       \
-  template void check_values(const NeighborLists<T>&, const char*);      \
-  template void check_sizes(const NeighborSearch<T>&, const char*);      \
-  template void check_k(const NeighborSearch<T>&, int, const char*);     \
-  template void check_row_splits(const NeighborSearch<T>&, const char*); \
+#define STARLING_INSTANTIATE(T)                                                               \
+  template void check_sizes(const NeighborLists<T>&, const char*);                            \
+  template void check_values(const NeighborLists<T>&, const char*);                           \
+  template void check_search(const NeighborSearch<T>&, const Execution&, const char*);        \
+  template void check_k(const NeighborSearch<T>&, int, const char*);                          \
+  template void check_radius(const NeighborSearch<T>&, const char*);                          \
+  template void check_list_sizes(const NeighborSearch<T>&, const std::int64_t*, const char*); \
   template void check_values(const NeighborSearch<T>&, const char*)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
 #undef STARLING_INSTANTIATE
 
 }  // namespace starling::neighbors
+
+namespace starling {
+
+void check_row_splits(std::span<const std::int32_t> row_splits, std::int32_t num_rows, const std::string& name) {
+  const auto fail = [&](std::size_t entry, const std::string& what) {
+    throw Error(ErrorKind::usage,
+                name + "[" + std::to_string(entry) + "] is " + std::to_string(row_splits[entry]) + what);
+  };
+  if (row_splits.empty()) throw Error(ErrorKind::usage, name + " is empty: expected the number of events + 1 entries");
+  if (row_splits[0] != 0) fail(0, ": expected 0");
+  for (std::size_t i = 1; i < row_splits.size(); ++i) {
+    if (row_splits[i] >= row_splits[i - 1]) continue;
+    fail(i, ", less than the entry before, " + std::to_string(row_splits[i - 1]) + ": expected ascending rows");
+  }
+  if (row_splits.back() != num_rows)
+    fail(row_splits.size() - 1, ": expected the number of rows, " + std::to_string(num_rows));
+}
+
+}  // namespace starling

@@ -10,17 +10,28 @@ std::int32_t num_rows(const NeighborSearch<T>& search) {
   return search.queries != nullptr ? search.num_queries : search.num_points;
 }
 
-/// What can be checked without reading an array. Throws ErrorKind::usage; `function` begins the message.
-template <typename T>
-void check_sizes(const NeighborSearch<T>& search, const char* function);
+// All throw ErrorKind::usage, with a message that begins with `function`, unless they say otherwise.
 
-/// Throws ErrorKind::usage where k is negative or queries · k entries are more than memory can hold.
+/// Sizes, and on the host the row splits, which are read. On a CUDA device no array is.
+template <typename T>
+void check_search(const NeighborSearch<T>& search, const Execution& execution, const char* function);
+
+/// That k is not negative and queries · k entries are not more than memory can hold.
 template <typename T>
 void check_k(const NeighborSearch<T>& search, int k, const char* function);
 
-/// That the row splits begin at 0, never fall and end at the number of rows. Reads host memory.
+/// That max_radius is finite.
 template <typename T>
-void check_row_splits(const NeighborSearch<T>& search, const char* function);
+void check_radius(const NeighborSearch<T>& search, const char* function);
+
+void check_max_neighbors(std::int32_t max_neighbors, const char* function);
+
+/// That an array of so many entries is there.
+void check_not_null(const void* array, std::int64_t entries, const char* name, const char* function);
+
+/// That neighbor_row_splits begin at 0 and give each query between 0 and all points. Reads host memory.
+template <typename T>
+void check_list_sizes(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, const char* function);
 
 /// That all coordinates are finite and all directions known. Reads host memory, in parallel. Throws ErrorKind::input
 /// for the first row at fault.

@@ -5,23 +5,19 @@
 #include <algorithm>
 #include <bit>
 #include <cub/device/device_radix_sort.cuh>
-#include <string>
 
+#include "memory/layout.h"
+#include "neighbors/backends.h"
 #include "neighbors/check.h"
 #include "neighbors/cuda_call.h"
-#include "neighbors/layout.h"
 #include "neighbors/tree.cuh"
 
 // A point's gradient gathers its own entries and those that hold it. The latter are found by a stable radix sort of the
 // entries by point: no atomics, and every sum has one order.
-namespace starling {
+namespace starling::neighbors::cuda {
 namespace {
 
 using namespace neighbors_cuda;
-using neighbors::gradient_term;
-using neighbors::num_entries;
-using neighbors::num_rows;
-using neighbors::tangent_term;
 
 constexpr int kThreads = 256;
 constexpr int kGroup = kGradientParts;  // lanes that share a row: one a part of its sum
@@ -49,8 +45,8 @@ int sort_by_point(const Incoming& incoming, std::size_t& scratch_bytes, std::int
 }
 
 template <typename T>
-std::size_t lay_out(const NeighborLists<T>& lists, Incoming& incoming, std::byte* memory) {
-  Layout layout(memory);
+std::size_t lay_out(const NeighborLists<T>& lists, Incoming& incoming, std::span<std::byte> memory) {
+  memory::Layout layout(memory);
   const auto entries = static_cast<std::size_t>(num_entries(lists));
   for (int side = 0; side < 2; ++side) {
     incoming.point[side] = layout.take<std::uint32_t>(entries);
@@ -65,7 +61,7 @@ std::size_t lay_out(const NeighborLists<T>& lists, Incoming& incoming, std::byte
     sort_by_point(none, incoming.scratch_bytes, num_entries(lists), lists.num_points, nullptr);
   }
   incoming.scratch = layout.take<std::byte>(incoming.scratch_bytes);
-  return layout.size();
+  return layout.bytes();
 }
 
 template <typename T>
@@ -295,57 +291,48 @@ void transpose(const NeighborLists<T>& lists, Incoming& incoming, Terms<T>& term
 }  // namespace
 
 template <typename T>
-std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>& lists) {
-  neighbors::check_sizes(lists, "distance_gradient_cuda_workspace_bytes");
+std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
   Incoming incoming{};
-  return lay_out(lists, incoming, nullptr) + kAlignment;
+  return lay_out(lists, incoming, {});
 }
 
 template <typename T>
-void distance_gradient_cuda(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
-                            std::span<std::byte> workspace, CUstream_st* stream) {
-  const std::string function = "distance_gradient_cuda";
-  neighbors::check_sizes(lists, function.c_str());
-  const std::size_t needed = distance_gradient_cuda_workspace_bytes(lists);
-  if (workspace.size() < needed) {
-    throw Error(ErrorKind::usage, function + ": workspace of " + std::to_string(workspace.size()) +
-                                      " bytes: expected " + std::to_string(needed));
-  }
+void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
+                       std::span<std::byte> workspace, const Execution& execution) {
   const bool self = lists.queries == nullptr;
   if (points_gradient != nullptr) {
     Incoming incoming{};
-    lay_out(lists, incoming, aligned(workspace.data()));
+    lay_out(lists, incoming, workspace);
     Terms<T> terms{.lists = lists, .weight = weight, .own = self};
-    transpose(lists, incoming, terms, stream);
-    gather(terms, lists.num_points, points_gradient, stream);
+    transpose(lists, incoming, terms, execution.stream);
+    gather(terms, lists.num_points, points_gradient, execution.stream);
   }
   if (!self && queries_gradient != nullptr)
-    gather({.lists = lists, .weight = weight, .own = true}, lists.num_queries, queries_gradient, stream);
+    gather({.lists = lists, .weight = weight, .own = true}, lists.num_queries, queries_gradient, execution.stream);
 }
 
 template <typename T>
-void distance_tangent_cuda(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
-                           CUstream_st* stream) {
-  neighbors::check_sizes(lists, "distance_tangent_cuda");
+void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
+                      const Execution& execution) {
   const bool self = lists.queries == nullptr;
   const int rows = num_rows(lists);
   if (rows == 0) return;
   with_padded(lists.dimensions, [&](auto padded) {
     using AllRows = Rows<T, decltype(padded)::value>;
     const auto all = [&](const T* rows_of) { return AllRows(rows_of, lists.dimensions); };
-    tangent_kernel<T, decltype(padded)::value><<<blocks(rows, kGroups), kThreads, 0, stream>>>(
+    tangent_kernel<T, decltype(padded)::value><<<blocks(rows, kGroups), kThreads, 0, execution.stream>>>(
         lists, all(lists.points), all(self ? lists.points : lists.queries), all(points_tangent),
         all(self ? points_tangent : queries_tangent), rows, out);
   });
   call(cudaGetLastError());
 }
 
-#define STARLING_INSTANTIATE(T)                                                                                        \
-  template std::size_t distance_gradient_cuda_workspace_bytes(const NeighborLists<T>&);                                \
-  template void distance_gradient_cuda(const NeighborLists<T>&, const T*, T*, T*, std::span<std::byte>, CUstream_st*); \
-  template void distance_tangent_cuda(const NeighborLists<T>&, const T*, const T*, T*, CUstream_st*)
+#define STARLING_INSTANTIATE(T)                                                                                       \
+  template std::size_t gradient_workspace_bytes(const NeighborLists<T>&);                                             \
+  template void distance_gradient(const NeighborLists<T>&, const T*, T*, T*, std::span<std::byte>, const Execution&); \
+  template void distance_tangent(const NeighborLists<T>&, const T*, const T*, T*, const Execution&)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
 #undef STARLING_INSTANTIATE
 
-}  // namespace starling
+}  // namespace starling::neighbors::cuda

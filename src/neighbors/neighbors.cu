@@ -1,33 +1,25 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <cmath>
-#include <string>
 
+#include "memory/layout.h"
+#include "neighbors/backends.h"
 #include "neighbors/build.cuh"
 #include "neighbors/check.h"
 #include "neighbors/cuda_call.h"
 #include "neighbors/launch.h"
-#include "neighbors/layout.h"
 #include "neighbors/search.cuh"
-#include "starling/neighbors.h"
 
 // Every call builds the tree (build.cu), then one warp a query walks it (search.cuh). Nothing here waits for the
 // device.
-namespace starling {
+namespace starling::neighbors::cuda {
 namespace {
 
 using namespace neighbors_cuda;
 
-constexpr std::int32_t kMaxPoints = 1 << 30;  // beyond, places would overflow an int32
-
-[[noreturn]] void usage(const char* function, const std::string& message) {
-  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
-}
-
 template <typename T>
-std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte* memory) {
-  Layout layout(memory);
+std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::span<std::byte> memory) {
+  memory::Layout layout(memory);
   const std::size_t n = search.num_points;
   const int padded = padded_dimensions(search.dimensions);
   const bool copied = is_copied<T>(padded);
@@ -60,36 +52,15 @@ std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::byte*
   split.zeroed_bytes = zeroed;
   split.sides = reinterpret_cast<std::int32_t*>(split.histogram + groups * kHistogram);
   split.other_order = split.sides + groups * 3;
-  return layout.size();
+  return layout.bytes();
 }
 
-template <typename T>
-std::size_t workspace_bytes(const NeighborSearch<T>& search, const char* function) {
-  neighbors::check_sizes(search, function);
-  if (search.num_points > kMaxPoints) {
-    usage(function, "num_points is " + std::to_string(search.num_points) + ": expected at most " +
-                        std::to_string(kMaxPoints) + " on a CUDA device");
-  }
-  Build<T> build;
-  return lay_out(search, build, nullptr) + kAlignment;
-}
-
-template <typename T>
-void check_radius(const NeighborSearch<T>& search, const char* function) {
-  if (!std::isfinite(search.max_radius)) usage(function, "max_radius is not finite");
-}
-
-// Checks the call and describes the search. Builds the tree where a place for the bad row is given.
+// Describes the search. Builds its tree in the workspace where a place for the bad row is given.
 template <typename T>
 Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::span<std::byte> workspace,
-                  const char* function, cudaStream_t stream) {
-  const std::size_t needed = workspace_bytes(search, function);
-  if (workspace.size() < needed) {
-    usage(function,
-          "the workspace has " + std::to_string(workspace.size()) + " bytes: expected " + std::to_string(needed));
-  }
+                  cudaStream_t stream) {
   Build<T> build;
-  lay_out(search, build, aligned(workspace.data()));
+  lay_out(search, build, workspace);
   build.tree.num_points = search.num_points;
   build.tree.dimensions = search.dimensions;
   build.tree.points = search.points;
@@ -110,7 +81,7 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   result.row_splits = search.row_splits;
   result.num_events = search.num_events;
   result.queries = search.queries;
-  result.num_queries = neighbors::num_rows(search);
+  result.num_queries = num_rows(search);
   result.query_row_splits = search.query_row_splits;
   result.direction = build.direction;
   result.loop = search.loop;
@@ -142,69 +113,51 @@ void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
 }  // namespace
 
 template <typename T>
-std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>& search, int k) {
-  neighbors::check_k(search, k, "knn_cuda_workspace_bytes");
-  return workspace_bytes(search, "knn_cuda_workspace_bytes");
+std::size_t search_workspace_bytes(const NeighborSearch<T>& search) {
+  Build<T> build;
+  return lay_out(search, build, {});
 }
 
 template <typename T>
-void knn_cuda(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::int32_t* bad_row,
-              std::span<std::byte> workspace, CUstream_st* stream) {
-  const char* const function = "knn_cuda";
-  neighbors::check_k(search, k, function);
-  if (bad_row == nullptr) usage(function, "bad_row is null");
-  Search<T> device = prepare(search, bad_row, workspace, function, stream);
+void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distance2, std::span<std::byte> workspace,
+         const Execution& execution) {
+  Search<T> device = prepare(search, execution.bad_row, workspace, execution.stream);
   device.k = k;
   device.index = index;
   device.distance2 = distance2;
-  run_nearest(device, k, stream);
+  run_nearest(device, k, execution.stream);
 }
 
 template <typename T>
-std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>& search) {
-  check_radius(search, "radius_cuda_workspace_bytes");
-  return workspace_bytes(search, "radius_cuda_workspace_bytes");
-}
-
-template <typename T>
-void radius_count_cuda(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count,
-                       std::int32_t* found, std::int32_t* bad_row, std::span<std::byte> workspace,
-                       CUstream_st* stream) {
-  const char* const function = "radius_count_cuda";
-  check_radius(search, function);
-  if (max_neighbors < 0) usage(function, "max_neighbors is " + std::to_string(max_neighbors) + ": expected ≥ 0");
-  if (bad_row == nullptr) usage(function, "bad_row is null");
-  Search<T> device = prepare(search, bad_row, workspace, function, stream);
+void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count, std::int32_t* found,
+                  std::span<std::byte> workspace, const Execution& execution) {
+  Search<T> device = prepare(search, execution.bad_row, workspace, execution.stream);
   device.k = max_neighbors;
   device.count = count;
   device.found = found;
   if (device.num_queries == 0) return;
-  for_padded(search.dimensions, [&]<int kPadded>() { launch_count<T, kPadded>(device, stream); });
+  for_padded(search.dimensions, [&]<int kPadded>() { launch_count<T, kPadded>(device, execution.stream); });
 }
 
 template <typename T>
-void radius_fill_cuda(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
-                      T* distance2, std::span<std::byte> workspace, CUstream_st* stream) {
-  const char* const function = "radius_fill_cuda";
-  check_radius(search, function);
-  Search<T> device = prepare(search, nullptr, workspace, function, stream);
+void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
+                 T* distance2, std::span<std::byte> workspace, const Execution& execution) {
+  Search<T> device = prepare(search, nullptr, workspace, execution.stream);
   device.neighbor_row_splits = neighbor_row_splits;
   device.index = index;
   device.distance2 = distance2;
-  run_nearest(device, search.num_points, stream);
+  run_nearest(device, search.num_points, execution.stream);
 }
 
-#define STARLING_INSTANTIATE(T)                                                                                        \
-  template std::size_t knn_cuda_workspace_bytes(const NeighborSearch<T>&, int);                                        \
-  template void knn_cuda(const NeighborSearch<T>&, int, std::int32_t*, T*, std::int32_t*, std::span<std::byte>,        \
-                         CUstream_st*);                                                                                \
-  template std::size_t radius_cuda_workspace_bytes(const NeighborSearch<T>&);                                          \
-  template void radius_count_cuda(const NeighborSearch<T>&, std::int32_t, std::int32_t*, std::int32_t*, std::int32_t*, \
-                                  std::span<std::byte>, CUstream_st*);                                                 \
-  template void radius_fill_cuda(const NeighborSearch<T>&, const std::int64_t*, std::int32_t*, T*,                     \
-                                 std::span<std::byte>, CUstream_st*);
+#define STARLING_INSTANTIATE(T)                                                                                     \
+  template std::size_t search_workspace_bytes(const NeighborSearch<T>&);                                            \
+  template void knn(const NeighborSearch<T>&, int, std::int32_t*, T*, std::span<std::byte>, const Execution&);      \
+  template void radius_count(const NeighborSearch<T>&, std::int32_t, std::int32_t*, std::int32_t*,                  \
+                             std::span<std::byte>, const Execution&);                                               \
+  template void radius_fill(const NeighborSearch<T>&, const std::int64_t*, std::int32_t*, T*, std::span<std::byte>, \
+                            const Execution&);
 STARLING_INSTANTIATE(float)
 STARLING_INSTANTIATE(double)
 #undef STARLING_INSTANTIATE
 
-}  // namespace starling
+}  // namespace starling::neighbors::cuda

@@ -4,21 +4,18 @@
 
 #include <algorithm>
 #include <functional>
-#include <string>
 #include <type_traits>
 #include <utility>
 
+#include "memory/layout.h"
+#include "neighbors/backends.h"
 #include "neighbors/check.h"
 #include "neighbors/gradient.h"
-#include "starling/error.h"
-#include "starling/neighbors.h"
 
 // A point's gradient gathers its own entries and those that hold it. The latter are found by a stable counting sort of
 // the entries by point, so that their order, and with it every sum, does not depend on the threads.
-namespace starling {
+namespace starling::neighbors::host {
 namespace {
-
-using namespace neighbors;
 
 constexpr int kChunks = 16;  // the entries are counted and placed in so many tasks
 constexpr std::int32_t kRowsPerTask = 256;
@@ -32,22 +29,16 @@ struct Incoming {
 };
 
 template <typename T>
-std::size_t lay_out(const NeighborLists<T>& lists, std::byte* memory, Incoming& incoming) {
+std::size_t lay_out(const NeighborLists<T>& lists, std::span<std::byte> memory, Incoming& incoming) {
   const auto entries = static_cast<std::size_t>(num_entries(lists));
   const auto points = static_cast<std::size_t>(lists.num_points);
-  std::size_t size = 0;
-  const auto take = [&]<typename U>(U*& part, std::size_t count) {
-    part = memory == nullptr ? nullptr : reinterpret_cast<U*>(memory + size);
-    size += count * sizeof(U);
-  };
-  take(incoming.begin, points + 1);
-  take(incoming.entry, entries);
-  take(incoming.row, lists.neighbor_row_splits != nullptr ? entries : 0);
-  take(incoming.place, kChunks * points);
-  return size;
+  memory::Layout layout(memory);
+  incoming.begin = layout.take<std::uint32_t>(points + 1);
+  incoming.entry = layout.take<std::uint32_t>(entries);
+  incoming.row = lists.neighbor_row_splits != nullptr ? layout.take<std::int32_t>(entries) : nullptr;
+  incoming.place = layout.take<std::uint32_t>(kChunks * points);
+  return layout.bytes();
 }
-
-std::size_t workspace_alignment_slack() { return alignof(std::uint32_t) - 1; }
 
 template <typename T>
 std::int64_t first_entry(const NeighborLists<T>& lists, std::int64_t row) {
@@ -180,27 +171,16 @@ void for_each_row(std::int32_t rows, const Action& action) {
 }  // namespace
 
 template <typename T>
-std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists) {
-  check_sizes(lists, "distance_gradient_workspace_bytes");
+std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
   Incoming incoming;
-  return lay_out(lists, nullptr, incoming) + workspace_alignment_slack();
+  return lay_out(lists, {}, incoming);
 }
 
 template <typename T>
 void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
                        std::span<std::byte> workspace) {
-  const char* const function = "distance_gradient";
-  check_sizes(lists, function);
-  const std::size_t needed = distance_gradient_workspace_bytes(lists);
-  if (workspace.size() < needed) {
-    throw Error(ErrorKind::usage, std::string(function) + ": workspace of " + std::to_string(workspace.size()) +
-                                      " bytes: expected " + std::to_string(needed));
-  }
-  check_values(lists, function);
   Incoming incoming;
-  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(workspace.data()) % alignof(std::uint32_t);
-  lay_out(lists, workspace.data() + (alignof(std::uint32_t) - beyond) % alignof(std::uint32_t), incoming);
-  if (lists.neighbor_row_splits == nullptr) incoming.row = nullptr;
+  lay_out(lists, workspace, incoming);
   const bool self = lists.queries == nullptr;
   if (points_gradient != nullptr) transpose(lists, incoming);
   with_dimensions(lists.dimensions, [&](auto dimensions) {
@@ -227,8 +207,6 @@ void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points
 
 template <typename T>
 void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out) {
-  check_sizes(lists, "distance_tangent");
-  check_values(lists, "distance_tangent");
   const bool self = lists.queries == nullptr;
   const T* const u = self ? points_tangent : queries_tangent;
   with_dimensions(lists.dimensions, [&](auto dimensions) {
@@ -254,11 +232,11 @@ void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, co
 }
 
 #define STARLING_INSTANTIATE(T)                                                                     \
-  template std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>&);                  \
+  template std::size_t gradient_workspace_bytes(const NeighborLists<T>&);                           \
   template void distance_gradient(const NeighborLists<T>&, const T*, T*, T*, std::span<std::byte>); \
   template void distance_tangent(const NeighborLists<T>&, const T*, const T*, T*)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
 #undef STARLING_INSTANTIATE
 
-}  // namespace starling
+}  // namespace starling::neighbors::host

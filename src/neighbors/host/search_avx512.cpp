@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-#include "neighbors/search_kernel.h"
+#include "neighbors/host/search_kernel.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 namespace {
 
 /// Eight lanes in the instructions of AVX-512: nodes have eight children, and masks in registers need no tables.
@@ -123,4 +123,4 @@ struct Double8 {
 void get_kernels_avx512(Kernels<float>& kernels) { fill_kernels<Float8>(kernels); }
 void get_kernels_avx512(Kernels<double>& kernels) { fill_kernels<Double8>(kernels); }
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-#include "neighbors/search_kernel.h"
+#include "neighbors/host/search_kernel.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 namespace {
 
 /// For each mask of eight lanes, the chosen lanes' numbers side by side, a byte each.
@@ -164,4 +164,4 @@ struct Double4 {
 void get_kernels_avx2(Kernels<float>& kernels) { fill_kernels<Float8>(kernels); }
 void get_kernels_avx2(Kernels<double>& kernels) { fill_kernels<Double4>(kernels); }
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <limits>
 
-#include "neighbors/search_kernel.h"
+#include "neighbors/host/search_kernel.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 namespace {
 
 template <typename T, typename BitsOfT>
@@ -129,4 +129,4 @@ struct Plain {
 void get_kernels_reference(Kernels<float>& kernels) { fill_kernels<Plain<float, std::int32_t>>(kernels); }
 void get_kernels_reference(Kernels<double>& kernels) { fill_kernels<Plain<double, std::int64_t>>(kernels); }
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

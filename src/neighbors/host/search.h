@@ -2,11 +2,11 @@
 
 #include <cstdint>
 
-#include "neighbors/tree.h"
+#include "neighbors/host/tree.h"
 
 // The searches at each instruction level. The files that define them are compiled with that level's flags and include
 // nothing but intrinsics and plain headers, so that no inline function of another room is compiled with those flags.
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 
 /// Rows of the largest k that a search keeps on its stack.
 inline constexpr int kStackRow = 512;
@@ -72,4 +72,4 @@ void get_kernels_avx2(Kernels<double>& kernels);
 void get_kernels_avx512(Kernels<float>& kernels);
 void get_kernels_avx512(Kernels<double>& kernels);
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

@@ -1,4 +1,4 @@
-#include "neighbors/tree.h"
+#include "neighbors/host/tree.h"
 
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
@@ -7,11 +7,10 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <type_traits>
 
 #include "neighbors/check.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 namespace {
 
 constexpr std::int32_t kParallelPoints = 4096;  // below, a task costs more than it saves
@@ -250,18 +249,11 @@ class EventBuilder {
 }  // namespace
 
 template <typename T>
-std::size_t lay_out(const NeighborSearch<T>& search, std::byte* base, Tree<T>& tree) {
-  constexpr std::size_t kAlignment = 64;
-  const auto address = reinterpret_cast<std::uintptr_t>(base);
-  std::size_t bytes = base == nullptr ? kAlignment : (kAlignment - address % kAlignment) % kAlignment;
-  const auto place = [&](auto*& array, std::size_t size) {
-    using Element = std::remove_reference_t<decltype(*array)>;
-    if (base != nullptr) array = reinterpret_cast<Element*>(base + bytes);
-    bytes += (size * sizeof(Element) + kAlignment - 1) / kAlignment * kAlignment;
-  };
+void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Tree<T>& tree) {
+  const bool measures = layout.measures();
   const auto events = static_cast<std::size_t>(search.num_events);
-  place(tree.leaf_begin, events + 1);
-  place(tree.node_begin, events + 1);
+  tree.leaf_begin = layout.take<std::int32_t>(events + 1);
+  tree.node_begin = layout.take<std::int32_t>(events + 1);
   std::size_t leaves = 0;
   std::size_t nodes = 0;
   for (std::size_t event = 0; event < events; ++event) {
@@ -269,35 +261,32 @@ std::size_t lay_out(const NeighborSearch<T>& search, std::byte* base, Tree<T>& t
     const std::int32_t end = search.row_splits != nullptr ? search.row_splits[event + 1] : search.num_points;
     std::int32_t size = end - begin;
     // Measured as if all could be neighbours: fewer points never take more nodes.
-    if (base != nullptr && search.direction != nullptr) {
+    if (!measures && search.direction != nullptr) {
       size = 0;
       for (std::int32_t row = begin; row < end; ++row) size += is_neighbor(search.direction, row) ? 1 : 0;
     }
     const auto event_leaves = static_cast<std::int32_t>(ceil_div(size, kLeafSize));
-    if (base != nullptr) {
+    if (!measures) {
       tree.leaf_begin[event] = static_cast<std::int32_t>(leaves);
       tree.node_begin[event] = static_cast<std::int32_t>(nodes);
     }
     leaves += static_cast<std::size_t>(event_leaves);
     nodes += static_cast<std::size_t>(count_nodes(event_leaves));
   }
-  if (base != nullptr) {
+  if (!measures) {
     tree.leaf_begin[events] = static_cast<std::int32_t>(leaves);
     tree.node_begin[events] = static_cast<std::int32_t>(nodes);
   }
   tree.dimensions = search.dimensions;
   const auto dimensions = static_cast<std::size_t>(search.dimensions);
-  place(tree.points, leaves * dimensions * kLeafSize);
-  place(tree.index, leaves * kLeafSize);
-  place(tree.leaf_parent, leaves);
-  place(tree.nodes, nodes);
-  place(tree.boxes, nodes * dimensions * 2 * kFanOut);
-  place(tree.min_index, nodes * kFanOut);
-  place(tree.starts, static_cast<std::size_t>(num_rows(search)));
-  Key<T>* keys = nullptr;
-  place(keys, static_cast<std::size_t>(search.num_points));
-  tree.keys = keys;
-  return bytes;
+  tree.points = layout.take<T>(leaves * dimensions * kLeafSize);
+  tree.index = layout.take<std::int32_t>(leaves * kLeafSize);
+  tree.leaf_parent = layout.take<std::int32_t>(leaves);
+  tree.nodes = layout.take<Node>(nodes);
+  tree.boxes = layout.take<T>(nodes * dimensions * 2 * kFanOut);
+  tree.min_index = layout.take<std::int32_t>(nodes * kFanOut);
+  tree.starts = layout.take<Start>(static_cast<std::size_t>(num_rows(search)));
+  tree.keys = layout.take<Key<T>>(static_cast<std::size_t>(search.num_points));
 }
 
 template <typename T>
@@ -316,9 +305,9 @@ void build(const NeighborSearch<T>& search, Tree<T>& tree) {
   });
 }
 
-template std::size_t lay_out(const NeighborSearch<float>&, std::byte*, Tree<float>&);
-template std::size_t lay_out(const NeighborSearch<double>&, std::byte*, Tree<double>&);
+template void lay_out(const NeighborSearch<float>&, memory::Layout&, Tree<float>&);
+template void lay_out(const NeighborSearch<double>&, memory::Layout&, Tree<double>&);
 template void build(const NeighborSearch<float>&, Tree<float>&);
 template void build(const NeighborSearch<double>&, Tree<double>&);
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

@@ -9,9 +9,9 @@
 
 #include <cstdint>
 
-#include "neighbors/search.h"
+#include "neighbors/host/search.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 namespace {
 
 constexpr int kStackDepth = 96;  // seven siblings a level, of at most nine levels, and a node's eight
@@ -474,4 +474,4 @@ void fill_kernels(Kernels<typename V::Scalar>& kernels) {
 }
 
 }  // namespace
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host

@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include "memory/layout.h"
 #include "starling/neighbors.h"
 
-namespace starling::neighbors {
+namespace starling::neighbors::host {
 
 inline constexpr int kLeafSize = 32;  ///< most points of a leaf
 inline constexpr int kFanOut = 8;     ///< most children of a node
@@ -39,10 +39,9 @@ struct Tree {
   void* keys;                 ///< scratch of the build
 };
 
-/// Lays out a tree for `search` in `workspace`, or only measures where `base` is null. Sets the leaf and node ranges of
-/// the events where `base` is not null. Returns the bytes needed.
+/// Lays out a tree for `search`, or measures it. Sets the leaf and node ranges of the events where there is memory.
 template <typename T>
-std::size_t lay_out(const NeighborSearch<T>& search, std::byte* base, Tree<T>& tree);
+void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Tree<T>& tree);
 
 /// Builds what lay_out() placed and, where the queries are the points and all take part, writes `starts`. Parallel; the
 /// result does not depend on the number of threads.
@@ -57,4 +56,4 @@ inline bool has_neighbors(const Direction* direction, std::int32_t row) {
   return direction == nullptr || direction[row] == Direction::both || direction[row] == Direction::only_has_neighbors;
 }
 
-}  // namespace starling::neighbors
+}  // namespace starling::neighbors::host
