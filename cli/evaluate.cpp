@@ -32,8 +32,7 @@ Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& o
   result.events = 1;
   result.hits = event.hits.size();
   result.skipped_cuts = truth.skipped_cuts;
-  const Tracks tracks =
-      tracks_from_labels(read_tracks(options.tracks_folder / (event.name + "-tracks.csv"), event.hits));
+  const Tracks tracks = read_tracks(options.tracks_folder / (event.name + "-tracks.csv"), event.hits);
   result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
   return result;
 }

@@ -2,7 +2,6 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -54,7 +53,7 @@ Report reconstruct_event(const fs::path& prefix, const Model& model, Session& se
   seconds.tracks = watch.lap();
 
   report.tracks_file = options.out / (event.name + "-tracks.csv");
-  write_tracks(report.tracks_file, event.hits, tracks.track_of_hit(event.hits.size()));
+  write_tracks(report.tracks_file, event.hits, tracks);
   seconds.write = watch.lap();
 
   if (options.picture) {
@@ -67,20 +66,6 @@ Report reconstruct_event(const fs::path& prefix, const Model& model, Session& se
   report.edges = graph.edges.size();
   report.tracks = tracks.size();
   return report;
-}
-
-// An event's truth may be a tracks file of its own, <event>-tracks.csv with the column track where results have
-// track_id. It must not be overwritten.
-void keep_truth_safe(const std::vector<fs::path>& prefixes, const fs::path& out) {
-  for (const fs::path& prefix : prefixes) {
-    const fs::path there = prefix.string() + "-tracks.csv", result = out / there.filename();
-    if (!fs::exists(result) || !fs::equivalent(there, result)) continue;
-    std::string header;
-    std::getline(std::ifstream(there), header);
-    if (header.find("track_id") != std::string::npos) continue;
-    throw Error(ErrorKind::usage, "--out " + out.string() + ": would overwrite the event's own " + there.string() +
-                                      "; expected another folder");
-  }
 }
 
 void print_json(const Report& report) {
@@ -127,7 +112,9 @@ void reconstruct(const ReconstructOptions& options) {
   const TrackCuts cuts = options.tracks.applied_to(model.cuts);
   const std::vector<fs::path> prefixes = events_of(options.events);
   make_output_folder(options.out);
-  keep_truth_safe(prefixes, options.out);
+  for (const fs::path& prefix : prefixes) {
+    check_tracks_place(options.out / (prefix.filename().string() + "-tracks.csv"));
+  }
 
   oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));
   std::int64_t hits = 0, tracks = 0;

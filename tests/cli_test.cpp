@@ -193,7 +193,7 @@ TEST_F(Cli, ReconstructWritesATrackForEachHit) {
   EXPECT_EQ(result.err, "");
   const Event read = read_event(event());
   const auto tracks = read_tracks(path("tracks/event000000007-tracks.csv"), read.hits);
-  EXPECT_GT(*std::max_element(tracks.begin(), tracks.end()), 0);
+  EXPECT_GT(tracks.size(), 1);
   EXPECT_THAT(content(path("tracks/event000000007-tracks.csv")), StartsWith("hit_id,track_id\n"));
 
   for (const std::string how : {"--threads 1", "--threads 4", "--json"}) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 
 #include "data.h"
 #include "starling/error.h"
+#include "starling/tracks.h"
 #include "temporary_folder.h"
 
 namespace {
@@ -298,21 +300,24 @@ TEST_F(EventTest, BadTruthIsNamed) {
             ":4: hit_id = 6: expected one of the hits file");
   EXPECT_EQ(error("truth.csv", "hit_id,particle_id\n5,0\n5,0\n"), ":3: hit_id = 5: expected once, is there again");
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id\n5,0\n"),
-              HasSubstr(": has 1 rows for 2 hits, expected one a hit"));
+              HasSubstr(": has 1 rows for 2 hits, expected one per hit"));
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id\n5,-2\n7,0\n"),
               HasSubstr(":2: particle_id = -2: expected an integer of 64 bits, at least -1"));
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id,weight\n5,0,nan\n7,0,0\n"), HasSubstr(":2: weight = nan"));
   EXPECT_THAT(error("truth.csv", ""), HasSubstr("is empty"));
   EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n6,1\n"), ":3: hit_id = 6: expected one of the hits file");
   EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n5,1\n"), ":3: hit_id = 5: expected once, is there again");
-  EXPECT_THAT(error("tracks.csv", "hit_id,track\n5,-2\n"), HasSubstr("track = -2: expected"));
+  EXPECT_THAT(error("tracks.csv", "hit_id,track\n5,-2\n"),
+              HasSubstr("track = -2: expected an integer of 64 bits, at least -1, or nan for none"));
   EXPECT_EQ(error("cells.csv", "hit_id,ch0,ch1,value\n5,1,1,0.5\n6,1,1,1\n"),
             ":3: hit_id = 6: expected one of the hits file");
   const std::string particles = "particle_id,vx,vy,vz,px,py,pz,q,nhits\n";
   EXPECT_THAT(error("particles.csv", particles + "0,0,0,0,0,0,0,0,0\n"), HasSubstr(":2: particle_id = 0: expected"));
   EXPECT_EQ(error("particles.csv", particles + "4,0,0,0,0,0,0,0,0\n4,0,0,0,0,0,0,0,0\n"),
             ":3: particle_id = 4: expected once, is there again");
-  EXPECT_THAT(error("particles.csv", "particle_id,vx,vy,vz,px,py,pz,q\n"), HasSubstr(":1: no column nhits"));
+  EXPECT_THAT(error("particles.csv", "vx,vy,vz,px,py,pz,q\n"), HasSubstr(":1: no column particle_id"));
+  EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n7,9223372036854775807\n"),
+            ":3: track = 9223372036854775807: expected less");
 }
 
 TEST_F(EventTest, BadGzipIsNamed) {
@@ -343,44 +348,191 @@ TEST_F(EventTest, KnownTracksAreTruthAndReconstructedOnesAreNot) {
   EXPECT_THAT(event.truth->particle_id, ElementsAre(kUnknown, kUnknown, 1));
   EXPECT_FALSE(event.particles);
 
-  write_tracks(file("tracks.csv"), event.hits, std::vector<std::int32_t>{0, -1, 0});
+  fs::remove(file("tracks.csv"));
+  write_tracks(file("tracks.csv"), event.hits, tracks_from_labels(std::vector<std::int32_t>{0, -1, 0}));
   event = read_event(prefix());
   EXPECT_FALSE(event.truth);
   EXPECT_TRUE(event.particles);
 }
 
+TEST_F(EventTest, KnownTracksMayHaveIdsOfOtherTools) {
+  put("hits.csv", std::string(kHeader) + "1,1,2,3,8,2,1\n2,1,2,3,8,2,2\n3,1,2,3,8,2,2\n4,1,2,3,8,2,2\n");
+  put("tracks.csv", "hit_id,track\n1,4505867370102784\n2,12.0\n3,nan\n4,\n");
+  EXPECT_THAT(read_event(prefix()).truth->particle_id, ElementsAre(4505867370102785, 13, kUnknown, kUnknown));
+}
+
+TEST_F(EventTest, ColumnsOfParticlesMayBeAbsent) {
+  put("hits.csv", std::string(kHeader) + "5,1,2,3,8,2,1\n");
+  // The columns that Acts writes.
+  put("particles.csv",
+      "particle_id,particle_type,process,vx,vy,vz,vt,px,py,pz,m,q\n4503599644147712,13,0,1,2,3,0,4,5,6,0.1,-1\n");
+  const Particles acts = *read_event(prefix()).particles;
+  EXPECT_THAT(acts.particle_id, ElementsAre(4503599644147712));
+  EXPECT_THAT(acts.pz, ElementsAre(6.0f));
+  EXPECT_TRUE(acts.nhits.empty());
+  put("particles.csv", "particle_id\n7\n9\n");
+  const Event event = read_event(prefix());
+  EXPECT_EQ(event.particles->size(), 2);
+  EXPECT_TRUE(event.particles->px.empty() && event.particles->q.empty());
+  write_event(folder_.path() / "again", event);
+  expect_same(read_event(folder_.path() / "again" / "event1"), event);
+}
+
 TEST_F(EventTest, TracksReadBack) {
   Hits hits;
   hits.hit_id = {3, 1, 1000000000000};
-  const std::vector<std::int32_t> tracks = {-1, 2147483647, 0};
+  Tracks tracks;
+  tracks.row_splits = {0, 1, 2};
+  tracks.hits = {0, 2};
   write_tracks(file("tracks.csv"), hits, tracks);
-  EXPECT_EQ(get("tracks.csv"), "hit_id,track_id\n3,-1\n1,2147483647\n1000000000000,0\n");
-  EXPECT_EQ(read_tracks(file("tracks.csv"), hits), tracks);
-  put("tracks.csv", "hit_id,track_id\n1,4\n");
-  EXPECT_THAT(read_tracks(file("tracks.csv"), hits), ElementsAre(-1, 4, -1));
-  put("tracks.csv", "hit_id,track_id\n1,4\n1,4\n");
-  EXPECT_THAT(error_of(ErrorKind::input, [&] { read_tracks(file("tracks.csv"), hits); }),
-              HasSubstr(":3: hit_id = 1: expected once"));
-  put("tracks.csv", "hit_id,track_id\n2,4\n");
-  EXPECT_THAT(error_of(ErrorKind::input, [&] { read_tracks(file("tracks.csv"), hits); }),
-              HasSubstr(":2: hit_id = 2: expected one of the hits file"));
-  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, std::vector<std::int32_t>(2)); }),
-              HasSubstr("track_id has 2 entries, expected 3"));
+  EXPECT_EQ(get("tracks.csv"), "hit_id,track_id\n3,0\n1,-1\n1000000000000,1\n");
+  Tracks read = read_tracks(file("tracks.csv"), hits);
+  EXPECT_EQ(read.row_splits, tracks.row_splits);
+  EXPECT_EQ(read.hits, tracks.hits);
+  tracks.hits = {0, 3};
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
+              HasSubstr("hit 3 of track 1: expected one of 3 hits"));
   EXPECT_THAT(names(), ElementsAre("event1-tracks.csv"));
+}
+
+TEST_F(EventTest, TracksOfOtherTools) {
+  Hits hits;
+  hits.hit_id = {3, 1, 7, 9};
+  const auto read = [&](const std::string& rows) {
+    put("tracks.csv", "event_id,hit_id,track_id\n" + rows);
+    return read_tracks(file("tracks.csv"), hits);
+  };
+  const auto error = [&](const std::string& rows) { return error_of(ErrorKind::input, [&] { read(rows); }); };
+  // Particle ids as track ids, no track in every way of saying so.
+  Tracks tracks = read("0,1,4505867370102784\n0,3,4505867370102784\n0,7,-1\n");
+  EXPECT_THAT(tracks.hits, ElementsAre(0, 1));
+  EXPECT_THAT(tracks.row_splits, ElementsAre(0, 2));
+  tracks = read("0,9,9223372036854775807\n0,3,12.0\n0,7,nan\n0,1,\n");
+  EXPECT_THAT(tracks.hits, ElementsAre(0, 3));
+  EXPECT_THAT(tracks.row_splits, ElementsAre(0, 1, 2));
+  // Hits 1 and 7 are on two tracks each.
+  tracks = read("0,7,5\n0,1,5\n0,9,4\n0,7,4\n0,1,1.2e1\n0,1,-1\n0,3,12\n");
+  EXPECT_THAT(tracks.row_splits, ElementsAre(0, 2, 4, 6));
+  EXPECT_THAT(tracks.hits, ElementsAre(0, 1, 1, 2, 2, 3)) << "tracks 12, 5 and 4";
+  write_tracks(folder_.path() / "shared.csv", hits, tracks);
+  const Tracks again = read_tracks(folder_.path() / "shared.csv", hits);
+  EXPECT_EQ(again.hits, tracks.hits);
+  EXPECT_EQ(again.row_splits, tracks.row_splits);
+
+  EXPECT_THAT(error("0,1,4\n0,1,4\n"), HasSubstr(":3: hit_id = 1: expected once per track, is there again"));
+  EXPECT_THAT(error("0,2,4\n"), HasSubstr(":2: hit_id = 2: expected one of the hits file"));
+  for (const char* const bad : {"-2", "1.5", "1e300", "9223372036854775808", "9007199254740994.0", "inf", "none"}) {
+    EXPECT_THAT(error("0,1," + std::string(bad) + "\n"),
+                HasSubstr(":2: track_id = " + std::string(bad) + ": expected"));
+  }
+}
+
+TEST_F(EventTest, WhatIsThereAndIsNotATracksFileOfOursStays) {
+  Hits hits;
+  hits.hit_id = {3};
+  const Tracks none;
+  for (const std::string content : {"hit_id,track,old_track_id\n3,1,2\n", "hit_id,track\n3,1\n", "", "hit_id,track_id",
+                                    "track_id,hit_id\n3,1\n", "hit_id,track_id,x\n3,1,1\n"}) {
+    put("tracks.csv", content);
+    EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("tracks.csv"), hits, none); }),
+                HasSubstr("event1-tracks.csv: is there and is not an earlier result"));
+    EXPECT_EQ(get("tracks.csv"), content);
+  }
+  fs::remove(file("tracks.csv"));
+  put_gzip("tracks.csv.gz", "hit_id,track\n3,1\n");
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("tracks.csv"), hits, none); }),
+              HasSubstr("event1-tracks.csv.gz: is there and would be hidden"));
+  EXPECT_THAT(names(), ElementsAre("event1-tracks.csv.gz"));
+  fs::remove(file("tracks.csv.gz"));
+  fs::create_symlink("nowhere", file("tracks.csv"));
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("tracks.csv"), hits, none); }),
+              HasSubstr("not a regular file"));
+  fs::remove(file("tracks.csv"));
+  write_tracks(file("tracks.csv"), hits, none);
+  write_tracks(file("tracks.csv"), hits, none);
+}
+
+TEST_F(EventTest, AnEventIsReplacedWhole) {
+  const Event more = any_event(30, true);
+  Event less = any_event(20, false);
+  less.truth.reset();
+  less.particles.reset();
+  write_event(folder_.path(), more);
+  write_event(folder_.path(), less);
+  expect_same(read_event(prefix(), {.cells = true}), less);
+  EXPECT_THAT(names(), ElementsAre("event1-hits.csv"));
+  write_event(folder_.path(), less);
+
+  // A write that was cut short left parts without hits.
+  fs::remove(file("hits.csv"));
+  put("truth.csv", "hit_id,particle_id\n1,1\n");
+  write_event(folder_.path(), less);
+  expect_same(read_event(prefix(), {.cells = true}), less);
+}
+
+TEST_F(EventTest, AnEventOfSomethingElseIsNeitherReplacedNorHidden) {
+  Event event = any_event(5, false);
+  const auto expect_refused = [&](const std::string& kind, const std::string& content, const char* what) {
+    const auto before = names();
+    EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), event); }), HasSubstr(what)) << kind;
+    EXPECT_EQ(get(kind), content) << kind;
+    EXPECT_EQ(names(), before);
+    for (const std::string& name : before) fs::remove(folder_.path() / name);
+  };
+  // Gzipped files, whatever is in them.
+  for (const std::string kind : {"hits", "truth", "particles", "cells", "tracks"}) {
+    put(kind + ".csv.gz", "gzip");
+    expect_refused(kind + ".csv.gz", "gzip", "is there and would be hidden");
+  }
+  // The columns of TrackML's training events.
+  put("truth.csv", "hit_id,particle_id,tx,ty,tz,tpx,tpy,tpz,weight\n");
+  expect_refused("truth.csv", "hit_id,particle_id,tx,ty,tz,tpx,tpy,tpz,weight\n", "is not an earlier result");
+  // Its test events have hits and cells, whose columns are ours, but no truth.
+  put("hits.csv", kHeader);
+  expect_refused("hits.csv", kHeader, "is there without event1-truth.csv");
+  // A reduced event whose truth are its tracks.
+  put("tracks.csv", "hit_id,track\n");
+  expect_refused("tracks.csv", "hit_id,track\n", "is not an earlier result");
+  // Fewer columns than the new event has.
+  put("truth.csv", "hit_id,particle_id\n");
+  event.truth->weight.assign(5, 0.2f);
+  expect_refused("truth.csv", "hit_id,particle_id\n", "is not an earlier result");
+  put("particles.csv", "particle_id,px,vx\n");
+  event.particles.reset();
+  expect_refused("particles.csv", "particle_id,px,vx\n", "is not an earlier result");
+
+  write_tracks(file("tracks.csv"), event.hits, Tracks());
+  write_event(folder_.path(), event);
+  event.name = "../event1";
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), event); }), HasSubstr("'../event1'"));
 }
 
 TEST_F(EventTest, EventsAreFound) {
   EXPECT_THAT(error_of(ErrorKind::input, [&] { find_events(folder_.path()); }), HasSubstr("no event in this folder"));
   EXPECT_THAT(error_of(ErrorKind::input, [&] { find_events(folder_.path() / "none"); }), HasSubstr("none: no event"));
   EXPECT_THAT(error_of(ErrorKind::input, [&] { read_event(prefix()); }), HasSubstr("event1-hits.csv: no such file"));
-  for (const char* const name : {"b-hits.csv", "a-hits.csv.gz", "b-hits.csv.gz", "-hits.csv", "c-truth.csv", "d.txt"}) {
+  for (const char* const name : {"b-hits.csv", "a-hits.csv.gz", "b-hits.csv.gz", "-hits.csv", "c-truth.csv", "d.txt",
+                                 "._a-hits.csv", "._b-hits.csv.gz"}) {
     std::ofstream(folder_.path() / name) << kHeader;
   }
   const fs::path a = folder_.path() / "a", b = folder_.path() / "b";
   EXPECT_THAT(find_events(folder_.path()), ElementsAre(a, b));
   EXPECT_THAT(find_events(folder_.path() / ""), ElementsAre(a, b));
   EXPECT_THAT(find_events(a), ElementsAre(a));
+  EXPECT_THAT(find_events(folder_.path() / "a-hits.csv.gz"), ElementsAre(a));
+  EXPECT_THAT(find_events(folder_.path() / "b-hits.csv"), ElementsAre(b));
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { find_events(folder_.path() / "b-hits.csv.gz"); }),
+              HasSubstr("b-hits.csv is beside it and would be read"));
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { find_events(folder_.path() / "c-hits.csv"); }),
+              HasSubstr("c-hits.csv: no such file"));
   EXPECT_EQ(read_event(b).name, "b");
+}
+
+TEST_F(EventTest, APipeIsNoEvent) {
+  ASSERT_EQ(mkfifo(file("hits.csv").c_str(), 0600), 0);
+  EXPECT_THAT(find_events(folder_.path()), ElementsAre(prefix()));
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { read_event(prefix()); }),
+              HasSubstr("event1-hits.csv: is not a regular file"));
 }
 
 TEST_F(EventTest, NothingHalfWrittenIsLeft) {

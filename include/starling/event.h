@@ -29,15 +29,15 @@ struct Truth {
   std::vector<float> weight;              ///< TrackML score weights; empty where the data set has none
 };
 
-/// Generated particles.
+/// Generated particles. Every column but particle_id may be empty: not known.
 struct Particles {
   std::vector<std::int64_t> particle_id;    ///< unique, >= 1
   std::vector<float> vx, vy, vz;            ///< production vertex, mm
   std::vector<float> px, py, pz;            ///< momentum there, GeV
   std::vector<std::int32_t> q;              ///< charge, e
   std::vector<std::int32_t> nhits;          ///< hits in the whole detector, as the file says
-  std::vector<std::int32_t> particle_type;  ///< PDG code; empty where unknown
-  std::vector<std::int32_t> primary;        ///< 1 = from the generator, 0 = made in the detector; empty where unknown
+  std::vector<std::int32_t> particle_type;  ///< PDG code
+  std::vector<std::int32_t> primary;        ///< 1 = from the generator, 0 = made in the detector
 
   std::int32_t size() const { return static_cast<std::int32_t>(particle_id.size()); }
 };
@@ -66,29 +66,27 @@ struct ReadOptions {
 
 /// Reads the TrackML files `<prefix>-hits.csv`, `-truth.csv`, `-particles.csv` and `-cells.csv` (each plain or, where
 /// there is no plain one, .gz; only hits are required). Columns are found by name, in any order; unknown ones are
-/// ignored. All that are named above are required but weight, particle_type and primary. The truth has one row a hit:
-/// a hit without a row and a row without a hit are errors, so a file that was cut short is found out.
+/// ignored. Required are all columns of hits and cells, hit_id and particle_id of the truth, and particle_id of the
+/// particles; a column of theirs that is absent is empty. The truth has one row per hit: a hit without a row and a row
+/// without a hit are errors, so a file that was cut short is found out.
 /// Where there is no truth file but a `<prefix>-tracks.csv` with the columns (hit_id, track), that is the truth: hits
-/// of track t >= 0 belong to particle t + 1, every other hit is kUnknown, and there are no particles. Throws
-/// ErrorKind::input naming the file, line, column, value and what was expected for anything that is not as it must be.
+/// of track t >= 0 belong to particle t + 1, every other hit (track −1, nan or nothing, or no row) is kUnknown, and
+/// there are no particles. Throws ErrorKind::input naming the file, line, column, value and what was expected for
+/// anything that is not as it must be.
 Event read_event(const std::filesystem::path& prefix, const ReadOptions& options = {});
 
-/// The prefixes of the events that `path` names: itself where `<path>-hits.csv[.gz]` exists, else every event in the
-/// folder `path`, sorted. Throws ErrorKind::input where there is none.
+/// The prefixes of the events that `path` names: itself where `<path>-hits.csv[.gz]` exists, `<prefix>` where it is a
+/// file `<prefix>-hits.csv[.gz]`, else every event in the folder `path`, sorted; files that begin with "._" are left
+/// out (macOS makes them). Throws ErrorKind::input where there is none.
 std::vector<std::filesystem::path> find_events(const std::filesystem::path& path);
 
 /// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth, particles and cells: read_event gives
 /// the same event back, bit for bit. Makes the folder where it is absent. All files are written beside their places and
-/// then renamed, hits last: where they are, the event is whole. Throws ErrorKind::usage for a place that cannot be
-/// written and for columns that no reader would take.
+/// then renamed, hits last: where they are, the event is whole. An earlier result of write_event is replaced, parts
+/// that the new event lacks included. It is taken for one where its files are plain, have no other columns than
+/// write_event gives them, in that order, and lack no part or column of the new event. Throws ErrorKind::usage, and
+/// changes nothing, where anything else is there that would be replaced or hidden, for a place that cannot be written,
+/// and for columns that no reader would take.
 void write_event(const std::filesystem::path& folder, const Event& event);
-
-/// Writes the columns (hit_id, track_id), one row a hit in the order of `hits`; −1 = on no track.
-/// `track_of_hit` has hits.size() entries. Written beside its place and renamed. Throws ErrorKind::usage.
-void write_tracks(const std::filesystem::path& file, const Hits& hits, std::span<const std::int32_t> track_of_hit);
-
-/// Reads such a file back into one track index a hit (−1 where the hit is not in the file). Throws ErrorKind::input for
-/// an unknown or repeated hit_id.
-std::vector<std::int32_t> read_tracks(const std::filesystem::path& file, const Hits& hits);
 
 }  // namespace starling

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,5 +71,21 @@ Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const 
 /// Tracks from one track index a hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
 /// track.
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
+
+/// Writes the columns (hit_id, track_id), one row per hit in the order of `hits`; −1 = on no track. A hit on several
+/// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where a hit of a track is
+/// not one of `hits`, and as check_tracks_place.
+void write_tracks(const std::filesystem::path& file, const Hits& hits, const Tracks& tracks);
+
+/// Makes sure that write_tracks may write here: nothing is there, or an earlier result of it, which is a plain file
+/// whose header is exactly hit_id,track_id. An event's own truth has other columns. Throws ErrorKind::usage.
+void check_tracks_place(const std::filesystem::path& file);
+
+/// Reads tracks from the columns (hit_id, track_id) of any program's file, plain or gzipped; other columns are ignored.
+/// −1, nan and an empty track_id mean no track, as does a hit without a row; any other integer of 64 bits names a
+/// track, and may be written as a float ("12.0"). A hit may have several rows, and is on each of their tracks. The hits
+/// of a track are in ascending order; tracks are ordered by their first hit, then by track_id. Throws ErrorKind::input
+/// naming the line for an unknown hit_id, and for one that is twice on a track.
+Tracks read_tracks(const std::filesystem::path& file, const Hits& hits);
 
 }  // namespace starling

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
-#include "event/csv.h"
 #include "event/parse.h"
 #include "files/files.h"
+#include "table/csv.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -31,11 +31,12 @@ std::optional<fs::path> find_file(const fs::path& prefix, const std::string& end
   return std::nullopt;
 }
 
-// The prefix that a file of hits belongs to; empty for any other file.
+// The prefix that a file of hits belongs to; empty for any other file. macOS leaves "._" files beside those that it
+// copies: they are no events.
 fs::path prefix_of_hits(const fs::path& file) {
   std::string name = file.filename().string();
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
-  if (!name.ends_with(kHitsEnd) || name.size() == kHitsEnd.size()) return {};
+  if (!name.ends_with(kHitsEnd) || name.size() == kHitsEnd.size() || name.starts_with("._")) return {};
   return file.parent_path() / name.substr(0, name.size() - kHitsEnd.size());
 }
 
@@ -53,7 +54,7 @@ Event read_event(const fs::path& prefix, const ReadOptions& options) {
 
   Event event;
   event.name = prefix.filename().string();
-  HitIndex index;
+  IdIndex index;
   const bool found = with_file(std::string(kHitsEnd), [&](std::string_view text, const std::string& name) {
     event.hits = parse_hits(text, name, index);
   });
@@ -88,6 +89,12 @@ Event read_event(const fs::path& prefix, const ReadOptions& options) {
 
 std::vector<fs::path> find_events(const fs::path& path) {
   if (path.has_filename() && find_file(path, std::string(kHitsEnd))) return {path};
+  if (const fs::path prefix = prefix_of_hits(path); !prefix.empty() && !fs::is_directory(path)) {
+    const std::optional<fs::path> read = find_file(prefix, std::string(kHitsEnd));
+    if (read == path) return {prefix};
+    throw Error(ErrorKind::input, path.string() + (read ? ": " + read->string() + " is beside it and would be read"
+                                                        : std::string(": no such file")));
+  }
   std::set<fs::path> prefixes;
   std::error_code error;
   fs::directory_iterator folder(path, error);
@@ -101,11 +108,6 @@ std::vector<fs::path> find_events(const fs::path& path) {
   if (prefixes.empty())
     throw Error(ErrorKind::input, path.string() + ": no event in this folder, expected *-hits.csv or .gz");
   return {prefixes.begin(), prefixes.end()};
-}
-
-std::vector<std::int32_t> read_tracks(const fs::path& file, const Hits& hits) {
-  const files::Bytes content = files::read_unpacked(file, ReadOptions().max_unpacked_bytes);
-  return parse_tracks(content.text(), file.string(), hits, HitIndex(hits.hit_id));
 }
 
 }  // namespace starling

@@ -1,8 +1,8 @@
 #include "event/parse.h"
 
-#include <algorithm>
+#include <limits>
 
-#include "event/csv.h"
+#include "table/csv.h"
 
 namespace starling {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 // Hands out the hit that each row of a file is about, once.
 class Rows {
  public:
-  Rows(std::string_view text, const std::string& name, const std::vector<std::int64_t>& hit_id, const HitIndex& index,
+  Rows(std::string_view text, const std::string& name, const std::vector<std::int64_t>& hit_id, const IdIndex& index,
        std::size_t hits)
       : text_(text), name_(name), hit_id_(hit_id), index_(index), seen_(hits, false) {}
 
@@ -33,25 +33,12 @@ class Rows {
   std::string_view text_;
   const std::string& name_;
   const std::vector<std::int64_t>& hit_id_;
-  const HitIndex& index_;
+  const IdIndex& index_;
   std::vector<bool> seen_;
 };
 
-// One int32 a hit from a file of (hit_id, `column`), −1 where the file has no such hit.
-std::vector<std::int32_t> track_of_hit(std::string_view text, const std::string& name, std::string_view column,
-                                       const Hits& hits, const HitIndex& index) {
-  std::vector<std::int64_t> hit_id;
-  std::vector<std::int32_t> track;
-  const csv::Column columns[] = {{"hit_id", &hit_id}, {column, &track, -1}};
-  const std::int32_t rows = csv::read(text, name, columns);
-  std::vector<std::int32_t> result(hits.hit_id.size(), -1);
-  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
-  for (std::int32_t row = 0; row < rows; ++row) result[row_hits.hit(row)] = track[static_cast<std::size_t>(row)];
-  return result;
-}
-
 void fail_duplicate(std::string_view text, const std::string& name, const std::string& column,
-                    const std::vector<std::int64_t>& ids, const HitIndex& index) {
+                    const std::vector<std::int64_t>& ids, const IdIndex& index) {
   const std::int32_t row = index.duplicate();
   if (row < 0) return;
   csv::fail_at_row(
@@ -61,7 +48,7 @@ void fail_duplicate(std::string_view text, const std::string& name, const std::s
 
 }  // namespace
 
-Hits parse_hits(std::string_view text, const std::string& name, HitIndex& index) {
+Hits parse_hits(std::string_view text, const std::string& name, IdIndex& index) {
   Hits hits;
   const csv::Column columns[] = {{"hit_id", &hits.hit_id},
                                  {"x", &hits.x},
@@ -71,12 +58,12 @@ Hits parse_hits(std::string_view text, const std::string& name, HitIndex& index)
                                  {"layer_id", &hits.layer_id},
                                  {"module_id", &hits.module_id}};
   csv::read(text, name, columns);
-  index = HitIndex(hits.hit_id);
+  index = IdIndex(hits.hit_id);
   fail_duplicate(text, name, "hit_id", hits.hit_id, index);
   return hits;
 }
 
-Truth parse_truth(std::string_view text, const std::string& name, const Hits& hits, const HitIndex& index) {
+Truth parse_truth(std::string_view text, const std::string& name, const Hits& hits, const IdIndex& index) {
   std::vector<std::int64_t> hit_id, particle_id;
   std::vector<float> weight;
   const csv::Column columns[] = {{"hit_id", &hit_id},
@@ -94,31 +81,33 @@ Truth parse_truth(std::string_view text, const std::string& name, const Hits& hi
   }
   if (rows < hits.size()) {
     throw Error(ErrorKind::input, name + ": has " + std::to_string(rows) + " rows for " + std::to_string(hits.size()) +
-                                      " hits, expected one a hit (particle_id -1 where it is not known)");
+                                      " hits, expected one per hit (particle_id -1 where it is not known)");
   }
   return truth;
 }
 
 Particles parse_particles(std::string_view text, const std::string& name) {
   Particles p;
+  const auto optional = [](std::string_view column, auto* into) {
+    return csv::Column{.name = column, .into = into, .required = false};
+  };
   const csv::Column columns[] = {{"particle_id", &p.particle_id, 1},
-                                 {"vx", &p.vx},
-                                 {"vy", &p.vy},
-                                 {"vz", &p.vz},
-                                 {"px", &p.px},
-                                 {"py", &p.py},
-                                 {"pz", &p.pz},
-                                 {"q", &p.q},
-                                 {"nhits", &p.nhits, 0},
-                                 {.name = "particle_type", .into = &p.particle_type, .required = false},
-                                 {.name = "primary", .into = &p.primary, .required = false}};
+                                 optional("vx", &p.vx),
+                                 optional("vy", &p.vy),
+                                 optional("vz", &p.vz),
+                                 optional("px", &p.px),
+                                 optional("py", &p.py),
+                                 optional("pz", &p.pz),
+                                 optional("q", &p.q),
+                                 {.name = "nhits", .into = &p.nhits, .least = 0, .required = false},
+                                 optional("particle_type", &p.particle_type),
+                                 optional("primary", &p.primary)};
   csv::read(text, name, columns);
-  // The index serves any unique ids.
-  fail_duplicate(text, name, "particle_id", p.particle_id, HitIndex(p.particle_id));
+  fail_duplicate(text, name, "particle_id", p.particle_id, IdIndex(p.particle_id));
   return p;
 }
 
-Cells parse_cells(std::string_view text, const std::string& name, const HitIndex& index) {
+Cells parse_cells(std::string_view text, const std::string& name, const IdIndex& index) {
   Cells cells;
   std::vector<std::int64_t> hit_id;
   const csv::Column columns[] = {
@@ -135,18 +124,22 @@ Cells parse_cells(std::string_view text, const std::string& name, const HitIndex
   return cells;
 }
 
-Truth parse_known_tracks(std::string_view text, const std::string& name, const Hits& hits, const HitIndex& index) {
+Truth parse_known_tracks(std::string_view text, const std::string& name, const Hits& hits, const IdIndex& index) {
+  std::vector<std::int64_t> hit_id, track;
+  const csv::Column columns[] = {{"hit_id", &hit_id}, {.name = "track", .into = &track, .least = -1, .missing = -1}};
+  const std::int32_t rows = csv::read(text, name, columns);
   Truth truth;
-  truth.particle_id.reserve(hits.hit_id.size());
-  for (const std::int32_t track : track_of_hit(text, name, "track", hits, index)) {
-    truth.particle_id.push_back(track < 0 ? kUnknown : std::int64_t{track} + 1);
+  truth.particle_id.assign(hits.hit_id.size(), kUnknown);
+  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::size_t hit = row_hits.hit(row);
+    const std::int64_t known = track[static_cast<std::size_t>(row)];
+    if (known == std::numeric_limits<std::int64_t>::max()) {
+      csv::fail_at_row(text, name, row, "track = " + std::to_string(known) + ": expected less");
+    }
+    if (known >= 0) truth.particle_id[hit] = known + 1;
   }
   return truth;
-}
-
-std::vector<std::int32_t> parse_tracks(std::string_view text, const std::string& name, const Hits& hits,
-                                       const HitIndex& index) {
-  return track_of_hit(text, name, "track_id", hits, index);
 }
 
 }  // namespace starling

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -76,6 +77,11 @@ class Writer {
 
 /// Writes a whole file through a Writer.
 void write(const std::filesystem::path& file, std::string_view content, Durable durable = Durable::yes);
+
+/// Makes sure that writing `file` neither replaces nor hides what Starling did not write. Throws ErrorKind::usage where
+/// `file` is there and `is_ours`, given its first 4096 bytes, says no, and where `file`.gz is there, which readers take
+/// only where there is no plain file.
+void check_place(const std::filesystem::path& file, const std::function<bool(std::string_view)>& is_ours);
 
 /// Makes a folder and those above it where they are absent. Throws ErrorKind::usage.
 void make_folder(const std::filesystem::path& folder);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <system_error>
 
 #include "files/files.h"
@@ -83,6 +84,35 @@ void write(const std::filesystem::path& file, std::string_view content, Durable 
   Writer writer(file, durable);
   writer.write(content);
   writer.commit();
+}
+
+void check_place(const std::filesystem::path& file, const std::function<bool(std::string_view)>& is_ours) {
+  constexpr std::size_t kHead = 4096;
+  const auto there = [](const std::filesystem::path& path) {
+    std::error_code ignored;
+    return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+  };
+  std::filesystem::path packed = file;
+  packed += ".gz";
+  if (there(packed)) {
+    throw Error(ErrorKind::usage, packed.string() + ": is there and would be hidden by " + file.filename().string() +
+                                      "; expected another folder");
+  }
+  if (!there(file)) return;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored)) {
+    throw Error(ErrorKind::usage, file.string() + ": is there and is not a regular file; expected another folder");
+  }
+  std::string head(kHead, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(head.data(), static_cast<std::streamsize>(kHead));
+  if (in.bad() || !in.is_open()) throw Error(ErrorKind::usage, file.string() + ": is there and cannot be read");
+  head.resize(static_cast<std::size_t>(in.gcount()));
+  if (!is_ours(head)) {
+    throw Error(ErrorKind::usage, file.string() +
+                                      ": is there and is not an earlier result of Starling; expected "
+                                      "another folder");
+  }
 }
 
 void make_folder(const std::filesystem::path& folder) {

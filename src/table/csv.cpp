@@ -1,4 +1,4 @@
-#include "event/csv.h"
+#include "table/csv.h"
 
 #include <algorithm>
 #include <array>
@@ -105,10 +105,27 @@ template <class Number>
     if (column.least > std::numeric_limits<std::int64_t>::min()) {
       expected.append(", at least ").append(std::to_string(column.least));
     }
+    if (column.missing) expected.append(", or nan for none");
   }
   fail(name, line,
        std::string(column.name) + " = " + (field.empty() ? "nothing" : files::printable(field)) + ": expected " +
            expected);
+}
+
+// A field of an id column that other tools wrote: nan or nothing for none, an integer as a float ("12.0"). Beyond 2^53
+// a double no longer tells integers apart.
+bool parse_loose_id(std::string_view field, const Column& column, std::int64_t& value) {
+  constexpr double kExact = 9007199254740992.0;
+  if (field.empty() || field == "nan" || field == "NaN" || field == "NAN") {
+    value = *column.missing;
+    return true;
+  }
+  double wide = 0;
+  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), wide);
+  if (error != std::errc() || stop != field.data() + field.size()) return false;
+  if (!(std::abs(wide) <= kExact) || wide != std::trunc(wide)) return false;
+  value = static_cast<std::int64_t>(wide);
+  return value >= column.least;
 }
 
 // Takes the next field off the line as a number.
@@ -127,10 +144,11 @@ Number take_number(std::string_view& line, bool& more, const Column& column, con
   const std::string_view field = take_field(line, more, name, number);
   const bool plus = field.size() > 1 && field[0] == '+' && field[1] != '-';
   p = field.data() + plus;
-  if (!parse(p, field.data() + field.size(), column.least, value) || p != field.data() + field.size()) {
-    fail_number<Number>(field, column, name, number);
+  if (parse(p, field.data() + field.size(), column.least, value) && p == field.data() + field.size()) return value;
+  if constexpr (std::is_same_v<Number, std::int64_t>) {
+    if (column.missing && parse_loose_id(field, column, value)) return value;
   }
-  return value;
+  fail_number<Number>(field, column, name, number);
 }
 
 std::string joined(std::span<const std::string_view> names) {

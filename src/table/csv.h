@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,12 +18,15 @@
 /// Numbers must fit their type; floats must be finite (one that is too small for a float is rounded).
 namespace starling::csv {
 
-/// A column to read: `into` is emptied, then takes one value a row.
+/// A column to read: `into` is emptied, then takes one value per row.
 struct Column {
   std::string_view name;
   std::variant<std::monostate, std::vector<std::int64_t>*, std::vector<std::int32_t>*, std::vector<float>*> into;
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< the smallest integer that is right
   bool required = true;                                           ///< else `into` stays empty where it is absent
+  /// For int64 columns of ids as other tools write them: what an empty field or nan is read as. Then an integer may
+  /// also be written as a float ("12.0", up to 2^53).
+  std::optional<std::int64_t> missing = std::nullopt;
 };
 
 /// Reads `text` and returns the number of rows; `name` stands for the file in messages. Throws ErrorKind::input naming
