@@ -1,17 +1,28 @@
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
+
+#include <memory>
+#include <vector>
 
 #include "learn/ops/operands.h"
 
 // Gradients reach coordinates through d² alone. With B(x, g) the gradient of Σ g d² at x and T(x, u) the change of d²
 // along u, <u, B(x, g)> has the derivatives T(x, u) along g and B(u, g) along x, and <h, T(x, u)> has B(u, h) along x
-// and B(x, h) along u: derivatives of every order are made of these two.
+// and B(x, h) along u: derivatives of every order, backward and forward, are made of these two.
+//
+// The kernels follow the ones that torch generates for its own operators: a node for backward, a tangent on the output
+// for forward mode. torch::autograd::Function is shorter, but torch.func refuses it and it has no forward mode.
 namespace starling::ops {
 namespace {
 
-using torch::autograd::AutogradContext;
+using torch::autograd::compute_requires_grad;
+using torch::autograd::Node;
 using torch::autograd::variable_list;
 
 template <typename Signature>
@@ -36,75 +47,126 @@ at::Tensor call_tangent(const at::Tensor& points, const MaybeTensor& queries, co
   return op.call(points, queries, index, splits, points_tangent, queries_tangent);
 }
 
-MaybeTensor maybe(const at::Tensor& tensor) { return tensor.defined() ? MaybeTensor(tensor) : std::nullopt; }
+/// `list[place]`, nothing where it is undefined.
+MaybeTensor maybe(const variable_list& list, std::size_t place) {
+  return list[place].defined() ? MaybeTensor(list[place]) : std::nullopt;
+}
+
+at::Tensor or_zeros(const at::Tensor& values, const at::Tensor& like) {
+  return values.defined() ? values : at::zeros_like(like);
+}
+
+/// Forward mode: whether there is a tangent, the values without it, and the tangent, 0 where there is none.
+bool moves(const MaybeTensor& values) { return torch::autograd::isFwGradDefined(values); }
+at::Tensor primal(const at::Tensor& values) { return values._fw_primal(/*level=*/0); }
+MaybeTensor primal(const MaybeTensor& values) { return values ? MaybeTensor(primal(*values)) : std::nullopt; }
+at::Tensor tangent(const at::Tensor& values) { return or_zeros(values._fw_grad(/*level=*/0), values); }
+MaybeTensor tangent(const MaybeTensor& values) { return values ? MaybeTensor(tangent(*values)) : std::nullopt; }
+void set_tangent(const at::Tensor& values, const at::Tensor& tangent) {
+  values._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+}
+
+/// A node of the backward graph that keeps tensors, some of which may be undefined.
+class SavingNode : public Node {
+ public:
+  void save(const variable_list& tensors) {
+    for (const at::Tensor& tensor : tensors) saved_.emplace_back(tensor, /*is_output=*/false);
+  }
+  void release_variables() override {
+    const std::lock_guard lock(mutex_);
+    for (auto& tensor : saved_) tensor.reset_data();
+  }
+
+ protected:
+  /// Throws where backward was called before without retain_graph.
+  variable_list saved() {
+    const std::lock_guard lock(mutex_);
+    variable_list tensors;
+    for (const auto& tensor : saved_) tensors.push_back(tensor.unpack());
+    return tensors;
+  }
+
+ private:
+  std::vector<torch::autograd::SavedVariable> saved_;
+};
+
+/// The node that gives the gradients of `inputs` from the gradients of the tensors that `set_history` adds.
+template <typename Backward>
+std::shared_ptr<Node> make_node(const variable_list& inputs, const variable_list& saved) {
+  std::shared_ptr<Backward> node(new Backward, torch::autograd::deleteNode);
+  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
+  node->save(saved);
+  return node;
+}
+
+at::Tensor value_or_undefined(const MaybeTensor& tensor) { return tensor.value_or(at::Tensor()); }
+
+/// distance2 of the lists: saved are points, queries, index, neighbor_row_splits.
+struct DistanceBackward : SavingNode {
+  variable_list apply(variable_list&& gradients) override {
+    if (!gradients[0].defined()) return {{}, {}};
+    const variable_list tensors = saved();
+    auto [points_gradient, queries_gradient] =
+        call_gradient(tensors[0], maybe(tensors, 1), tensors[2], maybe(tensors, 3), gradients[0]);
+    return {std::move(points_gradient), tensors[1].defined() ? std::move(queries_gradient) : at::Tensor()};
+  }
+};
+
+/// B: saved are points, queries, index, neighbor_row_splits, weight; gradients go to points, queries, weight.
+struct DistanceGradientBackward : SavingNode {
+  variable_list apply(variable_list&& gradients) override {
+    const variable_list tensors = saved();
+    const at::Tensor &points = tensors[0], &index = tensors[2], &weight = tensors[4];
+    const MaybeTensor queries = maybe(tensors, 1), splits = maybe(tensors, 3);
+    const at::Tensor moved = or_zeros(gradients[0], points);
+    const MaybeTensor queries_moved = queries ? MaybeTensor(or_zeros(gradients[1], *queries)) : std::nullopt;
+    variable_list result(3);
+    if (task_should_compute_output(0) || task_should_compute_output(1)) {
+      std::tie(result[0], result[1]) = call_gradient(moved, queries_moved, index, splits, weight);
+      if (!queries) result[1] = at::Tensor();
+    }
+    if (task_should_compute_output(2)) result[2] = call_tangent(points, queries, index, splits, moved, queries_moved);
+    return result;
+  }
+};
+
+/// T: saved are points, queries, index, neighbor_row_splits, points_tangent, queries_tangent; gradients go to points,
+/// queries and the two tangents.
+struct DistanceTangentBackward : SavingNode {
+  variable_list apply(variable_list&& gradients) override {
+    if (!gradients[0].defined()) return variable_list(4);
+    const variable_list tensors = saved();
+    const at::Tensor& index = tensors[2];
+    const MaybeTensor queries = maybe(tensors, 1), splits = maybe(tensors, 3), queries_moved = maybe(tensors, 5);
+    variable_list result(4);
+    if (task_should_compute_output(0) || task_should_compute_output(1))
+      std::tie(result[0], result[1]) = call_gradient(tensors[4], queries_moved, index, splits, gradients[0]);
+    if (task_should_compute_output(2) || task_should_compute_output(3))
+      std::tie(result[2], result[3]) = call_gradient(tensors[0], queries, index, splits, gradients[0]);
+    if (!queries) result[1] = result[3] = at::Tensor();
+    return result;
+  }
+};
 
 /// Lists of neighbours with their distances; neighbor_row_splits and within are undefined for [M, k].
 struct Lists {
   at::Tensor neighbor_row_splits, index, distance2, within;
 };
 
-/// `search` gives the lists of points and queries.
-struct Distances : torch::autograd::Function<Distances> {
-  template <typename Search>
-  static variable_list forward(AutogradContext* context, const at::Tensor& points, const MaybeTensor& queries,
-                               const Search& search) {
-    const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    Lists lists = search(points, queries);
-    context->save_for_backward({points, queries.value_or(at::Tensor()), lists.index, lists.neighbor_row_splits});
-    context->mark_non_differentiable(lists.neighbor_row_splits.defined()
-                                         ? variable_list{lists.neighbor_row_splits, lists.index, lists.within}
-                                         : variable_list{lists.index});
-    if (!lists.neighbor_row_splits.defined()) return {lists.index, lists.distance2};
-    return {lists.neighbor_row_splits, lists.index, lists.distance2, lists.within};
+/// Makes distance2 differentiable in points and queries.
+void differentiate(const at::Tensor& points, const MaybeTensor& queries, const Lists& lists) {
+  if (compute_requires_grad(points, queries)) {
+    const at::Tensor of_queries = value_or_undefined(queries);
+    set_history(lists.distance2, make_node<DistanceBackward>({points, of_queries}, {points, of_queries, lists.index,
+                                                                                    lists.neighbor_row_splits}));
   }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const MaybeTensor queries = maybe(saved[1]);
-    const auto [points_gradient, queries_gradient] =
-        call_gradient(saved[0], queries, saved[2], maybe(saved[3]), gradients[saved[3].defined() ? 2 : 1]);
-    return {points_gradient, queries ? queries_gradient : at::Tensor(), at::Tensor()};
+  if (moves(points) || moves(queries)) {
+    const MaybeTensor splits =
+        lists.neighbor_row_splits.defined() ? MaybeTensor(lists.neighbor_row_splits) : std::nullopt;
+    set_tangent(lists.distance2,
+                call_tangent(primal(points), primal(queries), lists.index, splits, tangent(points), tangent(queries)));
   }
-};
-
-struct DistanceGradient : torch::autograd::Function<DistanceGradient> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& points, const MaybeTensor& queries,
-                               const at::Tensor& weight, const at::Tensor& index, const MaybeTensor& splits) {
-    const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    context->save_for_backward({points, queries.value_or(at::Tensor()), weight, index, splits.value_or(at::Tensor())});
-    auto [points_gradient, queries_gradient] = call_gradient(points, queries, index, splits, weight);
-    return {std::move(points_gradient), std::move(queries_gradient)};
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &points = saved[0], &weight = saved[2], &index = saved[3], &moved = gradients[0];
-    const MaybeTensor queries = maybe(saved[1]), splits = maybe(saved[4]);
-    const MaybeTensor queries_moved = queries ? MaybeTensor(gradients[1]) : std::nullopt;
-    const auto [to_points, to_queries] = call_gradient(moved, queries_moved, index, splits, weight);
-    return {to_points, queries ? to_queries : at::Tensor(),
-            call_tangent(points, queries, index, splits, moved, queries_moved), at::Tensor(), at::Tensor()};
-  }
-};
-
-struct DistanceTangent : torch::autograd::Function<DistanceTangent> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& points, const MaybeTensor& queries,
-                            const at::Tensor& points_tangent, const MaybeTensor& queries_tangent,
-                            const at::Tensor& index, const MaybeTensor& splits) {
-    const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    context->save_for_backward({points, queries.value_or(at::Tensor()), points_tangent,
-                                queries_tangent.value_or(at::Tensor()), index, splits.value_or(at::Tensor())});
-    return call_tangent(points, queries, index, splits, points_tangent, queries_tangent);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor& index = saved[4];
-    const MaybeTensor queries = maybe(saved[1]), queries_moved = maybe(saved[3]), splits = maybe(saved[5]);
-    const auto [to_points, to_queries] = call_gradient(saved[2], queries_moved, index, splits, gradients[0]);
-    const auto [to_moved, to_queries_moved] = call_gradient(saved[0], queries, index, splits, gradients[0]);
-    return {to_points,    queries ? to_queries : at::Tensor(),
-            to_moved,     queries ? to_queries_moved : at::Tensor(),
-            at::Tensor(), at::Tensor()};
-  }
-};
+}
 
 /// In the type that distances have. Torch's own conversion carries the gradient back.
 at::Tensor computed(const at::Tensor& rows) { return rows.to(compute_type(rows)); }
@@ -120,13 +182,16 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, c10::SymInt k, 
   check("starling::knn", {points, row_splits, queries, query_row_splits, direction});
   check_k("starling::knn", k);
   check_max_radius("starling::knn", max_radius);
-  auto result = Distances::apply(
-      computed(points), computed(queries), [&](const at::Tensor& of_points, const MaybeTensor& of_queries) -> Lists {
-        auto [index, distance2] =
-            op.call(of_points, k, row_splits, of_queries, query_row_splits, loop, max_radius, direction);
-        return {{}, std::move(index), std::move(distance2), {}};
-      });
-  return {result[0], result[1]};
+  const at::Tensor of_points = computed(points);
+  const MaybeTensor of_queries = computed(queries);
+  Lists lists;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    std::tie(lists.index, lists.distance2) =
+        op.call(of_points, k, row_splits, of_queries, query_row_splits, loop, max_radius, direction);
+  }
+  differentiate(of_points, of_queries, lists);
+  return {std::move(lists.index), std::move(lists.distance2)};
 }
 
 WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& row_splits, const MaybeTensor& queries,
@@ -137,26 +202,74 @@ WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& 
                         std::optional<std::int64_t>, const MaybeTensor&)>("starling::radius");
   check("starling::radius", {points, row_splits, queries, query_row_splits, direction});
   check_radius("starling::radius", radius, max_neighbors);
-  auto result = Distances::apply(
-      computed(points), computed(queries), [&](const at::Tensor& of_points, const MaybeTensor& of_queries) -> Lists {
-        auto [splits, index, distance2, within] =
-            op.call(of_points, radius, row_splits, of_queries, query_row_splits, loop, max_neighbors, direction);
-        return {std::move(splits), std::move(index), std::move(distance2), std::move(within)};
-      });
-  return {result[0], result[1], result[2], result[3]};
+  const at::Tensor of_points = computed(points);
+  const MaybeTensor of_queries = computed(queries);
+  Lists lists;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    std::tie(lists.neighbor_row_splits, lists.index, lists.distance2, lists.within) =
+        op.call(of_points, radius, row_splits, of_queries, query_row_splits, loop, max_neighbors, direction);
+  }
+  differentiate(of_points, of_queries, lists);
+  return {std::move(lists.neighbor_row_splits), std::move(lists.index), std::move(lists.distance2),
+          std::move(lists.within)};
 }
 
 std::tuple<at::Tensor, at::Tensor> distance_gradient(const at::Tensor& points, const MaybeTensor& queries,
-                                                     const at::Tensor& index, const MaybeTensor& neighbor_row_splits,
+                                                     const at::Tensor& index, const MaybeTensor& splits,
                                                      const at::Tensor& weight) {
-  auto result = DistanceGradient::apply(points, queries, weight, index, neighbor_row_splits);
-  return {result[0], result[1]};
+  at::Tensor points_gradient, queries_gradient;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    std::tie(points_gradient, queries_gradient) = call_gradient(points, queries, index, splits, weight);
+  }
+  if (compute_requires_grad(points, queries, weight)) {
+    const at::Tensor of_queries = value_or_undefined(queries);
+    const auto node = make_node<DistanceGradientBackward>(
+        {points, of_queries, weight}, {points, of_queries, index, value_or_undefined(splits), weight});
+    set_history(points_gradient, node);
+    if (queries) set_history(queries_gradient, node);
+  }
+  variable_list moved(2);
+  const auto add = [&](const std::tuple<at::Tensor, at::Tensor>& term) {
+    const auto& [to_points, to_queries] = term;
+    moved = moved[0].defined() ? variable_list{moved[0] + to_points, moved[1] + to_queries}
+                               : variable_list{to_points, to_queries};
+  };
+  if (moves(points) || moves(queries))
+    add(call_gradient(tangent(points), tangent(queries), index, splits, primal(weight)));
+  if (moves(weight)) add(call_gradient(primal(points), primal(queries), index, splits, tangent(weight)));
+  if (moved[0].defined()) {
+    set_tangent(points_gradient, moved[0]);
+    if (queries) set_tangent(queries_gradient, moved[1]);
+  }
+  return {std::move(points_gradient), std::move(queries_gradient)};
 }
 
 at::Tensor distance_tangent(const at::Tensor& points, const MaybeTensor& queries, const at::Tensor& index,
-                            const MaybeTensor& neighbor_row_splits, const at::Tensor& points_tangent,
+                            const MaybeTensor& splits, const at::Tensor& points_tangent,
                             const MaybeTensor& queries_tangent) {
-  return DistanceTangent::apply(points, queries, points_tangent, queries_tangent, index, neighbor_row_splits);
+  at::Tensor result;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    result = call_tangent(points, queries, index, splits, points_tangent, queries_tangent);
+  }
+  if (compute_requires_grad(points, queries, points_tangent, queries_tangent)) {
+    const at::Tensor of_queries = value_or_undefined(queries), queries_moved = value_or_undefined(queries_tangent);
+    set_history(result, make_node<DistanceTangentBackward>(
+                            {points, of_queries, points_tangent, queries_moved},
+                            {points, of_queries, index, value_or_undefined(splits), points_tangent, queries_moved}));
+  }
+  at::Tensor moved;
+  const auto add = [&](const at::Tensor& term) { moved = moved.defined() ? moved + term : term; };
+  if (moves(points) || moves(queries))
+    add(call_tangent(tangent(points), tangent(queries), index, splits, primal(points_tangent),
+                     primal(queries_tangent)));
+  if (moves(points_tangent) || moves(queries_tangent))
+    add(call_tangent(primal(points), primal(queries), index, splits, tangent(points_tangent),
+                     tangent(queries_tangent)));
+  if (moved.defined()) set_tangent(result, moved);
+  return result;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import _vmap
 
 def load(file: Path | str) -> None:
     """Loads libstarling_ops.so: torch.ops.starling has its operators from then on."""
@@ -16,6 +17,7 @@ def load(file: Path | str) -> None:
         ("_distance_tangent", _distance_tangent),
     ):
         torch.library.register_fake(f"starling::{name}", fake)
+    _vmap.register()
 
 
 def _distance_type(points: Tensor) -> torch.dtype:

@@ -194,7 +194,7 @@ def bad(x):
         "other events": (lambda: ops.knn(x, 3, splits, x, splits[[0, 2]]), "query_row_splits has 2 entries: expected 3"),
         "radius < 0": (lambda: ops.knn(x, 3, max_radius=-1.0), "max_radius is -1: expected ≥ 0"),
         "radius NaN": (lambda: ops.knn(x, 3, max_radius=math.nan), "max_radius is nan"),
-        "infinite radius": (lambda: ops.radius(x, math.inf), "radius is inf"),
+        "NaN as the radius": (lambda: ops.radius(x, math.nan), "radius is nan: expected ≥ 0"),
         "max_neighbors < 0": (lambda: ops.radius(x, 1.0, max_neighbors=-1), "max_neighbors is -1"),
         "direction of float": (lambda: ops.knn(x, 3, direction=x[:, 0]), "direction is Float"),
         "direction of others": (lambda: ops.knn(x, 3, direction=masks(5).to(x.device)), r"direction has shape \[5\]"),
@@ -248,8 +248,127 @@ def test_derivatives_are_those_of_finite_differences(device, name):
     y = uniform(5, 3, torch.float64, seed=1).to(device).requires_grad_()
     inputs = (x, y) if "queries" in name else (x,)
     search = lambda x, y=None: SEARCHES[name](x, y)  # noqa: E731
-    assert torch.autograd.gradcheck(search, inputs)
-    assert torch.autograd.gradgradcheck(search, inputs)
+    assert torch.autograd.gradcheck(search, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(search, inputs, check_fwd_over_rev=True)
+
+
+@pytest.mark.parametrize("separate", (False, True), ids=("points", "queries"))
+def test_derivatives_of_the_derivatives(device, separate):
+    """The operators that autograd is made of, in every argument: backward, forward, forward over backward."""
+    x = uniform(6, 2, torch.float64).to(device).requires_grad_()
+    y = uniform(3, 2, torch.float64, seed=1).to(device).requires_grad_() if separate else None
+    move_x = uniform(6, 2, torch.float64, seed=2).to(device).requires_grad_()
+    move_y = uniform(3, 2, torch.float64, seed=3).to(device).requires_grad_() if separate else None
+    lists = [(ops.knn(x, 2, queries=y)[0].detach(), None)]
+    splits, index, *_ = ops.radius(x, 0.4, queries=y)
+    lists.append((index, splits))
+    for index, splits in lists:
+        weight = uniform(index.numel(), 1, torch.float64, seed=4).to(device).view(index.shape).requires_grad_()
+        for function, inputs in (
+            (lambda x, g, y=None: ops._distance_gradient(x, y, index, splits, g)[: 1 if y is None else 2], (x, weight)),
+            (lambda x, u, y=None, v=None: ops._distance_tangent(x, y, index, splits, u, v), (x, move_x)),
+        ):
+            if separate:
+                inputs = (*inputs, y) if inputs[1] is weight else (*inputs, y, move_y)
+            assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
+            assert torch.autograd.gradgradcheck(function, inputs, check_fwd_over_rev=True)
+
+
+def test_backward_twice_needs_the_graph(device):
+    x = uniform(9, 2).to(device).requires_grad_()
+    distance2 = ops.knn(x, 3)[1].sum()
+    distance2.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        distance2.backward()
+
+
+# torch.func sees the derivatives of every kind, and batches of calls.
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_jacobians_of_torch_func(device, name):
+    x = uniform(8, 2, torch.float64).to(device)
+    y = uniform(5, 2, torch.float64, seed=1).to(device)
+    if "padded" in name:
+        x = uniform(14, 2, torch.float64).to(device)
+    search = SEARCHES[name]
+    which = (0, 1) if "queries" in name else (0,)
+    right = torch.autograd.functional.jacobian(search, (x, y))
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        found = transform(search, argnums=which)(x, y)
+        for place in which:
+            torch.testing.assert_close(found[place], right[place])
+
+    def energy(x, y):
+        return torch.exp(-search(x, y)).sum()
+
+    right = torch.autograd.functional.hessian(energy, (x, y))
+    for hessian in (torch.func.hessian, lambda f, argnums: torch.func.jacrev(torch.func.jacrev(f, argnums), argnums)):
+        found = hessian(energy, argnums=which)(x, y)
+        for a in which:
+            for b in which:
+                torch.testing.assert_close(found[a][b], right[a][b])
+
+
+def test_forward_mode(device):
+    x, move = (uniform(30, 3, torch.float64, seed=seed).to(device) for seed in (0, 1))
+    index, right = ops.knn(x, 5)[0], torch.autograd.functional.jvp(lambda x: ops.knn(x, 5)[1], x, move)[1]
+    torch.testing.assert_close(torch.func.jvp(lambda x: ops.knn(x, 5)[1], (x,), (move,))[1], right)
+    with torch.autograd.forward_ad.dual_level():
+        found, distance2 = ops.knn(torch.autograd.forward_ad.make_dual(x, move), 5)
+        assert torch.equal(found, index)
+        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(distance2).tangent, right)
+    half = torch.func.jvp(lambda x: ops.knn(x, 5)[1], (x.half(),), (move.half(),))
+    assert half[1].dtype == torch.float32
+    torch.testing.assert_close(half[1].double(), right, rtol=0.01, atol=0.01)
+
+
+VMAPPED = {
+    "points": (lambda x, y, s, d: ops.knn(x, 5), (0, None, None, None)),
+    "points, last dimension": (lambda x, y, s, d: ops.knn(x, 5), (2, None, None, None)),
+    "loop=False, radius": (lambda x, y, s, d: ops.knn(x, 25, loop=False, max_radius=9.0), (0, None, None, None)),
+    "events": (lambda x, y, s, d: ops.knn(x, 5, s), (0, None, None, None)),
+    "events of each": (lambda x, y, s, d: ops.knn(x, 5, s), (None, None, 0, None)),
+    "queries": (lambda x, y, s, d: ops.knn(x, 5, queries=y), (None, 0, None, None)),
+    "points and queries in events": (lambda x, y, s, d: ops.knn(x, 5, s, y, s // 2), (0, 0, 0, None)),
+    "directions": (lambda x, y, s, d: ops.knn(x, 5, direction=d), (None, None, None, 0)),
+}
+
+
+@pytest.mark.parametrize("name", VMAPPED)
+def test_vmap_is_a_loop(device, name):
+    function, dims = VMAPPED[name]
+    x = torch.stack([lattice(20, 3, seed=seed) for seed in range(4)])
+    y = torch.stack([lattice(10, 3, seed=seed) for seed in range(4)])
+    splits = torch.tensor([[0, 4, 20], [0, 0, 20], [0, 20, 20], [0, 12, 20]])
+    arguments = [tensor.to(device) for tensor in (x, y, splits, torch.stack([masks(20).roll(i) for i in range(4)]))]
+    right = [function(*(a[i if dim is not None else 0] for a, dim in zip(arguments, dims))) for i in range(4)]
+    given = [a[0] if dim is None else a.movedim(0, dim) for a, dim in zip(arguments, dims)]
+    for found, each in zip(torch.func.vmap(function, dims)(*given), zip(*right)):
+        assert torch.equal(found, torch.stack(each))
+
+
+def test_vmap_of_gradients(device):
+    x = torch.stack([uniform(20, 3, seed=seed) for seed in range(4)]).to(device)
+
+    def energy(x):
+        return torch.exp(-ops.knn(x, 5)[1]).sum()
+
+    found = torch.func.vmap(torch.func.grad(energy))(x)
+    assert torch.equal(found, torch.stack([torch.func.grad(energy)(each) for each in x]))
+
+
+def test_what_vmap_cannot_do(device):
+    x = torch.stack([lattice(20, 3, seed=seed) for seed in range(2)]).to(device)
+    with pytest.raises(RuntimeError, match="use starling::knn with max_radius"):
+        torch.func.vmap(lambda x: ops.radius(x, 9.0))(x)
+    splits = torch.tensor([[0, 4, 19], [0, 4, 20]], device=device)
+    with pytest.raises(ValueError, match="example 0 go from 0 to 19: expected 0 to the number of rows, 20"):
+        torch.func.vmap(lambda x, splits: ops.knn(x, 2, splits))(x, splits)
+    with pytest.raises(ValueError, match="expected the number of rows"):
+        torch.func.vmap(lambda x: ops.knn(x, 2, splits[0]))(x)
+    with pytest.raises(ValueError, match="given without"):
+        torch.func.vmap(lambda x: ops.knn(x, 2, splits[1], x))(x)
 
 
 def test_the_third_derivative():
