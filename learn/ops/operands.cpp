@@ -123,8 +123,7 @@ void check_max_radius(const char* op, std::optional<double> max_radius) {
 }
 
 void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors) {
-  TORCH_CHECK_VALUE(radius >= 0 && radius < std::numeric_limits<double>::infinity(), op, ": radius is ", radius,
-                    ": expected ≥ 0 and finite");
+  TORCH_CHECK_VALUE(radius >= 0, op, ": radius is ", radius, ": expected ≥ 0");
   TORCH_CHECK_VALUE(!max_neighbors || *max_neighbors >= 0, op, ": max_neighbors is ", *max_neighbors, ": expected ≥ 0");
 }
 

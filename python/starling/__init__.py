@@ -5,15 +5,17 @@
 `neighbors_within`         all within a radius, with every option, differentiable
 `knn_graph`, `knn`         edges, as torch_cluster's and torch_geometric's functions of these names give them
 `radius_graph`, `radius`   the same within a radius
-`binned_select_knn`        FastGraphCompute's interface
-`row_splits_from_batch`    the two ways to tell events apart, and back
+`row_splits_from_batch`    where each event begins, from the event of each row, and back
 `batch_from_row_splits`
 =========================  ==========================================================================================
+
+FastGraphCompute's functions have its names: `binned_select_knn`, `row_splits_from_strict_batch`,
+`strict_batch_from_row_splits`.
 """
 
-from .binned import binned_select_knn
 from .edges import knn, knn_graph, radius, radius_graph
 from .events import batch_from_row_splits, row_splits_from_batch
+from .fastgraphcompute import binned_select_knn, row_splits_from_strict_batch, strict_batch_from_row_splits
 from .search import Neighbors, NeighborsWithin, neighbors, neighbors_within
 
 __all__ = [
@@ -28,4 +30,6 @@ __all__ = [
     "radius",
     "radius_graph",
     "row_splits_from_batch",
+    "row_splits_from_strict_batch",
+    "strict_batch_from_row_splits",
 ]

@@ -8,19 +8,19 @@ def row_splits_from_batch(batch: Tensor, num_events: int | None = None) -> Tenso
     """The row splits of a sorted batch vector. Nothing is sorted: rows stay where they are.
 
     Args:
-        batch: [N], int32 or int64: the event of each row, from 0, ascending. Numbers that do not occur are empty events.
+        batch: [N], integers: the event of each row, from 0, ascending. Numbers that do not occur are empty events.
         num_events: B, at least the largest number + 1; that is what None takes.
 
     Returns:
         [B + 1], int64, on the device of `batch`: the first row of each event, then N.
 
-    On CUDA this waits once for the device, to check the order and to learn B. Where waiting is impossible (inside
-    torch.compile and while a CUDA graph is captured), `num_events` must be given, and a batch vector that is not sorted
-    fails as an assertion on the device.
+    On CUDA this waits once for the device, to check the order and to learn B. While a CUDA graph is captured waiting is
+    impossible: then `num_events` must be given. Inside torch.compile the graph breaks where it is not given. In both, a
+    batch vector that is not sorted fails as an assertion on the device.
 
     Raises:
         ValueError: `batch` is not [N], not sorted, begins below 0 or reaches `num_events`.
-        TypeError: `batch` is neither int32 nor int64.
+        TypeError: `batch` is not of an integer dtype.
 
     >>> row_splits_from_batch(torch.tensor([0, 0, 0, 2, 2]), num_events=4)
     tensor([0, 3, 3, 5, 5])
@@ -32,14 +32,15 @@ def checked_row_splits(batch: Tensor, num_events: int | None) -> Tensor:
     """The same in host memory: waiting for the device to check the order brings them there. On the device only where
     waiting is impossible."""
     if batch.dim() != 1:
-        raise ValueError(f"batch must be [N], one event number a row; it has the shape {list(batch.shape)}")
-    if batch.dtype not in (torch.int32, torch.int64):
-        raise TypeError(f"batch must be int32 or int64; it is {batch.dtype}")
+        raise ValueError(f"batch must be [N], one event number per row; it has the shape {list(batch.shape)}")
+    if not is_integer(batch.dtype):
+        raise TypeError(f"batch must be of an integer dtype; it is {batch.dtype}")
+    batch = batch.long()
     if num_events is not None and num_events < 0:
         raise ValueError(f"the number of events must not be negative; it is {num_events}")
     if num_events is None:
-        if cannot_wait(batch):
-            raise ValueError("the number of events must be given where waiting for the device is impossible")
+        if not torch.compiler.is_compiling() and cannot_wait(batch):
+            raise ValueError("the number of events must be given while a CUDA graph is captured: it cannot be read then")
         num_events = int(batch[-1]) + 1 if batch.shape[0] > 0 else 0
     splits = torch.searchsorted(batch, torch.arange(max(num_events, 0) + 1, dtype=batch.dtype, device=batch.device))
     unsorted = (batch[1:] < batch[:-1]).any()
@@ -49,11 +50,7 @@ def checked_row_splits(batch: Tensor, num_events: int | None) -> Tensor:
         return splits
     host = torch.cat((splits, unsorted.view(1))).cpu()
     if host[-1]:
-        row = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
-        raise ValueError(
-            f"batch must be sorted: row {row} belongs to event {int(batch[row])}, the row before it to event "
-            f"{int(batch[row - 1])}"
-        )
+        raise unsorted_error(batch)
     if host[0] > 0:
         raise ValueError(f"batch must begin at 0 or above; row 0 has {int(batch[0])}")
     if host[-2] < batch.shape[0]:
@@ -61,8 +58,21 @@ def checked_row_splits(batch: Tensor, num_events: int | None) -> Tensor:
     return host[:-1]
 
 
+def unsorted_error(batch: Tensor) -> ValueError:
+    """The error that names the first row of a batch vector that is not sorted."""
+    row = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
+    return ValueError(
+        f"batch must be sorted: row {row} belongs to event {int(batch[row])}, the row before it to event "
+        f"{int(batch[row - 1])}"
+    )
+
+
+def is_integer(dtype: torch.dtype) -> bool:
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
+
+
 def cannot_wait(tensor: Tensor) -> bool:
-    """Whether values of the tensor cannot be looked at now."""
+    """Whether the values of the tensor cannot be read now."""
     return torch.compiler.is_compiling() or (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 

@@ -43,14 +43,14 @@ def neighbors(
 ) -> Neighbors:
     """The k nearest points of each query in the same event, exactly, by squared Euclidean distance.
 
-    The result is unique: ascending (d², index), the same bytes on any number of threads and on CUDA. Gradients reach
-    `x` and `queries` through `distance2`, twice if need be. The shapes do not depend on the data, so it compiles with
-    torch.compile(fullgraph=True), and on CUDA it can be captured in a CUDA graph.
+    The result is unique: ascending (d², index), the same bytes on any number of threads and on CUDA. `distance2` is
+    differentiable in `x` and `queries`, to any order, backward and forward, also in torch.func. The shapes do not depend
+    on the data, so it compiles with torch.compile(fullgraph=True), and on CUDA it can be captured in a CUDA graph.
 
     Args:
         x: [N, D], the points; D from 1 to 16; float32 or float64, float16 or bfloat16 (computed and returned in
             float32). Every coordinate must be finite.
-        k: how many, the point itself included where `loop` says so; may exceed N.
+        k: the number of neighbours, the point itself included where `loop` says so; may exceed N.
         row_splits: [B + 1], int32 or int64: the first row of each event, then N; None is one event. See
             :func:`starling.row_splits_from_batch`.
         queries: [M, D] of the dtype of `x`; None asks for the neighbours of the points themselves (M = N).
@@ -58,7 +58,7 @@ def neighbors(
         loop: the point itself is its own first neighbour; False leaves it out. Without `queries` only.
         max_radius: neighbours are at most this far away, in the coordinates' unit; None is no limit.
         direction: [N], integers: 0 = no restriction, 1 = may only be a neighbour, 2 = may only have neighbours, 3 = neither.
-            A point that has no neighbours gets a row without any, itself included. Without `queries` only.
+            A point that may not have neighbours gets a row without any, not even itself. Without `queries` only.
 
     Returns:
         Neighbors(index [M, k], distance2 [M, k]); −1 and +inf where there are fewer than k.
@@ -94,7 +94,7 @@ def neighbors_within(
     Arguments and errors are those of :func:`neighbors`, but for:
 
     Args:
-        radius: in the coordinates' unit, not negative.
+        radius: in the coordinates' unit, not negative; infinity takes all points of the event.
         max_neighbors: a query keeps at most so many, the nearest; None keeps all.
 
     Returns:
