@@ -27,7 +27,7 @@ struct Case {
   std::vector<T> queries = {};
   std::vector<std::int32_t> query_row_splits = {};
   bool loop = true;
-  T max_radius = std::numeric_limits<T>::infinity();
+  double max_radius = std::numeric_limits<double>::infinity();
   std::vector<Direction> direction = {};  // empty: all both
 
   std::int32_t num_points() const { return static_cast<std::int32_t>(points.size()) / dimensions; }
@@ -75,6 +75,7 @@ std::vector<std::pair<T, std::int32_t>> all_neighbors(const NeighborSearch<T>& s
   const auto takes_part = [&](std::int32_t i, Direction alone) {
     return search.direction == nullptr || search.direction[i] == Direction::both || search.direction[i] == alone;
   };
+  const T limit = static_cast<T>(search.max_radius * search.max_radius);
   std::vector<std::pair<T, std::int32_t>> neighbors;
   if (!takes_part(row, Direction::only_has_neighbors)) return neighbors;
   const T* const query = (self ? search.points : search.queries) + static_cast<std::ptrdiff_t>(row) * search.dimensions;
@@ -84,7 +85,7 @@ std::vector<std::pair<T, std::int32_t>> all_neighbors(const NeighborSearch<T>& s
     if ((self && i == row) || !takes_part(i, Direction::only_neighbor)) continue;
     const T d2 =
         squared_distance(query, search.points + static_cast<std::ptrdiff_t>(i) * search.dimensions, search.dimensions);
-    if (d2 <= search.max_radius * search.max_radius) neighbors.emplace_back(d2, i);
+    if (d2 <= limit) neighbors.emplace_back(d2, i);
   }
   std::sort(neighbors.begin(), neighbors.end());
   if (self && search.loop) neighbors.insert(neighbors.begin(), {T(0), row});
@@ -132,6 +133,23 @@ inline std::vector<std::int32_t> splits_of(const std::vector<std::int32_t>& size
   std::vector<std::int32_t> splits = {0};
   for (const std::int32_t size : sizes) splits.push_back(splits.back() + size);
   return splits;
+}
+
+/// Two points that are each other's neighbour, at a distance of max_radius as far as a double can tell.
+template <typename T>
+std::vector<Case<T>> pairs_at_the_radius() {
+  return {{.name = "√2 apart",
+           .dimensions = 2,
+           .k = 2,
+           .points = {0, 0, 1, 1},
+           .loop = false,
+           .max_radius = std::sqrt(2.0)},
+          {.name = "√2009 apart",
+           .dimensions = 3,
+           .k = 2,
+           .points = {0, 0, 0, 28, 28, 21},
+           .loop = false,
+           .max_radius = 44.82187057724966}};
 }
 
 template <typename T>
@@ -223,7 +241,7 @@ std::vector<Case<T>> table() {
                      .k = 12,
                      .points = clouds::uniform<T>(n, 3, 12),
                      .row_splits = splits,
-                     .max_radius = T(0.11),
+                     .max_radius = 0.11,
                      .direction = random_directions(n, 1)});
     cases.push_back({.name = "empty events",
                      .dimensions = 2,
@@ -258,14 +276,33 @@ std::vector<Case<T>> table() {
                      .k = 40,
                      .points = clouds::lattice<T>(1500, 3, 12, 5),
                      .loop = loop,
-                     .max_radius = T(2)});
+                     .max_radius = 2});
     cases.push_back({.name = std::string("radius 0") + (loop ? " loop" : ""),
                      .dimensions = 2,
                      .k = 8,
                      .points = clouds::lattice<T>(500, 2, 12, 5),
                      .loop = loop,
-                     .max_radius = T(0)});
+                     .max_radius = 0});
   }
+  // Spheres that hold whole boxes, cross others and leave some out.
+  for (const double radius : {0.3, 0.6, 1.2}) {
+    const std::string name = "radius " + std::to_string(radius);
+    cases.push_back({.name = name + ", events, directions",
+                     .dimensions = 3,
+                     .k = 20,
+                     .points = clouds::uniform<T>(3000, 3, 12),
+                     .row_splits = splits_of({1100, 900, 0, 1000}),
+                     .max_radius = radius,
+                     .direction = random_directions(3000, 4)});
+    cases.push_back({.name = name + ", queries",
+                     .dimensions = 2,
+                     .k = 33,
+                     .points = clouds::uniform<T>(2500, 2, 13),
+                     .separate_queries = true,
+                     .queries = clouds::uniform<T>(200, 2, 14),
+                     .max_radius = radius});
+  }
+  for (const Case<T>& pair : pairs_at_the_radius<T>()) cases.push_back(pair);
   cases.push_back({.name = "no neighbour allowed",
                    .dimensions = 2,
                    .k = 3,

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -176,7 +177,7 @@ TYPED_TEST(NeighborsCuda, OfRealCloudsAreThoseOfTheHost) {
 TYPED_TEST(NeighborsCuda, WithinARadiusAreThoseOfBruteForce) {
   for (Case<TypeParam> test : neighbor_cases::table<TypeParam>()) {
     SCOPED_TRACE(test.name);
-    if (!(test.max_radius < std::numeric_limits<TypeParam>::infinity())) test.max_radius = TypeParam(0.15);
+    if (!std::isfinite(test.max_radius)) test.max_radius = 0.15;
     const NeighborSearch<TypeParam> host = test.search();
     const std::int32_t most = test.k % 2 == 0 ? test.k : std::numeric_limits<std::int32_t>::max();
     std::vector<std::int32_t> count, found;
@@ -210,6 +211,13 @@ TYPED_TEST(NeighborsCuda, WithinARadiusAreThoseOfBruteForce) {
     expect_ok(cudaStreamSynchronize(stream));
     EXPECT_EQ(index.get(), expected.index);
     EXPECT_EQ(distance2.get(), expected.distance2);
+  }
+}
+
+TYPED_TEST(NeighborsCuda, ExactlyAtTheRadiusAreWithin) {
+  for (const Case<TypeParam>& test : neighbor_cases::pairs_at_the_radius<TypeParam>()) {
+    SCOPED_TRACE(test.name);
+    EXPECT_EQ(run_knn(test.search(), test.k).rows.index, (std::vector<std::int32_t>{1, -1, 0, -1}));
   }
 }
 

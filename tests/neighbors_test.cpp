@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <tbb/task_arena.h>
 
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -98,7 +100,7 @@ TYPED_TEST(Neighbors, DoNotDependOnThreads) {
 
 TYPED_TEST(Neighbors, WithinARadiusAreThoseOfBruteForce) {
   for (Case<TypeParam> test : neighbor_cases::table<TypeParam>()) {
-    if (!(test.max_radius < std::numeric_limits<TypeParam>::infinity())) test.max_radius = TypeParam(0.15);
+    if (!std::isfinite(test.max_radius)) test.max_radius = 0.15;
     const NeighborSearch<TypeParam> search = test.search();
     const std::int32_t most = test.k % 2 == 0 ? test.k : std::numeric_limits<std::int32_t>::max();
     std::vector<std::int32_t> count;
@@ -122,6 +124,60 @@ TYPED_TEST(Neighbors, WithinARadiusAreThoseOfBruteForce) {
       EXPECT_EQ(lists.rows, expected);
     }
   }
+}
+
+TYPED_TEST(Neighbors, ExactlyAtTheRadiusAreWithin) {
+  for (const Case<TypeParam>& test : neighbor_cases::pairs_at_the_radius<TypeParam>()) {
+    SCOPED_TRACE(test.name);
+    EXPECT_EQ(run_knn(test.search(), test.k).index, (std::vector<std::int32_t>{1, -1, 0, -1}));
+    const Lists<TypeParam> lists = run_radius(test.search(), 10);
+    EXPECT_EQ(lists.count, (std::vector<std::int32_t>{1, 1}));
+    EXPECT_EQ(lists.rows.index, (std::vector<std::int32_t>{1, 0}));
+  }
+}
+
+// A root in double is as good as exact for floats.
+TEST(NeighborsInFloat, AtTheRootOfAnyIntegerAreWithin) {
+  std::vector<float> line(4 * 40);
+  for (std::size_t i = 0; i < line.size(); ++i) line[i] = static_cast<float>((i / 4 * (i % 4 + 3)) % 29);
+  Case<float> test{.name = "roots", .dimensions = 4, .k = 40, .points = line};
+  const Rows<float> all = run_knn(test.search(), test.k);
+  for (std::size_t entry = 0; entry < all.index.size(); entry += 7) {
+    test.max_radius = std::sqrt(static_cast<double>(all.distance2[entry]));
+    const auto row = entry / 40;
+    const Rows<float> within = run_knn(test.search(), test.k);
+    EXPECT_EQ(within.index[entry], all.index[entry]) << "d² " << all.distance2[entry];
+    for (std::size_t i = 40 * row; i < 40 * row + 40; ++i) {
+      EXPECT_EQ(within.index[i] >= 0, all.distance2[i] <= all.distance2[entry]);
+    }
+  }
+}
+
+// Counting must not visit what lies well within the radius: as many points as there are queries would be quadratic.
+TEST(NeighborsOfDenseClouds, WithinARadiusTakeNoLongerThanOfSparseOnes) {
+  const std::int32_t n = 100'000;
+  const std::vector<float> sparse = clouds::uniform<float>(n, 3, 1);
+  const std::vector<float> coincident(sparse.size(), 0.25F);
+  std::vector<float> dense = sparse;
+  for (float& x : dense) x *= 1e-3F;
+  const auto seconds = [&](const std::vector<float>& points, std::int32_t found) {
+    NeighborSearch<float> search;
+    search.points = points.data();
+    search.num_points = n;
+    search.dimensions = 3;
+    search.max_radius = 0.01;
+    const auto start = std::chrono::steady_clock::now();
+    const Lists<float> lists = run_radius(search, 32);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    if (found > 0) {
+      EXPECT_THAT(lists.found, testing::Each(found));
+      EXPECT_EQ(lists.rows.index.size(), 32U * n);
+    }
+    return time.count();
+  };
+  const double at_least = seconds(sparse, 0);
+  EXPECT_LT(seconds(coincident, n), 25 * at_least);
+  EXPECT_LT(seconds(dense, n), 25 * at_least);
 }
 
 // The definition of d² in T must not stray from the distance itself.

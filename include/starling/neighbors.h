@@ -43,8 +43,8 @@ struct NeighborSearch {
   /// Queries that are the points: true = the point itself is always the first neighbour, before its duplicates and even
   /// where `direction` bars it as a neighbour of others; false = it is left out.
   bool loop = true;
-  /// Points with d² > max_radius² (the square rounded to T) are no neighbours. Not negative.
-  T max_radius = std::numeric_limits<T>::infinity();
+  /// Points with d² > max_radius² are no neighbours: the square is computed in double, then rounded to T. Not negative.
+  double max_radius = std::numeric_limits<double>::infinity();
   /// [num_points]; nullptr = all both. Only where the queries are the points; a point that has no neighbours gets a row
   /// without any, itself included.
   const Direction* direction = nullptr;

@@ -92,7 +92,7 @@ NeighborSearch<T> Operands::search(bool loop, double max_radius) const {
     if (query_row_splits.defined()) result.query_row_splits = query_row_splits.const_data_ptr<std::int32_t>();
   }
   result.loop = loop;
-  result.max_radius = static_cast<T>(max_radius);
+  result.max_radius = max_radius;
   if (direction.defined() && direction.size(0) > 0)
     result.direction = reinterpret_cast<const Direction*>(direction.const_data_ptr<std::int8_t>());
   return result;

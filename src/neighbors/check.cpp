@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 #include "starling/error.h"
@@ -110,7 +109,7 @@ void check_k(const NeighborSearch<T>& search, int k, const char* function) {
 
 template <typename T>
 void check_radius(const NeighborSearch<T>& search, const char* function) {
-  if (search.max_radius < std::numeric_limits<T>::infinity()) return;
+  if (std::isfinite(search.max_radius)) return;
   usage(function, "max_radius is " + std::to_string(search.max_radius) + ": expected a finite radius");
 }
 

@@ -1,4 +1,4 @@
-#include "neighbors/gradient.h"
+#include "neighbors/formulas.h"
 
 #include <cuda_runtime.h>
 

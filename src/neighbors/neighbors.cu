@@ -7,6 +7,7 @@
 #include "neighbors/build.cuh"
 #include "neighbors/check.h"
 #include "neighbors/cuda_call.h"
+#include "neighbors/formulas.h"
 #include "neighbors/launch.h"
 #include "neighbors/search.cuh"
 
@@ -85,7 +86,7 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   result.query_row_splits = search.query_row_splits;
   result.direction = build.direction;
   result.loop = search.loop;
-  result.radius2 = search.max_radius * search.max_radius;
+  result.radius2 = max_distance2(search);
   return result;
 }
 

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <functional>
-#include <type_traits>
-#include <utility>
 
 #include "memory/layout.h"
 #include "neighbors/backends.h"
 #include "neighbors/check.h"
-#include "neighbors/gradient.h"
+#include "neighbors/dimensions.h"
+#include "neighbors/formulas.h"
 
 // A point's gradient gathers its own entries and those that hold it. The latter are found by a stable counting sort of
 // the entries by point, so that their order, and with it every sum, does not depend on the threads.
@@ -146,14 +145,8 @@ struct Gather {
   }
 };
 
-/// Calls action(std::integral_constant<int, dimensions>).
-template <typename Action>
-void with_dimensions(int dimensions, const Action& action) {
-  const auto call = [&]<int... kBelow>(std::integer_sequence<int, kBelow...>) {
-    (void)((dimensions == kBelow + 1 && (action(std::integral_constant<int, kBelow + 1>()), true)) || ...);
-  };
-  call(std::make_integer_sequence<int, kMaxDimensions>());
-}
+// A pass for each number of dimensions, so that sums stay in registers.
+using AllDimensions = Dimensions<1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16>;
 
 // oneTBB's templates once, not for every number of dimensions: they take most of this file's time to compile.
 void for_ranges(std::int32_t rows, const std::function<void(std::int32_t, std::int32_t)>& action) {
@@ -183,8 +176,7 @@ void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points
   lay_out(lists, workspace, incoming);
   const bool self = lists.queries == nullptr;
   if (points_gradient != nullptr) transpose(lists, incoming);
-  with_dimensions(lists.dimensions, [&](auto dimensions) {
-    constexpr int kDimensions = decltype(dimensions)::value;
+  with_padded_dimensions(AllDimensions(), lists.dimensions, [&]<int kDimensions>() {
     const Gather<T, kDimensions> gather{lists, weight, incoming};
     if (points_gradient != nullptr) {
       for_each_row(lists.num_points, [&](std::int64_t row) {
@@ -209,8 +201,7 @@ template <typename T>
 void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out) {
   const bool self = lists.queries == nullptr;
   const T* const u = self ? points_tangent : queries_tangent;
-  with_dimensions(lists.dimensions, [&](auto dimensions) {
-    constexpr int kDimensions = decltype(dimensions)::value;
+  with_padded_dimensions(AllDimensions(), lists.dimensions, [&]<int kDimensions>() {
     constexpr T kZero[kDimensions] = {};
     const Gather<T, kDimensions> gather{lists, nullptr};
     for_each_row(num_rows(lists), [&](std::int64_t row) {

@@ -10,6 +10,7 @@
 #include "memory/layout.h"
 #include "neighbors/backends.h"
 #include "neighbors/check.h"
+#include "neighbors/formulas.h"
 #include "neighbors/host/tree.h"
 #include "starling/device.h"
 #include "starling/error.h"
@@ -96,7 +97,7 @@ Job<T> job_of(const NeighborSearch<T>& search, const Tree<T>& tree) {
           .num_points = search.num_points,
           .self = self,
           .loop = search.loop,
-          .max_distance2 = search.max_radius * search.max_radius,
+          .max_distance2 = max_distance2(search),
           .k = 0,
           .row_splits = nullptr,
           .index = nullptr,

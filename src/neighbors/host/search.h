@@ -4,8 +4,9 @@
 
 #include "neighbors/host/tree.h"
 
-// The searches at each instruction level. The files that define them are compiled with that level's flags and include
-// nothing but intrinsics and plain headers, so that no inline function of another room is compiled with those flags.
+// The searches at each instruction level. The files that define them are compiled with that level's flags. What they
+// compile must not serve another file, which may run where the instructions are missing: so they include nothing but
+// intrinsics and plain headers, and all functions but get_kernels_*() have internal linkage, those here too.
 namespace starling::neighbors::host {
 
 /// Rows of the largest k that a search keeps on its stack.
@@ -20,7 +21,7 @@ struct Job {
   bool self;                       ///< the queries are the points
   bool loop;                       ///< then each is its own first neighbour
   T max_distance2;                 ///< candidates beyond are none
-  int k;                           ///< neighbours a row, where `row_splits` is null
+  int k;                           ///< neighbours per row, where `row_splits` is null
   const std::int64_t* row_splits;  ///< [queries + 1] or nullptr: where each row begins in the output
   std::int32_t* index;
   T* distance2;
@@ -32,6 +33,8 @@ struct Scratch {
   T* distance2;
   std::int32_t* index;
 };
+
+namespace {
 
 /// Most neighbours that a search for a row of k looks for, before the query itself is taken out.
 template <typename T>
@@ -45,6 +48,8 @@ constexpr std::int64_t gathered(std::int64_t wanted) { return wanted + (wanted <
 
 /// Entries of a scratch buffer: two sorted rows, or candidates, a leaf more and a vector's overhang.
 constexpr std::int64_t scratch_entries(std::int64_t wanted) { return 2 * (gathered(wanted) + 4 * kLeafSize); }
+
+}  // namespace
 
 /// Writes the rows of the queries starts[0..count−1].
 template <typename T>

@@ -1,11 +1,11 @@
 #pragma once
 
-// The search, written once over a vector type V. Included by one file an instruction level, inside which all of it has
+// The search, written once over a vector type V. Included by one file per instruction level, inside which all of it has
 // internal linkage.
 //
 // Pruning is exact: rounding is monotonic, so the fma chain of d² over the distances to a box's faces is never greater
-// than that of any point in the box. A box is skipped only if (its bound, its smallest row) lies behind (d², row) of a
-// candidate that k are not behind.
+// than that of any point in the box (nor, over those to its far faces, smaller). A box is skipped only if (its bound,
+// its smallest row) lies behind (d², row) of a candidate that k are not behind.
 
 #include <cstdint>
 
@@ -14,7 +14,7 @@
 namespace starling::neighbors::host {
 namespace {
 
-constexpr int kStackDepth = 96;  // seven siblings a level, of at most nine levels, and a node's eight
+constexpr int kStackDepth = 96;  // seven siblings per level, of at most nine levels, and a node's eight
 constexpr std::int32_t kNoIndex = 0x7FFFFFFF;
 
 template <class V>
@@ -60,20 +60,21 @@ class Search {
   const T* sorted_distance2() const { return sorted_d2_; }
   const std::int32_t* sorted_index() const { return sorted_index_; }
 
-  /// Points of the event of `leaf` within max_distance2.
+  /// Points of the event of `leaf` within max_distance2. Boxes that are so as a whole are not opened: only what crosses
+  /// the sphere costs time.
   std::int32_t count(std::int32_t leaf, T max_distance2) {
     bound_ = max_distance2;
     bound_index_ = kNoIndex;
     std::int32_t found = count_leaf(leaf);
     std::int32_t child = ~leaf;
     for (std::int32_t node = tree_.leaf_parent[leaf]; node >= 0; node = tree_.nodes[node].parent) {
-      int depth = push_children(node, child, 0);
+      int depth = push_crossing(node, child, 0, found);
       while (depth > 0) {
         const Pending next = stack_[--depth];
         if (next.child < 0) {
           found += count_leaf(~next.child);
         } else {
-          depth = push_children(next.child, kNoIndex, depth);
+          depth = push_crossing(next.child, kNoIndex, depth, found);
         }
       }
       child = node;
@@ -129,18 +130,60 @@ class Search {
     return within;
   }
 
+  /// Children of a node all of whose points are within `bound`: no point of a box has a greater computed d² than its
+  /// farthest corner, as none has a smaller one than its nearest.
+  unsigned boxes_within(std::int32_t node, T bound) const {
+    const T* const boxes = tree_.boxes + static_cast<std::size_t>(node) * dimensions_ * 2 * kFanOut;
+    const Reg limit = V::set(bound);
+    unsigned within = 0;
+    for (int lane = 0; lane < kFanOut; lane += kWidth) {
+      Reg sum = V::zero();
+      for (int d = 0; d < dimensions_; ++d) {
+        const Reg q = V::set(query_[d]);
+        const T* const box = boxes + d * 2 * kFanOut + lane;
+        const Reg farthest = V::max(V::sub(q, V::load(box)), V::sub(V::load(box + kFanOut), q));
+        sum = V::fma(farthest, farthest, sum);
+      }
+      within |= V::less_equal(sum, limit) << lane;
+    }
+    return within;
+  }
+
+  /// Children of a node but `done` that are not beyond the bound, and the lower bounds of their d².
+  unsigned open_children(std::int32_t node, std::int32_t done, T* bounds) const {
+    const std::int32_t first = tree_.nodes[node].child;
+    const unsigned children = box_bounds(node, bound_, bounds);
+    return done == kNoIndex ? children : children & ~(1U << (first < 0 ? ~done - ~first : done - first));
+  }
+
+  /// Child `slot` of a node whose first is `first`: leaves are numbered downwards, as ~leaf.
+  static std::int32_t child_of(std::int32_t first, int slot) { return first < 0 ? first - slot : first + slot; }
+
+  /// Adds the points of the children that are within the bound as a whole, and pushes those that cross it.
+  int push_crossing(std::int32_t node, std::int32_t done, int depth, std::int32_t& found) {
+    T bounds[kFanOut];
+    unsigned children = open_children(node, done, bounds);
+    if (children == 0) return depth;
+    const std::int32_t* const size = tree_.size + static_cast<std::size_t>(node) * kFanOut;
+    unsigned whole = children & boxes_within(node, bound_);
+    children &= ~whole;
+    for (; whole != 0; whole &= whole - 1) found += size[__builtin_ctz(whole)];
+    for (; children != 0; children &= children - 1) {
+      stack_[depth++].child = child_of(tree_.nodes[node].child, __builtin_ctz(children));
+    }
+    return depth;
+  }
+
   /// Pushes the children of a node but `done` that may hold neighbours, the nearest on top.
   int push_children(std::int32_t node, std::int32_t done, int depth) {
     T bounds[kFanOut];
     const std::int32_t first = tree_.nodes[node].child;
-    const bool leaves = first < 0;
-    unsigned children = box_bounds(node, bound_, bounds);
-    if (done != kNoIndex) children &= ~(1U << (leaves ? ~done - ~first : done - first));
+    unsigned children = open_children(node, done, bounds);
     const std::int32_t* const min_index = tree_.min_index + static_cast<std::size_t>(node) * kFanOut;
     const int bottom = depth;
     for (; children != 0; children &= children - 1) {
       const int slot = __builtin_ctz(children);
-      const Pending child{bounds[slot], leaves ? first - slot : first + slot, min_index[slot]};
+      const Pending child{bounds[slot], child_of(first, slot), min_index[slot]};
       if (behind(child.distance2, child.min_index)) continue;
       int place = depth++;
       for (; place > bottom && stack_[place - 1].distance2 <= child.distance2; --place)

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "neighbors/check.h"
+#include "neighbors/formulas.h"
 
 namespace starling::neighbors::host {
 namespace {
@@ -130,6 +131,7 @@ class EventBuilder {
   std::int32_t* min_index(std::int32_t node) const {
     return tree_.min_index + static_cast<std::size_t>(node) * kFanOut;
   }
+  std::int32_t* size(std::int32_t node) const { return tree_.size + static_cast<std::size_t>(node) * kFanOut; }
 
   void build_node(const Subtree& tree, std::int32_t parent, int slot) const {
     const std::int32_t capacity = child_capacity(tree.leaves);
@@ -139,6 +141,7 @@ class EventBuilder {
       std::fill_n(box(tree.node, d), 2 * kFanOut, std::numeric_limits<T>::quiet_NaN());
     }
     std::fill_n(min_index(tree.node), kFanOut, std::numeric_limits<std::int32_t>::max());
+    std::fill_n(size(tree.node), kFanOut, 0);
     build_children(tree, children, 0, children, -1);
     if (parent < 0) return;
     for (int d = 0; d < tree_.dimensions; ++d) {
@@ -147,6 +150,7 @@ class EventBuilder {
       box(parent, d)[kFanOut + slot] = *std::max_element(low + kFanOut, low + kFanOut + children);
     }
     min_index(parent)[slot] = *std::min_element(min_index(tree.node), min_index(tree.node) + children);
+    size(parent)[slot] = key_of(tree.leaf + tree.leaves) - key_of(tree.leaf);
   }
 
   std::int32_t child_leaf(const Subtree& tree, int children, int child) const {
@@ -215,25 +219,26 @@ class EventBuilder {
   void fill_leaf(std::int32_t local, std::int32_t node, int slot) const {
     const std::int32_t leaf = first_leaf_ + local;
     const std::int32_t first = key_of(local);
-    const std::int32_t size = key_of(local + 1) - first;
+    const std::int32_t points = key_of(local + 1) - first;
     tree_.leaf_parent[leaf] = node;
     std::int32_t* const index = tree_.index + static_cast<std::size_t>(leaf) * kLeafSize;
-    for (std::int32_t i = 0; i < size; ++i) index[i] = keys_[first + i].row();
-    std::sort(index, index + size);
-    std::fill(index + size, index + kLeafSize, -1);
+    for (std::int32_t i = 0; i < points; ++i) index[i] = keys_[first + i].row();
+    std::sort(index, index + points);
+    std::fill(index + points, index + kLeafSize, -1);
     min_index(node)[slot] = index[0];
+    size(node)[slot] = points;
     for (int d = 0; d < tree_.dimensions; ++d) {
       T* const x = tree_.points + (static_cast<std::size_t>(leaf) * tree_.dimensions + d) * kLeafSize;
-      for (std::int32_t i = 0; i < size; ++i) {
+      for (std::int32_t i = 0; i < points; ++i) {
         x[i] = search_.points[static_cast<std::size_t>(index[i]) * tree_.dimensions + d];
       }
-      std::fill(x + size, x + kLeafSize, std::numeric_limits<T>::quiet_NaN());
-      const auto [low, high] = std::minmax_element(x, x + size);
+      std::fill(x + points, x + kLeafSize, std::numeric_limits<T>::quiet_NaN());
+      const auto [low, high] = std::minmax_element(x, x + points);
       box(node, d)[slot] = *low;
       box(node, d)[kFanOut + slot] = *high;
     }
     if (search_.queries == nullptr && search_.direction == nullptr) {
-      for (std::int32_t i = 0; i < size; ++i) tree_.starts[first + i] = {index[i], leaf};
+      for (std::int32_t i = 0; i < points; ++i) tree_.starts[first + i] = {index[i], leaf};
     }
   }
 
@@ -285,6 +290,7 @@ void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Tree<T>& t
   tree.nodes = layout.take<Node>(nodes);
   tree.boxes = layout.take<T>(nodes * dimensions * 2 * kFanOut);
   tree.min_index = layout.take<std::int32_t>(nodes * kFanOut);
+  tree.size = layout.take<std::int32_t>(nodes * kFanOut);
   tree.starts = layout.take<Start>(static_cast<std::size_t>(num_rows(search)));
   tree.keys = layout.take<Key<T>>(static_cast<std::size_t>(search.num_points));
 }

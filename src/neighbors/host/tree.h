@@ -22,8 +22,8 @@ struct Start {
   std::int32_t leaf;  ///< −1 where its event has no points
 };
 
-/// A balanced tree of nodes of up to eight children over leaves of up to 32 points, one root an event; all leaves of an
-/// event are equally deep. Boxes are tight. Unused slots hold NaN, which no comparison lets through.
+/// A balanced tree of nodes of up to eight children over leaves of up to 32 points, one root per event; all leaves of
+/// an event are equally deep. Boxes are tight. Unused slots hold NaN, which no comparison lets through.
 template <typename T>
 struct Tree {
   int dimensions;
@@ -35,6 +35,7 @@ struct Tree {
   std::int32_t* node_begin;   ///< [events + 1]; the first node of an event is its root
   T* boxes;                   ///< [nodes, dimensions, 2, kFanOut] low and high ends of the children
   std::int32_t* min_index;    ///< [nodes, kFanOut] smallest row below each child
+  std::int32_t* size;         ///< [nodes, kFanOut] points below each child
   Start* starts;              ///< [queries] in walking order: neighbouring queries follow each other
   void* keys;                 ///< scratch of the build
 };
@@ -47,13 +48,5 @@ void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Tree<T>& t
 /// result does not depend on the number of threads.
 template <typename T>
 void build(const NeighborSearch<T>& search, Tree<T>& tree);
-
-/// May this point be a neighbour, and has it neighbours?
-inline bool is_neighbor(const Direction* direction, std::int32_t row) {
-  return direction == nullptr || direction[row] == Direction::both || direction[row] == Direction::only_neighbor;
-}
-inline bool has_neighbors(const Direction* direction, std::int32_t row) {
-  return direction == nullptr || direction[row] == Direction::both || direction[row] == Direction::only_has_neighbors;
-}
 
 }  // namespace starling::neighbors::host

@@ -1,0 +1,32 @@
+"""usage: simd_symbols.py BUILD_DIR   files for one instruction set define nothing for others to link but a table of entries.
+
+The linker keeps one copy of an inline function. Were it the one compiled for AVX-512, every processor would run it. So
+each source that compile_commands.json compiles with -mavx… is compiled without inlining, and its symbols are looked at.
+"""
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+TABLES = re.compile(r" [BDR] | T \S*\bget_kernels_\w+\(")
+failed = False
+commands = json.loads((pathlib.Path(sys.argv[1]) / "compile_commands.json").read_text())
+flagged = [command for command in commands if " -mavx" in command["command"]]
+with tempfile.TemporaryDirectory() as folder:
+    for command in flagged:
+        arguments = [one for one in shlex.split(command["command"]) if one != "ccache" and not one.endswith("/ccache")]
+        output = arguments.index("-o") + 1
+        arguments[output] = f"{folder}/object.o"
+        subprocess.run([*arguments, "-O0"], cwd=command["directory"], check=True)
+        symbols = subprocess.run(["nm", "-C", "-g", "--defined-only", arguments[output]], check=True, text=True,
+                                 capture_output=True).stdout.splitlines()
+        for symbol in symbols:
+            if not TABLES.search(symbol):
+                failed = True
+                print(f"{command['file']}: {symbol}: expected internal linkage")
+if not flagged:
+    print("no source is compiled with -mavx…: nothing to look at")
+sys.exit(failed)
