@@ -1,5 +1,6 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -11,6 +12,7 @@
 #include "files/files.h"
 #include "in_flight.h"
 #include "report.h"
+#include "roc.h"
 #include "starling/error.h"
 #include "starling/network.h"
 
@@ -46,9 +48,10 @@ Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& s
   result.hits = event.hits.size();
   result.skipped_cuts = truth.skipped_cuts;
   const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
-  result.add_graph(event, truth, graph);
+  const EdgeTruth labels = edge_truth(graph.edges, truth);
+  result.add_graph(event, truth, graph, labels);
   const std::vector<float> scores = session.run(graph);
-  result.add_edges(event, truth, graph.edges, scores, cuts.score);
+  result.add_edges(event, truth, graph.edges, labels, scores, cuts.score);
   result.add_tracks(event, truth, build_tracks(graph, scores, cuts, event.hits, model.windows), options.matching,
                     options.min_track_hits);
   result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
@@ -59,7 +62,13 @@ Ratio unmatched(const TrackCounts& counts) {
   return {counts.fakes.passed + counts.fragments.passed, counts.fakes.total};
 }
 
-double mean_score(const TrackCounts& counts) { return counts.trackml_score / static_cast<double>(counts.events); }
+// "event1, event2, event3 and 7 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kNamed ? text + " and " + std::to_string(names.size() - kNamed) + " more" : text;
+}
 
 std::string describe(const TargetCuts& cuts) {
   char text[160];
@@ -91,6 +100,11 @@ void print_graph_and_edges(const Evaluation& sum, float cut) {
   print_ratio("total purity", sum.edges.total_purity());
   print_ratio("target purity", sum.edges.target_purity());
   print_ratio("masked purity", sum.edges.masked_purity());
+  if (const double area = sum.roc.area(); std::isnan(area)) {
+    std::printf("  %-34s      –\n", "area below the ROC curve (AUC)");
+  } else {
+    std::printf("  %-34s %8.4f\n", "area below the ROC curve (AUC)", 100 * area);
+  }
   std::printf("  %-34s %6.2f\n", "cumulative efficiency",
               100 * sum.graph.segments.value() * sum.edges.efficiency().value());
 }
@@ -114,10 +128,18 @@ void print_tracks(const Evaluation& sum, const EvaluateOptions& options, bool wi
   row("fragments", found.fragments, bare.fragments);
   row("unmatched (fakes + fragments)", unmatched(found), unmatched(bare));
   row("duplicates", found.duplicates, bare.duplicates);
-  if (std::isnan(found.trackml_score)) return;
-  std::printf("  %-34s %6.2f", "TrackML score", 100 * mean_score(found));
-  if (with_bare) std::printf(" %38s %6.2f", "", 100 * mean_score(bare));
+  const std::vector<std::string>& unweighted = found.events_without_weights;
+  if (std::isnan(found.trackml_score())) {
+    std::printf("  %-34s      –   no event has weights\n", "TrackML score");
+    return;
+  }
+  std::printf("  %-34s %6.2f", "TrackML score", 100 * found.trackml_score());
+  if (with_bare) std::printf(" %38s %6.2f", "", 100 * bare.trackml_score());
   std::printf("\n");
+  if (!unweighted.empty()) {
+    std::printf("    without %zu %s of no weights: %s\n", unweighted.size(),
+                unweighted.size() == 1 ? "event" : "events", some_of(unweighted).c_str());
+  }
 }
 
 nlohmann::ordered_json json_of(const TrackCounts& counts) {
@@ -129,7 +151,8 @@ nlohmann::ordered_json json_of(const TrackCounts& counts) {
                                    {"fragments", to_json(counts.fragments)},
                                    {"unmatched", to_json(unmatched(counts))},
                                    {"duplicates", to_json(counts.duplicates)}};
-  result["trackml_score"] = mean_score(counts);  // NaN becomes null
+  result["trackml_score"] = counts.trackml_score();  // NaN becomes null
+  result["events_without_weights"] = counts.events_without_weights;
   return result;
 }
 
@@ -167,6 +190,7 @@ nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& opt
                        {"total_purity", to_json(sum.edges.total_purity())},
                        {"target_purity", to_json(sum.edges.target_purity())},
                        {"masked_purity", to_json(sum.edges.masked_purity())},
+                       {"auc", sum.roc.area()},
                        {"cumulative_efficiency", sum.graph.segments.value() * sum.edges.efficiency().value()}};
   }
   result["tracks"] = json_of(sum.found);
@@ -207,6 +231,10 @@ void evaluate(const EvaluateOptions& options) {
     files::write(options.out / "metrics.json",
                  json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n', files::Durable::no);
     written = sum.curves.write(options.out);
+    if (with_network) {
+      const std::vector<fs::path> roc = write_roc(options.out, sum.roc);
+      written.insert(written.end(), roc.begin(), roc.end());
+    }
     written.insert(written.begin(), options.out / "metrics.json");
   }
   if (options.json) {

@@ -5,31 +5,34 @@
 namespace starling::cli {
 namespace {
 
-void add_track_curve(std::string_view metric, const TruthTable& truth, const Tracks& tracks, Matching matching,
-                     int min_track_hits, Curves& curves) {
-  const std::vector<std::uint8_t> matched = matched_particles(truth, tracks, matching, min_track_hits);
+// The counts of one event's tracks, and its curve: each particle and track is matched once.
+TrackCounts count(std::string_view metric, const Event& event, const TruthTable& truth, const Tracks& tracks,
+                  Matching matching, int min_track_hits, Curves& curves) {
+  const TrackMatches matches = match_tracks(truth, tracks, matching, min_track_hits);
   for (std::int32_t row = 0; row < truth.size(); ++row) {
-    if (truth.target[row] && truth.hits[row] >= truth.min_hits) curves.add(metric, truth, row, matched[row]);
+    if (truth.reconstructable(row)) curves.add(metric, truth, row, matches.best_track[row] >= 0);
   }
+  return count_tracks(event, truth, tracks, matches);
 }
 
 }  // namespace
 
-void Evaluation::add_graph(const Event& event, const TruthTable& truth, const HitGraph& built) {
+void Evaluation::add_graph(const Event& event, const TruthTable& truth, const HitGraph& built,
+                           const EdgeTruth& labels) {
   hits_outside += built.hits_outside;
-  graph += count_graph(event, truth, built.edges);
   const Segments segments = true_segments(event);
   const std::vector<std::uint8_t> found_edges = found_segments(segments, built.edges);
+  graph += count_graph(truth, segments, found_edges, labels);
   for (std::size_t s = 0; s < found_edges.size(); ++s) {
     const std::int32_t row = truth.of_hit[segments.src[s]];
     if (row >= 0 && truth.target[row]) curves.add("graph_efficiency", truth, row, found_edges[s]);
   }
 }
 
-void Evaluation::add_edges(const Event& event, const TruthTable& truth, const EdgeList& list,
+void Evaluation::add_edges(const Event& event, const TruthTable& truth, const EdgeList& list, const EdgeTruth& labels,
                            std::span<const float> scores, float cut) {
-  const EdgeTruth labels = edge_truth(list, truth);
   edges += count_edges(labels, scores, cut);
+  roc.add(labels, scores);
   const Hits& hits_of = event.hits;
   for (std::size_t e = 0; e < scores.size(); ++e) {
     if (labels.unknown[e]) continue;
@@ -56,14 +59,12 @@ void Evaluation::add_edges(const Event& event, const TruthTable& truth, const Ed
 void Evaluation::add_tracks(const Event& event, const TruthTable& truth, const Tracks& list, Matching matching,
                             int min_track_hits) {
   tracks += list.size();
-  found += count_tracks(event, truth, list, matching, min_track_hits);
-  add_track_curve("track_efficiency", truth, list, matching, min_track_hits, curves);
+  found += count("track_efficiency", event, truth, list, matching, min_track_hits, curves);
 }
 
 void Evaluation::add_bare_tracks(const Event& event, const TruthTable& truth, const Tracks& list, Matching matching,
                                  int min_track_hits) {
-  bare += count_tracks(event, truth, list, matching, min_track_hits);
-  add_track_curve("track_efficiency_bare", truth, list, matching, min_track_hits, curves);
+  bare += count("track_efficiency_bare", event, truth, list, matching, min_track_hits, curves);
 }
 
 Evaluation& Evaluation::operator+=(const Evaluation& other) {
@@ -73,6 +74,7 @@ Evaluation& Evaluation::operator+=(const Evaluation& other) {
   tracks += other.tracks;
   graph += other.graph;
   edges += other.edges;
+  roc += other.roc;
   edge_efficiency_prompt += other.edge_efficiency_prompt;
   edge_efficiency_displaced += other.edge_efficiency_displaced;
   found += other.found;

@@ -19,6 +19,7 @@ struct Evaluation {
   std::int64_t events = 0, hits = 0, hits_outside = 0, tracks = 0;
   GraphCounts graph;
   EdgeCounts edges;
+  RocCounts roc;
   Ratio edge_efficiency_prompt, edge_efficiency_displaced;
   TrackCounts found;
   TrackCounts bare;  ///< tracks without the network: the components of the graph
@@ -27,10 +28,10 @@ struct Evaluation {
 
   Evaluation& operator+=(const Evaluation& other);
 
-  // Each adds one part of an event to the counts.
-  void add_graph(const Event& event, const TruthTable& truth, const HitGraph& graph);
-  void add_edges(const Event& event, const TruthTable& truth, const EdgeList& edges, std::span<const float> scores,
-                 float cut);
+  // Each adds one part of an event to the counts; `labels` are those of the graph's edges.
+  void add_graph(const Event& event, const TruthTable& truth, const HitGraph& graph, const EdgeTruth& labels);
+  void add_edges(const Event& event, const TruthTable& truth, const EdgeList& edges, const EdgeTruth& labels,
+                 std::span<const float> scores, float cut);
   void add_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,
                   int min_track_hits);
   void add_bare_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,

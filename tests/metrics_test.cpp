@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
+#include <string>
 
 #include "starling/error.h"
 
@@ -41,6 +43,31 @@ Tracks tracks_of(const std::vector<std::vector<std::int32_t>>& lists) {
     tracks.row_splits.push_back(static_cast<std::int32_t>(tracks.hits.size()));
   }
   return tracks;
+}
+
+// Whether each particle is matched.
+std::vector<std::uint8_t> matched(const TruthTable& truth, const Tracks& tracks,
+                                  Matching matching = Matching::double_majority, int min_track_hits = 3) {
+  std::vector<std::uint8_t> result;
+  for (const std::int32_t track : match_tracks(truth, tracks, matching, min_track_hits).best_track) {
+    result.push_back(track >= 0);
+  }
+  return result;
+}
+
+TrackCounts count(const Event& event, const TruthTable& truth, const Tracks& tracks,
+                  Matching matching = Matching::double_majority, int min_track_hits = 3) {
+  return count_tracks(event, truth, tracks, match_tracks(truth, tracks, matching, min_track_hits));
+}
+
+template <class Action>
+void expect_usage(Action action) {
+  try {
+    action();
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
+  }
 }
 
 TargetCuts no_cuts(int min_hits = 3) {
@@ -135,6 +162,75 @@ TEST(EdgeCounts, RejectWrongSizes) {
   EXPECT_THROW(edge_truth({4, {0}, {1}}, truth_table(event, {})), Error);
 }
 
+// Edges of the given sorts: 't' target, 'f' false, 'o' a true one of another particle, 'u' of unknown origin.
+EdgeTruth labels_of(const std::string& sorts) {
+  EdgeTruth labels;
+  for (const char sort : sorts) {
+    labels.same_particle.push_back(sort == 't' || sort == 'o');
+    labels.target.push_back(sort == 't');
+    labels.unknown.push_back(sort == 'u');
+  }
+  return labels;
+}
+
+TEST(RocCounts, FollowTheCut) {
+  RocCounts roc;
+  EXPECT_TRUE(std::isnan(roc.area()));
+  EXPECT_TRUE(roc.curve().empty());
+  roc.add(labels_of("tftofu"), std::vector<float>{0.9F, 0.9F, 0.5F, 1.0F, 0.0F, 1.0F});
+  roc += roc;
+  const std::vector<RocCounts::Point> curve = roc.curve();
+  ASSERT_EQ(curve.size(), 3U);
+  EXPECT_EQ(curve[0].cut, 0.9F);
+  EXPECT_EQ(curve[0].efficiency, (Ratio{2, 4}));
+  EXPECT_EQ(curve[0].fake_rate, (Ratio{2, 4}));
+  EXPECT_EQ(curve[1].cut, 0.5F);
+  EXPECT_EQ(curve[1].efficiency, (Ratio{4, 4}));
+  EXPECT_EQ(curve[1].fake_rate, (Ratio{2, 4}));
+  EXPECT_EQ(curve[2].cut, 0.0F);
+  EXPECT_EQ(curve[2].fake_rate, (Ratio{4, 4}));
+  EXPECT_DOUBLE_EQ(roc.area(), 0.625) << "0.9 ties with 0.9, beats 0; 0.5 loses to 0.9, beats 0";
+}
+
+TEST(RocCounts, ScoresThatAreNotANumberPassNoCut) {
+  RocCounts roc;
+  roc.add(labels_of("ttff"), std::vector<float>{std::nanf(""), 1.0F, 0.0F, -0.0F});
+  EXPECT_EQ(roc.curve().back().efficiency, (Ratio{1, 2}));
+  EXPECT_EQ(roc.curve().size(), 2U);
+  EXPECT_DOUBLE_EQ(roc.area(), 0.5);
+}
+
+TEST(RocCounts, ThePointsAndTheAreaAreThoseOfAllPairs) {
+  // Scores as a network gives them, most of them near 0 and 1.
+  std::mt19937 random(3);
+  std::string sorts;
+  std::vector<float> scores;
+  for (int e = 0; e < 3000; ++e) {
+    const bool target = random() % 2 == 0;
+    const double logit = (target ? 4.0 : -4.0) + 12.0 * (static_cast<double>(random()) / 4294967296.0 - 0.5);
+    sorts += target ? 't' : 'f';
+    scores.push_back(static_cast<float>(1 / (1 + std::exp(-logit))));
+  }
+  const EdgeTruth labels = labels_of(sorts);
+  RocCounts roc;
+  roc.add(labels, scores);
+  for (const RocCounts::Point& point : roc.curve()) {
+    const EdgeCounts counts = count_edges(labels, scores, point.cut);
+    EXPECT_EQ(point.efficiency, counts.efficiency()) << point.cut;
+    EXPECT_EQ(point.fake_rate.passed, counts.predicted - counts.predicted_target) << point.cut;
+  }
+  double wins = 0, pairs = 0;
+  for (std::size_t t = 0; t < scores.size(); ++t) {
+    for (std::size_t f = 0; f < scores.size(); ++f) {
+      if (!labels.target[t] || labels.target[f]) continue;
+      pairs += 1;
+      wins += scores[t] > scores[f] ? 1 : scores[t] == scores[f] ? 0.5 : 0;
+    }
+  }
+  EXPECT_NEAR(roc.area(), wins / pairs, 1e-5);
+  EXPECT_LT(roc.area(), 0.999) << "sorts overlap, so that the test says something";
+}
+
 TEST(TruthTable, AppliesEachCut) {
   // Particles 1..7, three hits each but particle 5 with two; 8 is not in the particles file.
   Event event = event_of({1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, kNoise, kUnknown});
@@ -222,7 +318,7 @@ class TrackOracle : public testing::Test {
     truth = truth_table(event, {});
   }
   TrackCounts count(Matching matching, int min_track_hits = 3) const {
-    return count_tracks(event, truth, tracks, matching, min_track_hits);
+    return starling::count(event, truth, tracks, matching, min_track_hits);
   }
   Event event;
   Tracks tracks;
@@ -238,7 +334,7 @@ TEST_F(TrackOracle, DoubleMajority) {
   EXPECT_EQ(counts.fragments, (Ratio{2, 5})) << "the halves of particle 3";
   EXPECT_EQ(counts.duplicates, (Ratio{0, 5})) << "particle 3 is not matched at all";
   EXPECT_EQ(counts.complete, (Ratio{1, 2}));
-  EXPECT_EQ(matched_particles(truth, tracks), (std::vector<std::uint8_t>{1, 1, 0, 0}));
+  EXPECT_EQ(matched(truth, tracks), (std::vector<std::uint8_t>{1, 1, 0, 0}));
 }
 
 TEST_F(TrackOracle, Atlas) {
@@ -253,22 +349,22 @@ TEST_F(TrackOracle, OneAndTwoWay) {
   EXPECT_EQ(count(Matching::two_way).efficiency, (Ratio{4, 4}));
   const Tracks wide = tracks_of({{0, 1, 2, 3, 17, 18, 19, 8, 9}, {4, 10, 11}});
   // One way: 1 wholly found, 3 neither by 2 of 6 nor by 2 of 6, 2 by 1 of 4. Two ways: 4 of 9 is less than half.
-  EXPECT_EQ(matched_particles(truth, wide, Matching::one_way), (std::vector<std::uint8_t>{1, 0, 0, 0}));
-  EXPECT_EQ(matched_particles(truth, wide, Matching::two_way), (std::vector<std::uint8_t>{0, 0, 0, 0}));
-  EXPECT_EQ(matched_particles(truth, wide, Matching::atlas), (std::vector<std::uint8_t>{0, 0, 1, 0}));
+  EXPECT_EQ(matched(truth, wide, Matching::one_way), (std::vector<std::uint8_t>{1, 0, 0, 0}));
+  EXPECT_EQ(matched(truth, wide, Matching::two_way), (std::vector<std::uint8_t>{0, 0, 0, 0}));
+  EXPECT_EQ(matched(truth, wide, Matching::atlas), (std::vector<std::uint8_t>{0, 0, 1, 0}));
 }
 
 TEST_F(TrackOracle, ShorterTracksCountOnlyWhereAsked) {
   const TrackCounts counts = count(Matching::double_majority, 2);
   EXPECT_EQ(counts.fakes, (Ratio{2, 6})) << "{16, 19}: half is no majority";
   tracks = tracks_of({{14, 15}});
-  EXPECT_EQ(matched_particles(truth, tracks), (std::vector<std::uint8_t>{0, 0, 0, 0}));
-  EXPECT_EQ(matched_particles(truth, tracks, Matching::double_majority, 2), (std::vector<std::uint8_t>{0, 0, 0, 1}));
+  EXPECT_EQ(matched(truth, tracks), (std::vector<std::uint8_t>{0, 0, 0, 0}));
+  EXPECT_EQ(matched(truth, tracks, Matching::double_majority, 2), (std::vector<std::uint8_t>{0, 0, 0, 1}));
 }
 
 TEST_F(TrackOracle, HitsWithoutATrackAreNoTrack) {
   const Tracks none = tracks_from_labels(std::vector<std::int32_t>(22, -1));
-  const TrackCounts counts = count_tracks(event, truth, none);
+  const TrackCounts counts = starling::count(event, truth, none);
   EXPECT_EQ(counts.efficiency, (Ratio{0, 4}));
   EXPECT_EQ(counts.fakes, (Ratio{0, 0}));
 }
@@ -288,21 +384,121 @@ TEST_F(TrackOracle, AFragmentOfAMatchedParticleIsADuplicate) {
 }
 
 TEST_F(TrackOracle, TrackmlScore) {
-  EXPECT_TRUE(std::isnan(count(Matching::double_majority).trackml_score)) << "no weights";
   event.truth->weight.assign(22, 0.0F);
   for (int hit = 0; hit < 8; ++hit) event.truth->weight[hit] = 0.125F;
-  TrackCounts counts = count(Matching::double_majority);
-  EXPECT_DOUBLE_EQ(counts.trackml_score, 7.0 / 8);
-  counts += counts;
-  EXPECT_DOUBLE_EQ(counts.trackml_score, 14.0 / 8);
-  EXPECT_EQ(counts.events, 2);
+  const TrackCounts counts = count(Matching::double_majority);
+  EXPECT_DOUBLE_EQ(counts.trackml_score(), 7.0 / 8);
+  EXPECT_TRUE(counts.events_without_weights.empty());
+}
+
+// Events without hits, without weights, or with weights that sum to zero take nothing from the others.
+TEST_F(TrackOracle, TheTrackmlScoreIsOfTheEventsThatHaveWeights) {
+  const TrackCounts none = count(Matching::double_majority);
+  EXPECT_TRUE(std::isnan(none.trackml_score()));
+  EXPECT_EQ(none.events_without_weights, std::vector<std::string>{"made"});
+  event.name = "zero";
+  event.truth->weight.assign(22, 0.0F);
+  TrackCounts sum = none;
+  sum += count(Matching::double_majority);
+  Event empty = event_of({});
+  empty.name = "empty";
+  sum += starling::count(empty, truth_table(empty, {}), Tracks());
+  EXPECT_TRUE(std::isnan(sum.trackml_score()));
+  EXPECT_EQ(sum.events_without_weights, (std::vector<std::string>{"made", "zero", "empty"}));
+
+  // Pooled, not a mean of scores: (7 · 0.125 + 3) / (8 · 0.125 + 4).
+  for (int hit = 0; hit < 8; ++hit) event.truth->weight[hit] = 0.125F;
+  sum += count(Matching::double_majority);
+  for (int hit = 0; hit < 8; ++hit) event.truth->weight[hit] = hit < 4 ? 0.0F : 1.0F;
+  sum += count(Matching::double_majority);
+  EXPECT_DOUBLE_EQ(sum.trackml_score(), 3.875 / 5);
+  EXPECT_EQ(sum.events_without_weights.size(), 3U);
+}
+
+TEST_F(TrackOracle, TracksMayShareHits) {
+  // Two tracks hold particle 1, by three hits each; two of them are on both.
+  tracks = tracks_of({{0, 1, 2, 17}, {1, 2, 3}});
+  event.truth->weight.assign(22, 0.0F);
+  for (int hit = 0; hit < 4; ++hit) event.truth->weight[hit] = 0.25F;
+  const TrackCounts counts = count(Matching::double_majority);
+  EXPECT_EQ(counts.efficiency, (Ratio{1, 4}));
+  EXPECT_EQ(counts.duplicates, (Ratio{1, 2}));
+  EXPECT_EQ(counts.fakes, (Ratio{0, 2}));
+  EXPECT_DOUBLE_EQ(counts.trackml_score(), 1.0) << "a hit's weight counts once";
+}
+
+TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
+  const TrackMatches matches = match_tracks(truth, tracks);
+  for (const Tracks& bad : {Tracks{{0, 2}, {0, 22}}, Tracks{{0, 2}, {0, -1}}, Tracks{{0, 3}, {0, 1}},
+                            Tracks{{1, 2}, {0, 1}}, Tracks{{0, 2, 1, 2}, {0, 1}}, Tracks{{}, {}}}) {
+    expect_usage([&] { match_tracks(truth, bad); });
+    expect_usage([&] { count_tracks(event, truth, bad, matches); });
+  }
+  expect_usage([&] { count_tracks(event, truth, tracks_of({{0}}), matches); });
+  TrackMatches other = matches;
+  other.holder[0] = 4;
+  expect_usage([&] { count_tracks(event, truth, tracks, other); });
+
+  const EdgeList edges{22, {0, 1}, {1, 2}};
+  const EdgeTruth labels = edge_truth(edges, truth);
+  const auto expect_bad_table = [&](auto change) {
+    TruthTable bad = truth;
+    change(bad);
+    expect_usage([&] { match_tracks(bad, tracks); });
+    expect_usage([&] { count_tracks(event, bad, tracks, matches); });
+    expect_usage([&] { edge_truth(edges, bad); });
+    expect_usage([&] { count_graph(event, bad, edges); });
+  };
+  expect_bad_table([](TruthTable& bad) { bad.of_hit[3] = 4; });
+  expect_bad_table([](TruthTable& bad) { bad.of_hit[3] = -3; });
+  TruthTable fewer = truth;
+  fewer.of_hit.pop_back();
+  expect_usage([&] { count_tracks(event, fewer, tracks, matches); });
+  expect_usage([&] { edge_truth(edges, fewer); });
+  expect_usage([&] { match_tracks(fewer, tracks_of({{21}})); });
+  expect_bad_table([](TruthTable& bad) { bad.hits.pop_back(); });
+  expect_bad_table([](TruthTable& bad) { bad.target.pop_back(); });
+  expect_bad_table([](TruthTable& bad) { bad.radius.pop_back(); });
+
+  for (const EdgeList& bad :
+       {EdgeList{22, {0}, {22}}, EdgeList{22, {-1}, {1}}, EdgeList{22, {0, 1}, {1}}, EdgeList{21, {0}, {1}}}) {
+    expect_usage([&] { edge_truth(bad, truth); });
+    expect_usage([&] { count_graph(event, truth, bad); });
+  }
+  expect_usage([&] { found_segments({{0, 1}, {22, 2}, {1, 1}}, edges); });
+  expect_usage([&] { found_segments({{0, 1}, {2}, {1, 1}}, edges); });
+  const Segments segments = true_segments(event);
+  expect_usage([&] { count_graph(truth, segments, std::vector<std::uint8_t>(1), labels); });
+  EdgeTruth short_labels = labels;
+  short_labels.unknown.pop_back();
+  expect_usage([&] { count_graph(truth, segments, found_segments(segments, edges), short_labels); });
+  expect_usage([&] { count_edges(short_labels, std::vector<float>(2), 0.5F); });
+  expect_usage([&] { RocCounts().add(labels, std::vector<float>(1)); });
+  expect_usage([&] { RocCounts().add(edge_truth({22, {0}, {17}}, truth), std::vector<float>{1.5F}); });
+
+  Event bad = event;
+  bad.truth->particle_id.pop_back();
+  expect_usage([&] { truth_table(bad, {}); });
+  expect_usage([&] { count_tracks(bad, truth, tracks, matches); });
+  bad = event;
+  bad.truth->weight.assign(21, 1.0F);
+  expect_usage([&] { count_tracks(bad, truth, tracks, matches); });
+  bad = event;
+  bad.truth.reset();
+  expect_usage([&] { count_tracks(bad, truth, tracks, matches); });
+  bad = event;
+  bad.particles->primary = {1};
+  expect_usage([&] { truth_table(bad, {}); });
+  bad = event;
+  bad.particles->py.pop_back();
+  expect_usage([&] { truth_table(bad, {}); });
 }
 
 TEST(TrackCounts, ShortParticlesAreNotReconstructable) {
   const Event event = event_of({1, 1, 2, 2, 2});
   const Tracks tracks = tracks_of({{0, 1}, {2, 3, 4}});
-  EXPECT_EQ(count_tracks(event, truth_table(event, no_cuts()), tracks).efficiency, (Ratio{1, 1}));
-  EXPECT_EQ(count_tracks(event, truth_table(event, no_cuts(2)), tracks, Matching::double_majority, 2).efficiency,
+  EXPECT_EQ(count(event, truth_table(event, no_cuts()), tracks).efficiency, (Ratio{1, 1}));
+  EXPECT_EQ(count(event, truth_table(event, no_cuts(2)), tracks, Matching::double_majority, 2).efficiency,
             (Ratio{2, 2}));
 }
 

@@ -1,15 +1,11 @@
-#include <string>
-
-#include "starling/error.h"
+#include "metrics/check.h"
 #include "starling/metrics.h"
 
 namespace starling {
 
 EdgeTruth edge_truth(const EdgeList& edges, const TruthTable& truth) {
-  if (static_cast<std::size_t>(edges.num_nodes) != truth.of_hit.size()) {
-    throw Error(ErrorKind::usage, "edge_truth: the graph has " + std::to_string(edges.num_nodes) +
-                                      " nodes, the truth table " + std::to_string(truth.of_hit.size()) + " hits");
-  }
+  check_edges(edges, "edge_truth");
+  check_table(truth, edges.num_nodes, "edge_truth");
   const std::size_t count = edges.src.size();
   EdgeTruth labels;
   labels.same_particle.resize(count);
@@ -26,15 +22,12 @@ EdgeTruth edge_truth(const EdgeList& edges, const TruthTable& truth) {
 }
 
 EdgeCounts count_edges(const EdgeTruth& truth, std::span<const float> scores, float cut) {
-  if (scores.size() != truth.target.size()) {
-    throw Error(ErrorKind::usage, "count_edges: " + std::to_string(scores.size()) + " scores for " +
-                                      std::to_string(truth.target.size()) + " edges");
-  }
+  check_labels(truth, scores.size(), "count_edges");
   EdgeCounts counts;
   for (std::size_t e = 0; e < scores.size(); ++e) {
     if (truth.unknown[e]) continue;
     const bool predicted = scores[e] >= cut;
-    counts.target += truth.target[e];
+    counts.target += truth.target[e] != 0;
     counts.predicted += predicted;
     counts.predicted_target += predicted && truth.target[e];
     counts.predicted_same_particle += predicted && truth.same_particle[e];

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "metrics/check.h"
 #include "starling/error.h"
 #include "starling/metrics.h"
 
@@ -54,6 +55,7 @@ class Selection {
 
 TruthTable truth_table(const Event& event, const TargetCuts& cuts) {
   if (!event.truth) throw Error(ErrorKind::input, event.name + ": has no truth (neither a truth nor a tracks file)");
+  check_event(event, "truth_table");
   const std::vector<std::int64_t>& id_of_hit = event.truth->particle_id;
   TruthTable table;
   table.min_hits = cuts.min_hits;

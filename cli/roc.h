@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "starling/metrics.h"
+
+namespace starling::cli {
+
+/// Writes roc.csv, one row per cut, and roc.png, and returns their paths; nothing where no edge was counted. The
+/// picture needs gnuplot, a target edge and a false one.
+std::vector<std::filesystem::path> write_roc(const std::filesystem::path& folder, const RocCounts& counts);
+
+}  // namespace starling::cli
