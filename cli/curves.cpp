@@ -34,6 +34,11 @@ const std::vector<double>& r_bounds() {
   return bounds;
 }
 
+constexpr std::string_view kCurvesHeader =
+    "metric,particles,axis,low,high,passed,total,value,interval_low,interval_high\n";
+constexpr std::string_view kMapsHeader =
+    "metric,z_low,z_high,r_low,r_high,passed,total,value,interval_low,interval_high\n";
+
 constexpr std::int64_t kDrawn = 10;  // bins with fewer entries are in the tables but not in the pictures
 
 // −1 outside the bounds.
@@ -107,7 +112,7 @@ Curves& Curves::operator+=(const Curves& other) {
 }
 
 std::string Curves::csv() const {
-  std::string text = "metric,particles,axis,low,high,passed,total,value,interval_low,interval_high\n";
+  std::string text(kCurvesHeader);
   for (const auto& [key, ratios] : curves_) {
     const auto& [metric, particles, axis] = key;
     for (std::size_t i = 0; i < ratios.size(); ++i) {
@@ -120,7 +125,7 @@ std::string Curves::csv() const {
 }
 
 std::string Curves::maps_csv() const {
-  std::string text = "metric,z_low,z_high,r_low,r_high,passed,total,value,interval_low,interval_high\n";
+  std::string text(kMapsHeader);
   const std::size_t columns = z_bounds().size() - 1;
   for (const auto& [metric, ratios] : maps_) {
     for (std::size_t i = 0; i < ratios.size(); ++i) {
@@ -217,6 +222,14 @@ bool Curves::draw_maps(const fs::path& file, const std::vector<Series>& series) 
   }
   plot << "unset multiplot\n";
   return plot.save(file);
+}
+
+void Curves::check_places(const fs::path& folder) {
+  files::check_place(folder / "curves.csv", [](std::string_view head) { return head.starts_with(kCurvesHeader); });
+  files::check_place(folder / "maps.csv", [](std::string_view head) { return head.starts_with(kMapsHeader); });
+  for (const char* const name : {"track_efficiency.png", "edge_efficiency.png", "edge_purity.png", "edges_rz.png"}) {
+    Plot::check_place(folder / name);
+  }
 }
 
 std::vector<fs::path> Curves::write(const fs::path& folder) const {

@@ -27,6 +27,9 @@ class Curves {
   /// edges_rz.png, those of which something was counted, and returns their paths.
   std::vector<std::filesystem::path> write(const std::filesystem::path& folder) const;
 
+  /// Makes sure that write() replaces nothing but what it wrote itself. Throws ErrorKind::usage.
+  static void check_places(const std::filesystem::path& folder);
+
  private:
   enum class Axis { pt, eta };
   struct Series {

@@ -137,7 +137,7 @@ void print_tracks(const Evaluation& sum, const EvaluateOptions& options, bool wi
   if (with_bare) std::printf(" %38s %6.2f", "", 100 * bare.trackml_score());
   std::printf("\n");
   if (!unweighted.empty()) {
-    std::printf("    without %zu %s of no weights: %s\n", unweighted.size(),
+    std::printf("    not in it, without weights: %zu %s, %s\n", unweighted.size(),
                 unweighted.size() == 1 ? "event" : "events", some_of(unweighted).c_str());
   }
 }
@@ -198,13 +198,25 @@ nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& opt
   return result;
 }
 
+// Throws where a result would replace what is not one of ours.
+void check_places(const fs::path& folder, bool with_network) {
+  files::check_place(folder / "metrics.json", [](std::string_view head) {
+    return head.starts_with("{\n  \"model\": ") || head.starts_with("{\n  \"tracks_folder\": ");
+  });
+  Curves::check_places(folder);
+  if (with_network) check_roc_places(folder);
+}
+
 }  // namespace
 
 void evaluate(const EvaluateOptions& options) {
   check_device(options.device);
   const bool with_network = options.tracks_folder.empty();
   const std::vector<fs::path> prefixes = events_of(options.events);
-  if (!options.out.empty()) make_output_folder(options.out);
+  if (!options.out.empty()) {
+    make_output_folder(options.out);
+    check_places(options.out, with_network);
+  }
 
   Evaluation sum;
   Progress progress("evaluating");

@@ -35,6 +35,15 @@ std::string content(std::FILE* file) {
   return text;
 }
 
+// A PNG begins with 8 bytes of signature and the chunk IHDR of 25; behind them ours says who made it: a text chunk of
+// length 17, "Software" = "Starling", and its CRC.
+constexpr std::size_t kBehindHeader = 33;
+constexpr std::string_view kMark(
+    "\0\0\0\x11"
+    "tEXtSoftware\0Starling"
+    "\xb5\xd2\xb9\xdc",
+    29);
+
 }  // namespace
 
 Plot::Plot(int width, int height, std::string_view background, std::string_view foreground) {
@@ -88,16 +97,23 @@ bool Plot::save(const std::filesystem::path& file) const {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  const std::string png = content(picture.get());
-  if (status != 0 || png.empty()) {
+  std::string png = content(picture.get());
+  if (status != 0 || png.size() < kBehindHeader) {
     const std::string said = content(messages.get());
     const std::size_t first = said.find_first_not_of(" \n");
     throw Error(ErrorKind::internal,
                 file.string() + ": gnuplot failed: " +
                     (first == std::string::npos ? "without a word" : files::printable(said.substr(first, 200))));
   }
+  png.insert(kBehindHeader, kMark);
   files::write(file, png, files::Durable::no);
   return true;
+}
+
+void Plot::check_place(const std::filesystem::path& file) {
+  files::check_place(file, [](std::string_view head) {
+    return head.size() > kBehindHeader && head.substr(kBehindHeader).starts_with(kMark);
+  });
 }
 
 }  // namespace starling::cli

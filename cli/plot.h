@@ -30,6 +30,10 @@ class Plot {
   /// written.
   bool save(const std::filesystem::path& file) const;
 
+  /// Makes sure that a picture may be written here: nothing is there, or a picture that save() made, which says so in a
+  /// text chunk. Throws ErrorKind::usage.
+  static void check_place(const std::filesystem::path& file);
+
  private:
   std::ostringstream script_;
 };

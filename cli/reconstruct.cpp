@@ -10,6 +10,7 @@
 #include "environment.h"
 #include "in_flight.h"
 #include "picture.h"
+#include "plot.h"
 #include "report.h"
 #include "starling/error.h"
 #include "starling/event.h"
@@ -113,7 +114,9 @@ void reconstruct(const ReconstructOptions& options) {
   const std::vector<fs::path> prefixes = events_of(options.events);
   make_output_folder(options.out);
   for (const fs::path& prefix : prefixes) {
-    check_tracks_place(options.out / (prefix.filename().string() + "-tracks.csv"));
+    const std::string name = prefix.filename().string();
+    check_tracks_place(options.out / (name + "-tracks.csv"));
+    if (options.picture) Plot::check_place(options.out / (name + "-tracks.png"));
   }
 
   oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));

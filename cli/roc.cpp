@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "files/files.h"
 #include "plot.h"
@@ -11,6 +12,8 @@ namespace starling::cli {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr std::string_view kHeader = "cut,target_edges_passed,target_edges,false_edges_passed,false_edges\n";
 
 bool draw(const fs::path& file, const RocCounts& counts, const std::vector<RocCounts::Point>& curve) {
   std::string rows;
@@ -33,10 +36,15 @@ bool draw(const fs::path& file, const RocCounts& counts, const std::vector<RocCo
 
 }  // namespace
 
+void check_roc_places(const fs::path& folder) {
+  files::check_place(folder / "roc.csv", [](std::string_view head) { return head.starts_with(kHeader); });
+  Plot::check_place(folder / "roc.png");
+}
+
 std::vector<fs::path> write_roc(const fs::path& folder, const RocCounts& counts) {
   const std::vector<RocCounts::Point> curve = counts.curve();
   if (curve.empty()) return {};
-  std::string text = "cut,target_edges_passed,target_edges,false_edges_passed,false_edges\n";
+  std::string text(kHeader);
   for (const RocCounts::Point& point : curve) {
     char row[128];
     std::snprintf(row, sizeof row, "%.9g,%lld,%lld,%lld,%lld\n", point.cut,

@@ -11,4 +11,7 @@ namespace starling::cli {
 /// picture needs gnuplot, a target edge and a false one.
 std::vector<std::filesystem::path> write_roc(const std::filesystem::path& folder, const RocCounts& counts);
 
+/// Makes sure that write_roc() replaces nothing but what it wrote itself. Throws ErrorKind::usage.
+void check_roc_places(const std::filesystem::path& folder);
+
 }  // namespace starling::cli

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,9 +234,96 @@ TEST_F(Cli, ReconstructDoesNotOverwriteTruth) {
   expect_failure(arguments, 2, {"own_truth", "expected another folder"});
   EXPECT_THAT(content(prefix + "-tracks.csv"), StartsWith("hit_id,track\n"));
   EXPECT_EQ(run("evaluate " + prefix + model()).code, 0);
-  fs::remove(prefix + "-tracks.csv");
+  const std::string more = "hit_id,track,old_track_id\n" + first_id + ",0,7\n";
+  write(prefix + "-tracks.csv", more);
+  expect_failure(arguments, 2, {"-tracks.csv: is there", "expected another folder"});
+  EXPECT_EQ(content(prefix + "-tracks.csv"), more);
+  ASSERT_EQ(std::system(("gzip '" + prefix + "-tracks.csv'").c_str()), 0);
+  expect_failure(arguments, 2, {"-tracks.csv.gz: is there and would be hidden"});
+  EXPECT_FALSE(fs::exists(prefix + "-tracks.csv"));
+  fs::remove(prefix + "-tracks.csv.gz");
   EXPECT_EQ(run(arguments).code, 0);
   EXPECT_EQ(run(arguments).code, 0) << "its own earlier result it may overwrite";
+}
+
+TEST_F(Cli, AnEarlierResultInAnotherFolderIsReplaced) {
+  const std::string arguments = "reconstruct " + event() + model() + "--picture --out " + path("twice");
+  ASSERT_EQ(run(arguments).code, 0);
+  const std::string tracks = content(path("twice/event000000007-tracks.csv"));
+  const Result again = run(arguments);
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(content(path("twice/event000000007-tracks.csv")), tracks);
+  write(path("twice/event000000007-tracks.png"), "\x89PNG of something else");
+  if (again.err.empty()) expect_failure(arguments, 2, {"-tracks.png: is there"});
+}
+
+TEST_F(Cli, SimulateNeitherReplacesNorHidesOtherEvents) {
+  const std::string prefix = copy_of_event("others"),
+                    arguments = "simulate --pileup 5 --first 7 --out " + path("others");
+  EXPECT_EQ(run(arguments).code, 0) << "its own earlier event";
+  ASSERT_EQ(std::system(("gzip '" + prefix + "-truth.csv'").c_str()), 0);
+  expect_failure(arguments, 2, {"event000000007-truth.csv.gz: is there and would be hidden"});
+  fs::remove(prefix + "-truth.csv.gz");
+  const std::string truth = "hit_id,particle_id,tx,ty,tz,tpx,tpy,tpz,weight\n";
+  write(prefix + "-truth.csv", truth);
+  expect_failure(arguments, 2, {"event000000007-truth.csv: is there"});
+  EXPECT_EQ(content(prefix + "-truth.csv"), truth);
+}
+
+TEST_F(Cli, EvaluateReplacesOnlyItsOwnResults) {
+  const std::string arguments = "evaluate " + event() + model() + "--out " + path("own_results");
+  ASSERT_EQ(run(arguments).code, 0);
+  EXPECT_EQ(run(arguments).code, 0);
+  for (const char* const name : {"metrics.json", "curves.csv", "maps.csv", "roc.csv"}) {
+    const fs::path file = folder / "own_results" / name;
+    const std::string before = content(file);
+    write(file, "{}");
+    expect_failure(arguments, 2, {std::string(name) + ": is there"});
+    write(file, before);
+  }
+}
+
+TEST_F(Cli, EvaluateTakesTracksOfOtherTools) {
+  const Event read = read_event(event());
+  fs::create_directories(path("truth_as_tracks"));
+  std::ofstream out(path("truth_as_tracks/event000000007-tracks.csv"));
+  out << "hit_id,track_id\n";
+  for (std::size_t hit = 0; hit < read.hits.hit_id.size(); ++hit) {
+    const std::int64_t particle = read.truth->particle_id[hit];
+    out << read.hits.hit_id[hit] << ',' << (particle == kNoise ? "nan" : std::to_string(particle + 4505867370102784))
+        << '\n';
+  }
+  out.close();
+  const Result result = run("evaluate " + event() + " --json --tracks " + path("truth_as_tracks"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(R"("fakes":{"value":0.0)"));
+  EXPECT_THAT(result.out, HasSubstr(R"("complete":{"value":1.0)"));
+}
+
+TEST_F(Cli, EvaluateNamesEventsWithoutWeights) {
+  fs::create_directories(path("weights"));
+  for (const char* const number : {"07", "08"}) {
+    Event read = read_event(path("events/event0000000") + number);
+    if (read.name.ends_with("7")) read.truth->weight.assign(read.hits.hit_id.size(), 1.0F);
+    read.particles.reset();
+    write_event(path("weights"), read);
+  }
+  const Result result = run("evaluate " + path("weights") + model());
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, testing::ContainsRegex("TrackML score +[0-9]"));
+  EXPECT_THAT(result.out, HasSubstr("not in it, without weights: 1 event, event000000008"));
+}
+
+TEST_F(Cli, APipeOfHitsEndsAtOnce) {
+  const std::string prefix = copy_of_event("pipe");
+  fs::remove(prefix + "-hits.csv");
+  ASSERT_EQ(mkfifo((prefix + "-hits.csv").c_str(), 0600), 0);
+  expect_bad_event(prefix, {"-hits.csv: is not a regular file"});
+}
+
+TEST_F(Cli, AnEventMayBeNamedByItsHits) {
+  EXPECT_EQ(run("reconstruct " + event() + "-hits.csv" + model() + "--out " + path("by_hits")).code, 0);
+  EXPECT_TRUE(fs::exists(path("by_hits/event000000007-tracks.csv")));
 }
 
 TEST_F(Cli, EvaluateCountsFilesAndModelAlike) {
@@ -244,7 +332,9 @@ TEST_F(Cli, EvaluateCountsFilesAndModelAlike) {
   ASSERT_EQ(by_model.code, 0) << by_model.err;
   EXPECT_THAT(by_model.out, HasSubstr("without the network"));
   EXPECT_THAT(by_model.out, HasSubstr("masked purity"));
-  for (const char* name : {"metrics.json", "curves.csv", "maps.csv"}) EXPECT_TRUE(fs::exists(folder / "curves" / name));
+  EXPECT_THAT(by_model.out, HasSubstr("area below the ROC curve (AUC)"));
+  for (const char* name : {"metrics.json", "curves.csv", "maps.csv", "roc.csv"})
+    EXPECT_TRUE(fs::exists(folder / "curves" / name));
   const Result by_files = run("evaluate " + path("events") + " --tracks " + path("tracks"));
   ASSERT_EQ(by_files.code, 0) << by_files.err;
   const auto row = [](const std::string& text, const std::string& label) {

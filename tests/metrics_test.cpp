@@ -11,7 +11,7 @@
 namespace starling {
 namespace {
 
-// Hits of the given particles on a line outwards, one a row.
+// Hits of the given particles on a line outwards, one per row.
 Event event_of(std::vector<std::int64_t> particle_of_hit) {
   Event event;
   event.name = "made";

@@ -68,7 +68,7 @@ struct ReadOptions {
 /// there is no plain one, .gz; only hits are required). Columns are found by name, in any order; unknown ones are
 /// ignored. Required are all columns of hits and cells, hit_id and particle_id of the truth, and particle_id of the
 /// particles; a column of theirs that is absent is empty. The truth has one row per hit: a hit without a row and a row
-/// without a hit are errors, so a file that was cut short is found out.
+/// without a hit are errors, so that a file that was cut short is an error.
 /// Where there is no truth file but a `<prefix>-tracks.csv` with the columns (hit_id, track), that is the truth: hits
 /// of track t >= 0 belong to particle t + 1, every other hit (track −1, nan or nothing, or no row) is kUnknown, and
 /// there are no particles. Throws ErrorKind::input naming the file, line, column, value and what was expected for

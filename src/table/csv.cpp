@@ -189,10 +189,10 @@ std::int32_t read(std::string_view text, const std::string& name, std::span<cons
   if (!lines.next()) throw Error(ErrorKind::input, name + ": is empty, expected the columns " + names_of(columns));
   const std::vector<Column> fields = layout(lines, name, columns);
 
-  // Room for all rows at once; no more than the text can hold, however many lines it pretends to have.
+  // Memory for all rows at once, bounded by what the text can hold: blank lines are not rows.
   const std::string_view body = lines.rest();
   const auto ends = static_cast<std::size_t>(std::count(body.begin(), body.end(), '\n'));
-  const std::size_t room = std::min(ends + 1, body.size() / (fields.size() + 1) + 1);
+  const std::size_t most = std::min(ends + 1, body.size() / (fields.size() + 1) + 1);
   for (const Column& column : columns) {
     std::visit(
         [&](auto into) {
@@ -203,7 +203,7 @@ std::int32_t read(std::string_view text, const std::string& name, std::span<cons
   for (const Column& column : fields) {
     std::visit(
         [&](auto into) {
-          if constexpr (!std::is_same_v<decltype(into), std::monostate>) into->reserve(room);
+          if constexpr (!std::is_same_v<decltype(into), std::monostate>) into->reserve(most);
         },
         column.into);
   }

@@ -86,9 +86,8 @@ void check_tracks_place(const fs::path& file) {
 }
 
 void write_tracks(const fs::path& file, const Hits& hits, const Tracks& tracks) {
-  // Hits with their tracks; one without a track is a hit of track −1.
-  std::vector<std::pair<std::int32_t, std::int32_t>> rows;
-  std::vector<bool> on_a_track(hits.hit_id.size(), false);
+  std::vector<std::int32_t> first(hits.hit_id.size(), -1);  // track of each hit
+  std::vector<std::pair<std::int32_t, std::int32_t>> more;  // (hit, track) of hits that are on another one already
   for (std::int32_t track = 0; track < tracks.size(); ++track) {
     for (std::int32_t i = tracks.row_splits[track]; i < tracks.row_splits[track + 1]; ++i) {
       const std::int32_t hit = tracks.hits[i];
@@ -97,19 +96,24 @@ void write_tracks(const fs::path& file, const Hits& hits, const Tracks& tracks) 
                                           std::to_string(track) + ": expected one of " + std::to_string(hits.size()) +
                                           " hits");
       }
-      on_a_track[hit] = true;
-      rows.emplace_back(hit, track);
+      if (first[hit] < 0) {
+        first[hit] = track;
+      } else {
+        more.emplace_back(hit, track);
+      }
     }
   }
-  for (std::int32_t hit = 0; hit < hits.size(); ++hit) {
-    if (!on_a_track[hit]) rows.emplace_back(hit, -1);
-  }
-  std::sort(rows.begin(), rows.end());
+  std::sort(more.begin(), more.end());
   std::vector<std::int64_t> hit_id;
   std::vector<std::int32_t> track_id;
-  for (const auto& [hit, track] : rows) {
+  auto next = more.begin();
+  for (std::int32_t hit = 0; hit < hits.size(); ++hit) {
     hit_id.push_back(hits.hit_id[hit]);
-    track_id.push_back(track);
+    track_id.push_back(first[hit]);
+    for (; next != more.end() && next->first == hit; ++next) {
+      hit_id.push_back(hits.hit_id[hit]);
+      track_id.push_back(next->second);
+    }
   }
   check_tracks_place(file);
   files::Writer writer(file, files::Durable::no);

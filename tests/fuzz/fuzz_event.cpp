@@ -1,4 +1,4 @@
-// The event reader on hostile files: the input is the hits, truth, particles, cells, known tracks and tracks files,
+// The event reader on arbitrary bytes: the input is the hits, truth, particles, cells, known tracks and tracks files,
 // with a record separator (0x1e) between them; one that begins like gzip data is unpacked first.
 
 #include <algorithm>
