@@ -28,5 +28,6 @@ with tempfile.TemporaryDirectory() as folder:
                 failed = True
                 print(f"{command['file']}: {symbol}: expected internal linkage")
 if not flagged:
+    failed = True
     print("no source is compiled with -mavx…: nothing to look at")
 sys.exit(failed)
