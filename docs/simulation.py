@@ -51,7 +51,7 @@ class Event:
 
 def residuals(events, low=1.0, layers=8):
     """Distances of hits, along r·phi and z, from an unweighted circle and line fitted to the barrel hits of each prompt
-    track above `low` GeV with hits on at least `layers` layers: one (layer, rphi, z) a hit."""
+    track above `low` GeV with hits on at least `layers` layers: one (layer, rphi, z) per hit."""
     rows = []
     for event in events:
         table = event.segments_table()
@@ -76,7 +76,7 @@ def residuals(events, low=1.0, layers=8):
 
 
 def width(values):
-    """Half of the interval that holds the middle 68 %."""
+    """Half of the interval that holds the central 68 %."""
     return 0.5 * np.diff(np.percentile(values, [16, 84]))[0]
 
 
@@ -92,7 +92,7 @@ def hits_per_layer(simulated, whole, barrel, out):
     made, real = share(simulated), share(whole)
     total = lambda events: np.mean([len(e.hits) for e in events])
     ratio = made / real
-    print(f"hits an event: simulated {total(simulated):.0f} ± {np.std([len(e.hits) for e in simulated]):.0f}, "
+    print(f"hits per event: simulated {total(simulated):.0f} ± {np.std([len(e.hits) for e in simulated]):.0f}, "
           f"real 1001 {len(whole[0].hits)}, 1005 {len(whole[1].hits)}")
     for name, volumes in (("pixel barrel", [8]), ("short-strip barrel", [13]), ("long-strip barrel", [17]),
                           ("pixel discs", [7, 9]), ("short-strip discs", [12, 14]), ("long-strip discs", [16, 18])):
@@ -130,7 +130,7 @@ def particles(simulated, real, out):
     for name, cut in (("all", lambda p: p.pt > 0), ("prompt", lambda p: p.radius < 0.1),
                       ("born > 1 mm off the beam line", lambda p: p.radius > 1)):
         a, b = made[cut(made)], seen[cut(seen)]
-        print(f"particles with hits, {name}: {len(a) / len(simulated):.0f} an event (real {len(b) / len(real):.0f}); "
+        print(f"particles with hits, {name}: {len(a) / len(simulated):.0f} per event (real {len(b) / len(real):.0f}); "
               f"median pt {a.pt.median():.3f} ({b.pt.median():.3f}); "
               + "; ".join(f"above {t} GeV {(a.pt > t).sum() / len(simulated):.0f} ({(b.pt > t).sum() / len(real):.0f})"
                           for t in (0.5, 1, 2, 5)))
@@ -145,9 +145,9 @@ def particles(simulated, real, out):
         steps(axes[0, 1], p.eta, np.linspace(-4, 4, 33), n, style)
         steps(axes[1, 0], p[(p.pt > 0.3) & (p.radius < 0.1)].nhits, np.arange(0.5, 21), n, style)
         steps(axes[1, 1], p[p.radius > 1].radius, np.arange(0, 1050, 5), n, style)
-    axes[0, 0].set(xscale="log", yscale="log", xlabel="pt, GeV", ylabel="particles an event")
+    axes[0, 0].set(xscale="log", yscale="log", xlabel="pt, GeV", ylabel="particles per event")
     axes[0, 1].set(xlabel="pseudorapidity", ylim=(0, None))
-    axes[1, 0].set(xlabel="hits of a prompt particle above 0.3 GeV", ylabel="particles an event")
+    axes[1, 0].set(xlabel="hits of a prompt particle above 0.3 GeV", ylabel="particles per event")
     axes[1, 1].set(xlabel="production radius above 1 mm, mm", yscale="log")
     axes[0, 0].legend()
     figure.savefig(out / "particles.png", dpi=90)
@@ -240,7 +240,7 @@ def overlaps(simulated, real):
 
 
 def noise(event):
-    """Is the noise of event 1000 even along z, and does it form tracks?"""
+    """Is the noise of event 1000 uniform along z, and does it form tracks?"""
     zero = event.hits[event.hits.particle_id == 0].assign(phi=np.arctan2(event.hits.y, event.hits.x))
     for layer in (BARREL[0], BARREL[9]):
         z = zero[zero.layer == layer].z.abs()
