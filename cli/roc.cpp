@@ -27,7 +27,7 @@ bool draw(const fs::path& file, const RocCounts& counts, const std::vector<RocCo
   std::snprintf(title, sizeof title, "Target edges found against false edges kept; area %.6f", counts.area());
   Plot plot(700, 520);
   plot << "$roc << EOD\n"
-       << rows << "EOD\nset title " << Plot::quoted(title) << "\nunset key\nset logscale x\nset yrange [:1]\n"
+       << rows << "EOD\nset title " << Plot::quoted(title) << "\nunset key\nset logscale x\nset format x '%g'\nset yrange [:1]\n"
        << "set grid linetype 1 linecolor rgb '#e4e4e4' linewidth 0.8\n"
        << "set xlabel 'fake rate: false edges that pass'\nset ylabel 'efficiency: target edges that pass'\n"
        << "plot $roc using 1:2 with lines linewidth 2 linecolor rgb '#1f5fa8'\n";

@@ -419,6 +419,10 @@ TEST_F(EventTest, TracksOfOtherTools) {
   EXPECT_EQ(again.hits, tracks.hits);
   EXPECT_EQ(again.row_splits, tracks.row_splits);
 
+  hits.hit_id = {3, 1, 7, 3};
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { read("0,1,4\n"); }),
+              HasSubstr("hit 3 has the hit_id of an earlier one"));
+  hits.hit_id = {3, 1, 7, 9};
   EXPECT_THAT(error("0,1,4\n0,1,4\n"), HasSubstr(":3: hit_id = 1: expected once per track, is there again"));
   EXPECT_THAT(error("0,2,4\n"), HasSubstr(":2: hit_id = 2: expected one of the hits file"));
   for (const char* const bad : {"-2", "1.5", "1e300", "9223372036854775808", "9007199254740994.0", "inf", "none"}) {
@@ -551,6 +555,16 @@ TEST_F(EventTest, NothingHalfWrittenIsLeft) {
   EXPECT_THAT(message, HasSubstr("cannot be written: File too large"));
   EXPECT_TRUE(names().empty());
 
+  const auto expect_refused = [&](auto change, const char* what) {
+    Event bad = event;
+    change(bad);
+    EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), bad); }), HasSubstr(what));
+    EXPECT_TRUE(names().empty());
+  };
+  expect_refused([](Event& bad) { bad.truth->particle_id.pop_back(); }, "particle_id has 2999 entries, expected 3000");
+  expect_refused([](Event& bad) { bad.truth->weight.pop_back(); }, "weight has 2999 entries, expected 3000");
+  expect_refused([](Event& bad) { bad.particles->q.pop_back(); }, "q has 299 entries, expected 300");
+  expect_refused([](Event& bad) { bad.cells->ch1.pop_back(); }, "ch1 has 5999 entries, expected 6000");
   event.hits.z[7] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), event); }),
               HasSubstr("event1-hits.csv: z[7] = nan: expected a finite number"));

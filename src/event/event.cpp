@@ -89,14 +89,14 @@ Event read_event(const fs::path& prefix, const ReadOptions& options) {
 
 std::vector<fs::path> find_events(const fs::path& path) {
   if (path.has_filename() && find_file(path, std::string(kHitsEnd))) return {path};
-  if (const fs::path prefix = prefix_of_hits(path); !prefix.empty() && !fs::is_directory(path)) {
+  std::error_code error;
+  if (const fs::path prefix = prefix_of_hits(path); !prefix.empty() && !fs::is_directory(path, error)) {
     const std::optional<fs::path> read = find_file(prefix, std::string(kHitsEnd));
     if (read == path) return {prefix};
     throw Error(ErrorKind::input, path.string() + (read ? ": " + read->string() + " is beside it and would be read"
                                                         : std::string(": no such file")));
   }
   std::set<fs::path> prefixes;
-  std::error_code error;
   fs::directory_iterator folder(path, error);
   for (; !error && folder != fs::directory_iterator(); folder.increment(error)) {
     if (const fs::path prefix = prefix_of_hits(folder->path()); !prefix.empty()) prefixes.insert(prefix);

@@ -43,7 +43,8 @@ void event_seeds(const fs::path& folder) {
   const std::string particles =
       "particle_id,vx,vy,vz,px,py,pz,q,nhits,particle_type,primary\n824163129872097282,0,0,-5.1,1,2,3,-1,8,211,1\n";
   const std::string cells = "hit_id,ch0,ch1,value\n1,274,839,0.295811\n1,275,839,0.1\n";
-  const std::string known = "hit_id,track\n1,0\n9000000000,-1\n", tracks = "hit_id,track_id\n1,-1\n9000000000,7\n";
+  const std::string known = "hit_id,track\n1,4505867370102784\n9000000000,nan\n",
+                    tracks = "hit_id,track_id\n1,\n9000000000,7\n9000000000,1.2e1\n";
   const std::string rs = "\x1e";
   put(folder / "plain", hits + rs + truth + rs + particles + rs + cells + rs + known + rs + tracks);
   put(folder / "gzip", gzip(hits) + rs + gzip(truth));
