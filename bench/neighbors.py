@@ -5,14 +5,17 @@
     … bench/neighbors.py --scan [--device cuda] --csv FILE [--plot FILE]                 # over N, D and k
     … bench/neighbors.py --csv FILE --plot FILE                                          # draws that file, times nothing
 
-Peers are measured where they can be imported: scipy, scikit-learn, faiss (pip install '.[bench]'), torch_cluster. k
-counts the point itself. Every answer of a peer is checked: Starling's neighbours are never farther than the peer's.
+Peers are measured where they can be imported, and named where they cannot: scipy, scikit-learn, faiss (pip install
+'.[bench]') on the host; torch_cluster and pyg-lib on both; jz-tree (pip install 'jztree[cuda13]') on the GPU. k counts
+the point itself. Every answer of a peer is checked: Starling's neighbours are never farther than the peer's.
 """
 
 import argparse
 import contextlib
 import csv
+import dataclasses
 import importlib
+import importlib.metadata
 import os
 import platform
 import statistics
@@ -30,13 +33,22 @@ def optional(name):
         return importlib.import_module(name)
 
 
-scipy, sklearn, faiss, torch_cluster, threadpoolctl = map(
-    optional, ("scipy", "sklearn", "faiss", "torch_cluster", "threadpoolctl")
-)
-if scipy:
-    import scipy.spatial
-if sklearn:
-    import sklearn.neighbors
+# JAX takes three quarters of the GPU's memory unless it is told not to.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# The name to install by, and the module.
+PEERS = {
+    name: optional(module)
+    for name, module in (
+        ("scipy", "scipy.spatial"),
+        ("scikit-learn", "sklearn.neighbors"),
+        ("faiss-cpu", "faiss"),
+        ("torch_cluster", "torch_cluster"),
+        ("pyg-lib", "pyg_lib"),
+        ("jztree", "jztree"),
+    )
+}
+scipy_spatial, sklearn_neighbors, faiss, torch_cluster, pyg_lib, jztree = PEERS.values()
+threadpoolctl = optional("threadpoolctl")
 
 HOST_CASES = [
     ("uniform", 200_000, 4, 64),
@@ -68,6 +80,7 @@ CUDA_CASES = [
 ]
 BRUTE_FORCE_QUERIES = 4_000
 LARGEST_FOR_PLAIN_TORCH = 10_000  # on a GPU all distances and topk take minutes at 200,000
+LARGEST_FOR_BRUTE_FORCE = 200_000  # torch_cluster and pyg-lib on a GPU
 
 
 def make_points(data, n, dimensions, seed=1):
@@ -111,6 +124,18 @@ def measure(action, device, repeats):
     return statistics.median(times)
 
 
+def measure_jax(action, repeats):
+    """Milliseconds: the median by the clock after warm-up. JAX has streams of its own, which CUDA events of torch do not
+    see; the action waits for its result."""
+    action()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
 def cuda_graph(action):
     """The same as one captured graph: what the GPU takes, without Python and without waiting."""
     stream = torch.cuda.Stream()
@@ -144,11 +169,11 @@ def host_peers(x, k, threads):
         return ms * len(points) / rows, torch.as_tensor(result[-1])
 
     sample = min(len(points), BRUTE_FORCE_QUERIES)
-    if scipy:
-        yield "scipy cKDTree", lambda: timed(lambda y: scipy.spatial.cKDTree(points).query(y, k, workers=threads)[1])
-    if sklearn:
+    if scipy_spatial:
+        yield "scipy cKDTree", lambda: timed(lambda y: scipy_spatial.cKDTree(points).query(y, k, workers=threads)[1])
+    if sklearn_neighbors:
         def fitted(algorithm):
-            return sklearn.neighbors.NearestNeighbors(n_neighbors=k, algorithm=algorithm, n_jobs=threads).fit(points)
+            return sklearn_neighbors.NearestNeighbors(n_neighbors=k, algorithm=algorithm, n_jobs=threads).fit(points)
 
         yield "sklearn kd_tree", lambda: timed(lambda y: fitted("kd_tree").kneighbors(y, return_distance=False))
         yield "sklearn brute*", lambda: timed(lambda y: fitted("brute").kneighbors(y, return_distance=False), sample)
@@ -164,6 +189,45 @@ def host_peers(x, k, threads):
             return torch_cluster.knn_graph(torch.from_numpy(y), k, loop=True)[0].view(-1, k)
 
         yield "torch_cluster (1 thread)", lambda: timed(edges)
+    if pyg_lib:
+        yield "pyg-lib (1 thread)", lambda: timed(lambda y: pyg_knn(torch.from_numpy(y), k))
+
+
+def pyg_knn(x, k):
+    return torch.ops.pyg.knn(x, x, None, None, k, False, 1)[1].view(-1, k)
+
+
+def cuda_peers(x, k):
+    """Names, and functions that give milliseconds and the neighbours of the first rows."""
+
+    def timed(find, repeats, measure=lambda action, repeats: measure(action, "cuda", repeats)):
+        found = []
+        ms = measure(lambda: found.append(find()), repeats)
+        return ms, torch.as_tensor(found[-1])
+
+    n = len(x)
+    if torch_cluster and n <= LARGEST_FOR_BRUTE_FORCE:
+        torch_cluster.knn_graph(x[:1000].contiguous(), k, loop=True)
+        yield "torch_cluster", lambda: timed(lambda: torch_cluster.knn_graph(x, k, loop=True)[0].view(n, k), 1)
+    if pyg_lib and n <= LARGEST_FOR_BRUTE_FORCE:
+        pyg_knn(x[:1000].contiguous(), k)
+        yield "pyg-lib", lambda: timed(lambda: pyg_knn(x, k), 1)
+    if jztree:
+        import jax
+
+        knn = importlib.import_module("jztree.knn").knn
+        default = importlib.import_module("jztree.config").KNNConfig()
+        # With its own sizes of lists it does not run on these points.
+        tree = dataclasses.replace(default.tree, alloc_fac_nodes=3.0)
+        config = dataclasses.replace(default, alloc_fac_ilist=1500.0, tree=tree)
+        points = jax.dlpack.from_dlpack(x)
+
+        def find():
+            return torch.from_dlpack(jax.block_until_ready(knn.jit(points, k, cfg=config))[1])
+
+        yield "jz-tree (JAX)", lambda: timed(find, 7, measure_jax)
+    if n <= LARGEST_FOR_PLAIN_TORCH:
+        yield "torch cdist + topk", lambda: timed(lambda: plain_knn(x, x, k), 5)
 
 
 def run_host(arguments):
@@ -194,36 +258,37 @@ def plain_knn(x, queries, k):
     return torch.cat([block.topk(k, largest=False).indices for block in plain_distances(x, queries)])
 
 
-def ratio(peer, ours):
-    return f"{peer:>9.1f} {peer / ours:>7.0f}×" if peer else f"{'–':>9} {'–':>8}"
-
-
 def run_cuda(arguments):
-    print("medians of CUDA events, ms (peers that take long: one run). starling: a call from Python, with its one wait for the "
-          "device (is every coordinate finite?); graph: the same call captured, without Python and waiting")
-    print(f"{'data':<8} {'N':>9} {'D':>2} {'k':>3} | {'starling':>9} {'graph':>7} {'+ backward':>10} | "
-          f"{'torch_cluster':>18} | {'torch cdist + topk':>18} | answers")
+    print("medians of CUDA events, ms (peers that take long: one run; JAX: by the clock). starling: a call from Python, with "
+          "its one wait for the device (is every coordinate finite?); graph: the same call captured, without Python and "
+          "waiting")
+    print(f"{'data':<8} {'N':>9} {'D':>2} {'k':>3} | {'system':<22} {'ms':>10} {'ratio':>8}  answers")
     for data, n, dimensions, k in CUDA_CASES:
         x = make_points(data, n, dimensions).cuda()
+        case = f"{data:<8} {n:>9,} {dimensions:>2} {k:>3} |"
+
+        def report(system, ms, remark=""):
+            print(f"{case} {system:<22} {ms:>10.3f} {remark}".rstrip(), flush=True)
+
         index = starling.neighbors(x, k).index
         ms = measure(lambda: starling.neighbors(x, k), "cuda", 15)
-        graph_ms = measure(cuda_graph(lambda: starling.neighbors(x, k)), "cuda", 15)
-        leaf = x.clone().requires_grad_()
-        weight = torch.rand(n, k, device="cuda")
-        backward_ms = measure(
-            lambda: torch.autograd.grad(starling.neighbors(leaf, k).distance2, leaf, weight), "cuda", 15)
         rows = torch.arange(0, n, max(1, n // 10_000), device="cuda")
         same = never_farther(x, index, plain_knn(x, x[rows], k), rows)
-        cluster_ms = torch_ms = None
-        if torch_cluster and n <= 200_000:
-            torch_cluster.knn_graph(x[:1000].contiguous(), k, loop=True)
-            found = []
-            cluster_ms = measure(lambda: found.append(torch_cluster.knn_graph(x, k, loop=True)), "cuda", 1)
-            same = same and never_farther(x, index, found[0][0].view(n, k)[rows], rows)
-        if n <= LARGEST_FOR_PLAIN_TORCH:
-            torch_ms = measure(lambda: plain_knn(x, x, k), "cuda", 5)
-        print(f"{data:<8} {n:>9,} {dimensions:>2} {k:>3} | {ms:>9.3f} {graph_ms:>7.3f} {backward_ms:>10.3f} | "
-              f"{ratio(cluster_ms, ms)} | {ratio(torch_ms, ms)} | {'agree' if same else 'DIFFER'}", flush=True)
+        report("starling", ms, f"{'':>8}  {'agree' if same else 'DIFFER'} with all distances")
+        report("starling, graph", measure(cuda_graph(lambda: starling.neighbors(x, k)), "cuda", 15))
+        leaf = x.clone().requires_grad_()
+        weight = torch.rand(n, k, device="cuda")
+        report("starling, + backward", measure(
+            lambda: torch.autograd.grad(starling.neighbors(leaf, k).distance2, leaf, weight), "cuda", 15))
+        for system, peer in cuda_peers(x, k):
+            try:
+                peer_ms, peer_index = peer()
+            except Exception as error:  # jz-tree and JAX raise errors of many types
+                lines = [line for line in str(error).splitlines() if line.strip(" =")]
+                print(f"{case} {system:<22} fails: {type(error).__name__}: {' '.join(lines)[:160]}", flush=True)
+                continue
+            same = never_farther(x, index, peer_index[rows], rows)
+            report(system, peer_ms, f"{peer_ms / ms:>7.0f}×  {'agree' if same else 'DIFFER'}")
     run_cuda_radius()
 
 
@@ -262,8 +327,8 @@ def run_scan(arguments):
             systems = {"starling": lambda: starling.neighbors(x, min(k, n))}
             if device == "cuda" and n <= LARGEST_FOR_PLAIN_TORCH and data == "uniform" and panel == "N":
                 systems["torch cdist + topk"] = lambda: plain_knn(x, x, min(k, n))
-            if device == "cpu" and scipy and n <= 100_000:
-                systems["scipy cKDTree"] = lambda: scipy.spatial.cKDTree(x.numpy()).query(
+            if device == "cpu" and scipy_spatial and n <= 100_000:
+                systems["scipy cKDTree"] = lambda: scipy_spatial.cKDTree(x.numpy()).query(
                     x.numpy(), min(k, n), workers=arguments.threads)
             for system, action in systems.items():
                 repeats = 3 if device == "cpu" and system == "starling" else 1 if device == "cpu" else 7
@@ -312,6 +377,12 @@ def machine(device):
     return f"{model}, {torch.get_num_threads()} threads"
 
 
+def version(name):
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return "(version unknown)"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -330,10 +401,11 @@ def main():
         threadpoolctl.threadpool_limits(arguments.threads)
     if faiss:
         faiss.omp_set_num_threads(arguments.threads)
-    versions = [f"{name} {module.__version__}" for name, module in
-                (("torch", torch), ("scipy", scipy), ("scikit-learn", sklearn), ("faiss", faiss),
-                 ("torch_cluster", torch_cluster)) if module]
+    versions = [f"{name} {version(name)}" for name in ("torch", *(name for name, module in PEERS.items() if module))]
     print(f"machine: {machine(arguments.device)}; Python {platform.python_version()}, {', '.join(versions)}")
+    absent = [name for name, module in PEERS.items() if not module]
+    if absent:
+        print(f"not installed, so not measured: {', '.join(absent)}")
     if arguments.scan:
         run_scan(arguments)
         if arguments.plot:
