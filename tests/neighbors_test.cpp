@@ -100,7 +100,7 @@ TYPED_TEST(Neighbors, DoNotDependOnThreads) {
 
 TYPED_TEST(Neighbors, WithinARadiusAreThoseOfBruteForce) {
   for (Case<TypeParam> test : neighbor_cases::table<TypeParam>()) {
-    if (!std::isfinite(test.max_radius)) test.max_radius = 0.15;
+    if (!std::isfinite(test.max_radius) && test.num_points() > 300) test.max_radius = 0.15;
     const NeighborSearch<TypeParam> search = test.search();
     const std::int32_t most = test.k % 2 == 0 ? test.k : std::numeric_limits<std::int32_t>::max();
     std::vector<std::int32_t> count;
@@ -277,7 +277,6 @@ TEST(NeighborsErrors, NameTheSizesAndTheRule) {
   std::vector<float> distance2(30);
   std::vector<std::byte> workspace(knn_workspace_bytes(right, 3) - 1);
   EXPECT_THROW(knn(right, 3, index.data(), distance2.data(), std::span(workspace)), Error);
-  EXPECT_THROW(radius_workspace_bytes(right), Error);  // no radius
 }
 
 TEST(NeighborsErrors, RadiusFillChecksTheRowSplits) {

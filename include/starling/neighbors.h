@@ -75,9 +75,9 @@ void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distanc
 template <typename T>
 std::size_t radius_workspace_bytes(const NeighborSearch<T>& search, const Execution& execution = {});
 
-/// All points within max_radius of each query (which must be finite), in two calls. radius_count writes the number of
-/// each query's neighbours, at most max_neighbors (the nearest are kept), to count [queries]; found [queries], where
-/// not null, receives the number before truncation. Errors as knn().
+/// All points within max_radius of each query (all of its event where that is infinite), in two calls. radius_count
+/// writes the number of each query's neighbours, at most max_neighbors (the nearest are kept), to count [queries];
+/// found [queries], where not null, receives the number before truncation. Errors as knn().
 template <typename T>
 void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count, std::int32_t* found,
                   std::span<std::byte> workspace, const Execution& execution = {});

@@ -107,12 +107,6 @@ void check_k(const NeighborSearch<T>& search, int k, const char* function) {
   }
 }
 
-template <typename T>
-void check_radius(const NeighborSearch<T>& search, const char* function) {
-  if (std::isfinite(search.max_radius)) return;
-  usage(function, "max_radius is " + std::to_string(search.max_radius) + ": expected a finite radius");
-}
-
 void check_max_neighbors(std::int32_t max_neighbors, const char* function) {
   if (max_neighbors < 0) usage(function, "max_neighbors is " + std::to_string(max_neighbors) + ": expected ≥ 0");
 }
@@ -204,7 +198,6 @@ void check_values(const NeighborLists<T>& lists, const char* function) {
   template void check_values(const NeighborLists<T>&, const char*);                           \
   template void check_search(const NeighborSearch<T>&, const Execution&, const char*);        \
   template void check_k(const NeighborSearch<T>&, int, const char*);                          \
-  template void check_radius(const NeighborSearch<T>&, const char*);                          \
   template void check_list_sizes(const NeighborSearch<T>&, const std::int64_t*, const char*); \
   template void check_values(const NeighborSearch<T>&, const char*)
 STARLING_INSTANTIATE(float);

@@ -20,10 +20,6 @@ void check_search(const NeighborSearch<T>& search, const Execution& execution, c
 template <typename T>
 void check_k(const NeighborSearch<T>& search, int k, const char* function);
 
-/// That max_radius is finite.
-template <typename T>
-void check_radius(const NeighborSearch<T>& search, const char* function);
-
 void check_max_neighbors(std::int32_t max_neighbors, const char* function);
 
 /// That an array of so many entries is there.

@@ -63,7 +63,6 @@ void knn(const NeighborSearch<T>& search, int k, std::int32_t* index, T* distanc
 template <typename T>
 std::size_t radius_workspace_bytes(const NeighborSearch<T>& search, const Execution& execution) {
   const char* const function = "radius_workspace_bytes";
-  check_radius(search, function);
   return search_workspace_bytes(search, execution, function);
 }
 
@@ -71,7 +70,6 @@ template <typename T>
 void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, std::int32_t* count, std::int32_t* found,
                   std::span<std::byte> workspace, const Execution& execution) {
   const char* const function = "radius_count";
-  check_radius(search, function);
   check_max_neighbors(max_neighbors, function);
   check_call(search, workspace, execution, true, function);
   check_not_null(count, num_rows(search), "count", function);
@@ -85,7 +83,6 @@ template <typename T>
 void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_row_splits, std::int32_t* index,
                  T* distance2, std::span<std::byte> workspace, const Execution& execution) {
   const char* const function = "radius_fill";
-  check_radius(search, function);
   check_call(search, workspace, execution, false, function);
   check_not_null(neighbor_row_splits, std::int64_t{num_rows(search)} + 1, "neighbor_row_splits", function);
   if (execution.device == Device::cuda) {

@@ -63,10 +63,31 @@ def test_all_within_a_radius(device, two_events):
             assert found.within.tolist() == all_within.sum(1).tolist()
 
 
-def test_a_point_at_exactly_the_radius_is_within(device):
-    x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], device=device)
-    assert starling.neighbors_within(x, 5.0, loop=False).index.tolist() == [1, 0]
-    assert starling.neighbors(x, 2, max_radius=5.0).index.tolist() == [[0, 1], [1, 0]]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far, radius", [((3, 4, 0), 5.0), ((1, 1, 0), 2**0.5), ((28, 28, 21), 44.82187057724966)])
+def test_a_point_at_exactly_the_radius_is_within(device, dtype, far, radius):
+    """d² ≤ radius², squared in float64: where that of float32 is less than d²."""
+    x = torch.tensor([(0, 0, 0), far], device=device, dtype=dtype)
+    assert starling.neighbors_within(x, radius, loop=False).index.tolist() == [1, 0]
+    assert starling.neighbors(x, 2, max_radius=radius).index.tolist() == [[0, 1], [1, 0]]
+    for most in (None, 1, 32):
+        assert starling.radius_graph(x, radius, max_num_neighbors=most).tolist() == [[1, 0], [0, 1]]
+        assert starling.radius(x, x[:1], radius, max_num_neighbors=most)[1].tolist() == ([0] if most == 1 else [0, 1])
+    assert starling.radius_graph(x, radius * (1 - 1e-6)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_infinite_radius_takes_all_points_of_the_event(device, two_events, dtype):
+    x, row_splits = two_events
+    x = x.to(dtype)
+    batch = events(row_splits, 120).to(device)
+    index, _ = brute_force(x, 120, row_splits, loop=False)
+    assert starling.radius_graph(x, math.inf, batch, max_num_neighbors=None).equal(edges_of(index))
+    assert starling.radius_graph(x, math.inf, batch, max_num_neighbors=7).equal(edges_of(index[:, :7]))
+    assert starling.radius(x, x[:3], math.inf).shape == (2, 96)
+    assert starling.neighbors_within(x, math.inf, row_splits).within.tolist() == [50] * 50 + [3] * 3 + [67] * 67
+    # d² of these is infinite in float32.
+    assert starling.radius_graph(x[:2] * 1e30, math.inf).tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -304,6 +325,17 @@ def test_radius_that_ignores_the_same_index(device, two_events, most):
     kept = (index >= 0).cumsum(1) <= (most or 120)
     expected = edges_of(index.masked_fill(~kept, -1), "target_to_source")
     assert starling.radius(x, y, 12.0, batch, batch, most, ignore_same_index=True).equal(expected)
+
+
+@pytest.mark.parametrize("most", [1, 32])
+def test_many_coinciding_points_keep_the_first(device, most):
+    """As long as all within the radius are measured, 10¹⁰ distances, this takes minutes."""
+    n = 100_000
+    edges = starling.radius_graph(torch.zeros(n, 3, device=device), 1.0, max_num_neighbors=most)
+    assert edges.shape == (2, n * most)
+    index = edges[0].view(n, most)
+    assert (index[most:] == torch.arange(most, device=device)).all()
+    assert index[0].tolist() == list(range(1, most + 1))
 
 
 def test_coinciding_points_find_k_others(device):
