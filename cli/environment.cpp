@@ -3,17 +3,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <set>
 #include <sstream>
 
 #include "files/files.h"
 #include "starling/error.h"
-#include "starling/event.h"
 
 namespace starling::cli {
 namespace fs = std::filesystem;
@@ -49,21 +43,6 @@ fs::path find_program(const std::string& name) {
   return {};
 }
 
-std::vector<fs::path> events_of(const std::vector<fs::path>& arguments) {
-  std::vector<fs::path> prefixes;
-  std::set<std::string> names;
-  for (const fs::path& argument : arguments) {
-    for (fs::path& prefix : find_events(argument)) {
-      if (!names.insert(prefix.filename().string()).second) {
-        throw Error(ErrorKind::usage,
-                    prefix.string() + ": a second event named " + prefix.filename().string() + "; expected each once");
-      }
-      prefixes.push_back(std::move(prefix));
-    }
-  }
-  return prefixes;
-}
-
 void make_output_folder(const fs::path& folder) {
   files::make_folder(folder);
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
@@ -75,38 +54,6 @@ std::size_t peak_memory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
-}
-
-namespace {
-std::atomic<bool> interrupted = false;
-}
-
-void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
-void stop_if_interrupted() {
-  if (interrupted) throw Error(ErrorKind::interrupted, "interrupted");
-}
-
-Progress::Progress(std::string what) : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) == 1) {}
-
-void Progress::show(double fraction) {
-  const int now = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * 1000);
-  if (!terminal_ || now == shown_) return;
-  shown_ = now;
-  constexpr int kWidth = 40;
-  const int full = now * kWidth / 1000;
-  std::fprintf(stderr, "\r%s [%s%s] %3d %%", what_.c_str(), std::string(full, '=').c_str(),
-               std::string(kWidth - full, ' ').c_str(), now / 10);
-}
-
-Progress::~Progress() {
-  if (shown_ >= 0) std::fputs("\r\033[K", stderr);
 }
 
 }  // namespace starling::cli

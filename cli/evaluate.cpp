@@ -6,20 +6,32 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "commands.h"
+#include "command.h"
+#include "ending.h"
 #include "environment.h"
 #include "evaluation.h"
+#include "event_loop.h"
+#include "event_options.h"
 #include "files/files.h"
-#include "in_flight.h"
 #include "report.h"
 #include "roc.h"
-#include "starling/error.h"
 #include "starling/network.h"
 
 namespace starling::cli {
 namespace fs = std::filesystem;
 
 namespace {
+
+struct EvaluateOptions {
+  EventOptions events;
+  fs::path model, tracks_folder, out;  ///< tracks_folder, out: empty where not asked for
+  TrackOptions tracks;
+  TargetCuts target;
+  Matching matching = Matching::double_majority;
+  int min_track_hits = 3;
+  std::string device = "cpu";
+  bool json = false;
+};
 
 Tracks bare_components(const HitGraph& graph, const TrackCuts& cuts) {
   TrackCuts components = cuts;
@@ -207,39 +219,96 @@ void check_places(const fs::path& folder, bool with_network) {
   if (with_network) check_roc_places(folder);
 }
 
-}  // namespace
+void print(const Evaluation& sum, const EvaluateOptions& options, const TrackCuts& cuts, bool with_network) {
+  std::printf("%lld %s, %lld hits; %s\n", static_cast<long long>(sum.events), sum.events == 1 ? "event" : "events",
+              static_cast<long long>(sum.hits),
+              with_network ? ("model " + options.model.string()).c_str()
+                           : ("tracks from " + options.tracks_folder.string()).c_str());
+  std::printf("target particles: %s\n", describe(options.target).c_str());
+  for (const std::string& cut : sum.skipped_cuts) std::printf("  cut skipped, %s\n", cut.c_str());
+  std::printf("per cent, with 68 %% intervals\n");
+  if (with_network) print_graph_and_edges(sum, cuts.score);
+  print_tracks(sum, options, with_network);
+}
 
-void evaluate(const EvaluateOptions& options) {
+class Evaluate final : public Command {
+ public:
+  Evaluate()
+      : Command("evaluate", "Measure graphs, edges and tracks against the truth, pooled over events.",
+                "starling evaluate events --out curves") {}
+
+  void declare(Options& options) override {
+    options_.events.declare(options);
+    declare_model(options, options_.model);
+    options.path("--tracks", "DIR", options_.tracks_folder, "judge <event>-tracks.csv of this folder; no model is run")
+        .excludes({"--model", "--builder", "--score", "--walk-min", "--walk-add", "--device"});
+    options.path("--out", "DIR", options_.out, "folder for metrics.json, curves.csv, maps.csv and their pictures");
+    options.text("--matching", matching_, "when a track matches a particle",
+                 {"double_majority", "atlas", "one_way", "two_way"});
+    options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "shorter tracks are not judged");
+    TargetCuts& target = options_.target;
+    options.number("--min-pt", target.min_pt, 0.0, 1e6, "target particles: pt in GeV from here");
+    options.number("--min-hits", target.min_hits, 1, 1000, "and at least N hits in the event");
+    options.number("--max-radius", target.max_radius, 0.0, 1e6, "and produced within this radius, mm");
+    options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "and |eta| up to here");
+    options.flag("--secondaries", secondaries_, "count particles made in the detector too");
+    options.flag("--electrons", electrons_, "count electrons too");
+    options.flag("--all", target.all, "no cuts: every particle with --min-hits is a target")
+        .excludes({"--min-pt", "--max-radius", "--max-eta", "--secondaries", "--electrons"});
+    options_.tracks.declare(options, "cut of the edge metrics and of components, junction_removal");
+    declare_device(options, options_.device);
+    options.flag("--json", options_.json, "one JSON line instead of a table");
+    options.threads();
+  }
+
+  void run() override;
+
+ private:
+  EvaluateOptions options_;
+  std::string matching_ = "double_majority";
+  bool secondaries_ = false, electrons_ = false;
+};
+
+void Evaluate::run() {
+  EvaluateOptions& options = options_;
+  options.matching = parse_matching(matching_);
+  options.target.primary = !secondaries_;
+  options.target.no_electrons = !electrons_;
   check_device(options.device);
   const bool with_network = options.tracks_folder.empty();
-  const std::vector<fs::path> prefixes = events_of(options.events);
+  if (with_network) set_default_model(options.model);
+  const std::vector<fs::path> prefixes = options.events.prefixes();
   if (!options.out.empty()) {
     make_output_folder(options.out);
     check_places(options.out, with_network);
   }
 
   Evaluation sum;
-  Progress progress("evaluating");
+  Progress progress;
   const auto take = [&](const Evaluation& event) {
     sum += event;
-    progress.show(static_cast<double>(sum.events) / static_cast<double>(prefixes.size()));
+    progress.show(static_cast<double>(sum.events) / static_cast<double>(prefixes.size()), "evaluating");
   };
   TrackCuts cuts;
+  std::vector<std::string> left_out;
   if (with_network) {
     const Model model = Model::load(options.model);
-    cuts = options.tracks.applied_to(model.cuts);
+    cuts = options.tracks.applied_to(model.cuts, true);
     oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));
-    in_flight(
-        prefixes.size(),
-        [&](std::size_t i) { return evaluate_model(prefixes[i], model, sessions.local(), cuts, options); }, take);
+    left_out = for_each_event(
+        prefixes, options.events.keep_going, progress,
+        [&](const fs::path& prefix) { return evaluate_model(prefix, model, sessions.local(), cuts, options); }, take);
   } else {
-    in_flight(
-        prefixes.size(), [&](std::size_t i) { return evaluate_tracks_file(prefixes[i], options); }, take);
+    left_out = for_each_event(
+        prefixes, options.events.keep_going, progress,
+        [&](const fs::path& prefix) { return evaluate_tracks_file(prefix, options); }, take);
   }
 
-  const nlohmann::ordered_json json = json_of(sum, options, cuts, with_network);
+  nlohmann::ordered_json json = json_of(sum, options, cuts, with_network);
+  if (options.events.keep_going) json["left_out"] = left_out;
   std::vector<fs::path> written;
   if (!options.out.empty()) {
+    const WritingFiles writing;
     files::write(options.out / "metrics.json",
                  json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n', files::Durable::no);
     written = sum.curves.write(options.out);
@@ -251,18 +320,15 @@ void evaluate(const EvaluateOptions& options) {
   }
   if (options.json) {
     print_line(json);
-    return;
+  } else {
+    print(sum, options, cuts, with_network);
+    for (std::size_t i = 0; i < written.size(); ++i) std::printf("%s%s\n", i == 0 ? "\n" : "", written[i].c_str());
   }
-  std::printf("%lld %s, %lld hits; %s\n", static_cast<long long>(sum.events), sum.events == 1 ? "event" : "events",
-              static_cast<long long>(sum.hits),
-              with_network ? ("model " + options.model.string()).c_str()
-                           : ("tracks from " + options.tracks_folder.string()).c_str());
-  std::printf("target particles: %s\n", describe(options.target).c_str());
-  for (const std::string& cut : sum.skipped_cuts) std::printf("  cut skipped, %s\n", cut.c_str());
-  std::printf("per cent, with 68 %% intervals\n");
-  if (with_network) print_graph_and_edges(sum, cuts.score);
-  print_tracks(sum, options, with_network);
-  for (std::size_t i = 0; i < written.size(); ++i) std::printf("%s%s\n", i == 0 ? "\n" : "", written[i].c_str());
+  fail_if_left_out(left_out, prefixes.size());
 }
+
+}  // namespace
+
+std::unique_ptr<Command> evaluate_command() { return std::make_unique<Evaluate>(); }
 
 }  // namespace starling::cli

@@ -1,7 +1,8 @@
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "commands.h"
+#include "command.h"
 #include "report.h"
 #include "starling/error.h"
 #include "starling/network.h"
@@ -79,26 +80,62 @@ nlohmann::ordered_json json_of(const Architecture& a) {
   return result;
 }
 
-}  // namespace
+class Info final : public Command {
+ public:
+  Info()
+      : Command("info", "Describe a model file, or a network of the given shape.",
+                "starling info --hidden 48 --steps 8") {}
 
-void info(const InfoOptions& options) {
-  if (options.model.empty()) {
-    if (options.json) {
-      print_line(json_of(options.architecture));
+  void declare(Options& options) override {
+    Option& model = options.path("MODEL", "", model_file_, "model file");
+    shape_ = {
+        &options.number("--hidden", architecture_.hidden, 1, 1024, "hidden width H"),
+        &options.number("--steps", architecture_.steps, 1, 64, "message-passing steps N"),
+        &options.flag("--recurrent", architecture_.recurrent, "one edge and one node network shared by all steps"),
+        &options.text("--norm", norm_, "", {"batch", "layer", "none"}),
+        &options.flag("--no-bias", no_bias_, "without biases"),
+        &options.flag("--no-concat", no_concat_, "without the encoders' outputs in every step"),
+    };
+    std::vector<std::string> names;
+    for (const Option* option : shape_) names.push_back(option->name);
+    model.excludes(std::move(names));
+    options.flag("--json", json_, "one JSON line instead of a table");
+  }
+
+  void run() override;
+
+ private:
+  std::filesystem::path model_file_;  ///< empty: describe architecture_ instead
+  Architecture architecture_;
+  std::vector<const Option*> shape_;
+  std::string norm_ = "layer";
+  bool no_bias_ = false, no_concat_ = false, json_ = false;
+};
+
+void Info::run() {
+  if (model_file_.empty()) {
+    if (std::none_of(shape_.begin(), shape_.end(), [](const Option* option) { return option->given; })) {
+      throw Error(ErrorKind::usage, "info: expected a model file, or --hidden and --steps");
+    }
+    architecture_.norm = parse_norm(norm_);
+    architecture_.bias = !no_bias_;
+    architecture_.concat = !no_concat_;
+    if (json_) {
+      print_line(json_of(architecture_));
     } else {
-      print_architecture(options.architecture);
+      print_architecture(architecture_);
     }
     return;
   }
-  const Model model = Model::load(options.model);
-  const std::uintmax_t file_bytes = std::filesystem::file_size(options.model);
-  if (!options.json) {
-    std::printf("%s\n", options.model.c_str());
+  const Model model = Model::load(model_file_);
+  const std::uintmax_t file_bytes = std::filesystem::file_size(model_file_);
+  if (!json_) {
+    std::printf("%s\n", model_file_.c_str());
     print_architecture(model.architecture);
     print_model(model, file_bytes);
     return;
   }
-  nlohmann::ordered_json line = {{"model", options.model.string()}};
+  nlohmann::ordered_json line = {{"model", model_file_.string()}};
   line.update(json_of(model.architecture));
   line["file_bytes"] = file_bytes;
   line["windows"] = {{"layer_pairs", model.windows.layer_pairs()},
@@ -110,5 +147,9 @@ void info(const InfoOptions& options) {
   line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(model.provenance) : provenance;
   print_line(line);
 }
+
+}  // namespace
+
+std::unique_ptr<Command> info_command() { return std::make_unique<Info>(); }
 
 }  // namespace starling::cli

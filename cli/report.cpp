@@ -1,8 +1,12 @@
 #include "report.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
+
+#include "starling/error.h"
 
 namespace starling::cli {
 
@@ -24,6 +28,14 @@ void add_missing(std::vector<std::string>& all, const std::vector<std::string>& 
 
 void print_line(const nlohmann::ordered_json& json) {
   std::puts(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  flush_output();
+}
+
+void flush_output() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw Error(ErrorKind::usage, std::string("the output cannot be written") +
+                                    (errno != 0 ? std::string(": ") + std::strerror(errno) : ""));
 }
 
 nlohmann::ordered_json to_json(const Ratio& ratio) {
@@ -41,6 +53,22 @@ nlohmann::ordered_json to_json(const Ratio& ratio) {
 nlohmann::ordered_json to_json(const TrackCuts& cuts) {
   return {{"builder", to_string(cuts.builder)}, {"score", cuts.score},       {"walk_min", cuts.walk_min},
           {"walk_add", cuts.walk_add},          {"min_hits", cuts.min_hits}, {"chain_layers", cuts.chain_layers}};
+}
+
+std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits) {
+  std::vector<std::uint8_t> on_edge(static_cast<std::size_t>(hits), 0);
+  for (const auto* const ends : {&edges.src, &edges.dst}) {
+    for (const std::int32_t hit : *ends) on_edge[static_cast<std::size_t>(hit)] = 1;
+  }
+  return static_cast<std::int32_t>(std::count(on_edge.begin(), on_edge.end(), 1));
+}
+
+void warn_of_unused_hits(Progress& progress, const std::string& event, std::int32_t hits, std::int32_t on_edges) {
+  constexpr int kFewest = 10;      // hits, of an event that says something
+  constexpr int kLeastShare = 20;  // one in so many: simulated and real events have one in two or more
+  if (hits < kFewest || on_edges >= hits / kLeastShare) return;
+  progress.say("warning: " + event + ": " + std::to_string(on_edges) + " of " + std::to_string(hits) +
+               " hits are on an edge: expected positions in mm, on the layers of the detector of the model");
 }
 
 }  // namespace starling::cli

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "progress.h"
+#include "starling/graph.h"
 #include "starling/metrics.h"
 #include "starling/tracks.h"
 
@@ -18,8 +20,18 @@ void add_missing(std::vector<std::string>& all, const std::vector<std::string>& 
 /// Prints one line of JSON on stdout. Names that are not UTF-8 get replacement characters.
 void print_line(const nlohmann::ordered_json& json);
 
+/// Hands what was printed to the system. Throws ErrorKind::usage where stdout cannot be written to.
+void flush_output();
+
 /// {"value", "low", "high", "passed", "total"}; value null where nothing was counted.
 nlohmann::ordered_json to_json(const Ratio& ratio);
 nlohmann::ordered_json to_json(const TrackCuts& cuts);
+
+/// The number of hits that are an end of an edge.
+std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits);
+
+/// Says so where nearly all hits of an event are on no edge: in other units than mm, or of another detector, they make
+/// a graph that is well formed and useless.
+void warn_of_unused_hits(Progress& progress, const std::string& event, std::int32_t hits, std::int32_t on_edges);
 
 }  // namespace starling::cli

@@ -160,6 +160,13 @@ TEST_F(Cli, SimulateReadsAConfiguration) {
   ASSERT_EQ(
       run("simulate --first 7 --seed 3 --config " + path("simulation.toml") + " --out " + path("configured")).code, 0);
   EXPECT_EQ(content(path("configured/event000000007-hits.csv")), content(event() + "-hits.csv")) << "flags override";
+  write(path("simulation.toml"), "[network]\nhidden = 3\n[simulation]\npileup = 5\nseed = 3\n[training]\nx = 1\n");
+  ASSERT_EQ(run("simulate --first 7 --config " + path("simulation.toml") + " --out " + path("configured")).code, 0)
+      << "a training's configuration";
+  EXPECT_EQ(content(path("configured/event000000007-hits.csv")), content(event() + "-hits.csv"));
+  write(path("simulation.toml"), "[simulatoin]\npileup = 5\n");
+  expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
+                 {"simulation.toml:1: [simulatoin]: unknown section", "such as simulation"});
   write(path("simulation.toml"), "[simulation]\ndetector = \"nowhere.toml\"\n");
   expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
                  {path("nowhere.toml")});
@@ -345,7 +352,7 @@ TEST_F(Cli, EvaluateCountsFilesAndModelAlike) {
     EXPECT_EQ(row(by_model.out, label), row(by_files.out, label));
   }
   const Result json = run("evaluate " + path("events") + model() +
-                          "--json --min-pt 0.5 --matching atlas --builder components "
+                          "--json --min-pt 0.5 --matching atlas --builder walkthrough "
                           "--walk-min 0.25 --walk-add 0.75");
   EXPECT_EQ(json.code, 0) << json.err;
   EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 1);
@@ -387,7 +394,7 @@ TEST_F(Cli, WrongCommandLines) {
   expect_failure("reconstruct " + event() + model(), 2, {"--out"});
   expect_failure("simulate --events many --out " + path("unwritten"), 2, {"--events", "many"});
   expect_failure("simulate --seed -1 --out " + path("unwritten"), 2, {"--seed", "-1"});
-  expect_failure("simulate --seed 1.5 --out " + path("unwritten"), 2, {"--seed = 1.5", "expected a number"});
+  expect_failure("simulate --seed 1.5 --out " + path("unwritten"), 2, {"--seed = 1.5", "expected an integer"});
   expect_failure("simulate --first 999999999 --events 2 --out " + path("unwritten"), 2, {"--first 999999999"});
   expect_failure("simulate --events", 2, {"--events: expected a value"});
   expect_failure("simulate -o " + path("unwritten"), 2, {"-o: no such option"});
@@ -401,6 +408,49 @@ TEST_F(Cli, WrongCommandLines) {
   expect_failure("reconstruct " + event() + model() + "--device cuda --out " + path("unwritten"), 4, {"cuda"});
   expect_failure("reconstruct " + event() + model() + "--out " + path("unwritten"), 2, {"STARLING_SIMD=mmx"},
                  "STARLING_SIMD=mmx ");
+}
+
+TEST_F(Cli, NumbersAreDecimalAndFinite) {
+  const std::string out = " --out " + path("unwritten");
+  for (const char* wrong :
+       {"--seed 18446744073709551616", "--seed +1", "--seed 0x10", "--seed 1e3", "--seed ''", "--seed '1 '",
+        "--events 2147483648", "--events 0", "--threads -1", "--threads 1.0", "--threads 1025", "--first 1000000000",
+        "--pileup nan", "--pileup inf", "--pileup -nan", "--pileup 1e999", "--pileup 1,5", "--pileup 0x1p3"}) {
+    const std::string words = wrong;
+    expect_failure("simulate " + words + out, 2, {words.substr(0, words.find(' ')) + " = ", "expected a"});
+  }
+  for (const char* option : {"--score", "--walk-min", "--walk-add"}) {
+    for (const std::string value : {"nan", "inf", "1.1", "-0.1"}) {
+      expect_failure("reconstruct " + event() + model() + out + ' ' + option + ' ' + value, 2, {option, value, "to 1"});
+    }
+  }
+  for (const char* option : {"--min-pt", "--max-radius", "--max-eta"}) {
+    expect_failure("evaluate " + event() + model() + option + " nan", 2, {option, "nan", "a number from 0"});
+  }
+  ASSERT_EQ(run("simulate --first 000000010 --events 01 --seed 010 --pileup 05 --out " + path("decimal")).code, 0);
+  ASSERT_EQ(run("simulate --first 10 --seed 10 --pileup 5 --out " + path("plain")).code, 0);
+  EXPECT_EQ(content(path("decimal/event000000010-hits.csv")), content(path("plain/event000000010-hits.csv")));
+}
+
+TEST_F(Cli, OptionsWithoutEffectAreRefused) {
+  for (const char* option :
+       {"--score 0.5", "--builder components", "--walk-min 0.2", "--walk-add 0.9", "--device cpu"}) {
+    const std::string words = option;
+    expect_failure("evaluate " + event() + " --tracks x " + words, 2,
+                   {words.substr(0, words.find(' ')), "no meaning beside --tracks"});
+  }
+  for (const char* option : {"--min-pt 1", "--max-radius 5", "--max-eta 3", "--secondaries", "--electrons"}) {
+    const std::string words = option;
+    expect_failure("evaluate " + event() + model() + "--all " + words, 2,
+                   {words.substr(0, words.find(' ')), "no meaning beside --all"});
+  }
+  const std::string reconstruct = "reconstruct " + event() + model() + "--out " + path("unwritten");
+  expect_failure(reconstruct + " --score 0.5", 2, {"--score", "walkthrough", "--walk-min"});
+  expect_failure(reconstruct + " --builder components --walk-min 0.5", 2, {"--walk-min", "components"});
+  expect_failure(reconstruct + " --builder junction_removal --walk-add 0.5", 2, {"--walk-add", "junction_removal"});
+  expect_failure(reconstruct + " --json --json", 2, {"--json: expected once"});
+  expect_failure(reconstruct + " --json=yes", 2, {"--json: expected no value"});
+  expect_failure("info a b", 2, {"b: one argument too many"});
 }
 
 TEST_F(Cli, TrainSaysHowToGetStarlingLearn) {

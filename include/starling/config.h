@@ -38,6 +38,9 @@ class Config {
   /// The number of entries of an array of tables ("layer"): entry i is then read with keys "layer[i].radius".
   int table_count(std::string_view key) const;
 
+  /// Forgets a section that another command reads.
+  void leave_to_others(std::string_view section);
+
   /// Throws for the first key that no getter asked for, naming the nearest known one.
   void finish() const;
 

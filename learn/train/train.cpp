@@ -16,10 +16,8 @@
 #include "learn/nn/interaction_network.h"
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
-#include "learn/train/console.h"
 #include "learn/train/events.h"
 #include "learn/train/graph_stream.h"
-#include "learn/train/interrupt.h"
 #include "learn/train/record.h"
 #include "starling/config.h"
 #include "starling/error.h"
@@ -28,6 +26,20 @@ namespace starling::learn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// "1 h 02 min", "3 min 20 s", "12 s".
+std::string duration(double seconds) {
+  const auto whole = static_cast<long>(std::min(std::max(seconds, 0.0), 1e9));
+  char text[64];
+  if (whole >= 3600) {
+    std::snprintf(text, sizeof text, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
+  } else if (whole >= 60) {
+    std::snprintf(text, sizeof text, "%ld min %02ld s", whole / 60, whole % 60);
+  } else {
+    std::snprintf(text, sizeof text, "%ld s", whole);
+  }
+  return text;
+}
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -70,7 +82,7 @@ class Run {
   Config config_;
   TrainingSettings settings_;
   bool resume_;
-  std::function<void(const TrainingCurves&, const std::filesystem::path&)> draw_;
+  Monitor& monitor_;
   std::string configuration_;
   torch::Device device_;
   torch::ScalarType type_;
@@ -87,7 +99,6 @@ class Run {
   Clock::time_point start_;
   double seconds_before_ = 0;
   std::uint64_t steps_before_ = 0;
-  ProgressLine line_;
 };
 
 Config load_config(const TrainingRequest& request) {
@@ -106,7 +117,7 @@ Run::Run(const TrainingRequest& request)
     : config_(load_config(request)),
       settings_(read_settings(config_)),
       resume_(request.resume),
-      draw_(request.draw),
+      monitor_(*request.monitor),
       configuration_(config_.resolved()),
       device_(find_device(request.device)),
       type_(settings_.mixed_precision && device_.is_cuda() ? torch::kBFloat16 : torch::kFloat),
@@ -115,7 +126,7 @@ Run::Run(const TrainingRequest& request)
   workers_ = settings_.workers > 0 ? settings_.workers : std::max(1, cores - 1);
   at::set_num_threads(device_.is_cuda() ? 1 : settings_.threads);
   if (settings_.mixed_precision && !device_.is_cuda())
-    line_.say("training.mixed_precision: only on a GPU; using float");
+    monitor_.say("training.mixed_precision: only on a GPU; using float");
 }
 
 void Run::prepare_folder() const {
@@ -156,15 +167,16 @@ void Run::find_windows() {
   const Clock::time_point start = Clock::now();
   windows_ = learn_windows([this](std::uint64_t i) { return events_.window(i); }, settings_.windows,
                            [this](double fraction) {
-                             if (interrupted()) throw Error(ErrorKind::interrupted, "stopped while learning windows");
-                             if (line_.due()) line_.show(fraction, "learning windows");
+                             if (monitor_.interrupted())
+                               throw Error(ErrorKind::interrupted, "stopped while learning windows");
+                             if (monitor_.due()) monitor_.show(fraction, "learning windows");
                            });
   TensorFile content;
   windows_.to_file(content);
   content.metadata["learned_from"] = key;
   write_safetensors(file("windows.safetensors"), content);
-  line_.say("windows: " + std::to_string(windows_.layer_pairs()) + " layer pairs, " +
-            std::to_string(windows_.layer_triples()) + " triples, learned in " + duration(seconds_since(start)));
+  monitor_.say("windows: " + std::to_string(windows_.layer_pairs()) + " layer pairs, " +
+               std::to_string(windows_.layer_triples()) + " triples, learned in " + duration(seconds_since(start)));
 }
 
 // Workers are the parallelism: inside one, an event is made by one thread.
@@ -189,16 +201,16 @@ void Run::load_validation() {
     validation_.push_back(graphs.next());
     validation_counts_ += validation_.back().counts;
     for (const std::string& cut : validation_.back().skipped_cuts) {
-      if (said.insert(cut).second) line_.say("target cut skipped: " + cut);
+      if (said.insert(cut).second) monitor_.say("target cut skipped: " + cut);
     }
-    if (interrupted()) throw Error(ErrorKind::interrupted, "stopped while preparing validation");
+    if (monitor_.interrupted()) throw Error(ErrorKind::interrupted, "stopped while preparing validation");
   }
   char text[200];
   std::snprintf(text, sizeof text, "validation: %d events, %.0f edges each, %.2f %% of true segments, purity %.1f %%",
                 settings_.validation_events,
                 static_cast<double>(validation_counts_.edges) / settings_.validation_events,
                 100 * validation_counts_.segments.value(), 100 * validation_counts_.purity.value());
-  line_.say(text);
+  monitor_.say(text);
 }
 
 void Run::train_step(const LabelledGraph& graph, AdamW& optimiser, double rate) {
@@ -218,7 +230,7 @@ void Run::report(std::uint64_t steps_done) {
                 settings_.epochs, progress_.step, settings_.events_per_epoch,
                 loss_sum_.item<float>() / static_cast<float>(progress_.step), rate,
                 duration((all - static_cast<double>(steps_done)) / rate).c_str());
-  line_.show(static_cast<double>(steps_done) / all, text);
+  monitor_.show(static_cast<double>(steps_done) / all, text);
 }
 
 void Run::train_epoch(GraphStream& stream, AdamW& optimiser) {
@@ -227,11 +239,11 @@ void Run::train_epoch(GraphStream& stream, AdamW& optimiser) {
     train_step(stream.next(device_), optimiser, rate);
     ++progress_.step;
     // Reading the loss waits for the device: only now and then.
-    if (line_.due()) {
+    if (monitor_.due()) {
       report(static_cast<std::uint64_t>(progress_.epoch) * static_cast<std::uint64_t>(settings_.events_per_epoch) +
              static_cast<std::uint64_t>(progress_.step));
     }
-    if (interrupted()) stop(optimiser);
+    if (monitor_.interrupted()) stop(optimiser);
   }
 }
 
@@ -295,7 +307,7 @@ void Run::finish_epoch(AdamW& optimiser) {
   progress_.step = 0;
   loss_sum_.zero_();
   files::write(file("metrics.jsonl"), progress_.metrics);
-  if (draw_) draw_(curves(progress_.metrics), settings_.output);
+  monitor_.draw(curves(progress_.metrics), settings_.output);
   save_model();
   save(optimiser);
   char text[200];
@@ -304,7 +316,7 @@ void Run::finish_epoch(AdamW& optimiser) {
                 record_.epoch, record_.training_loss, record_.validation_loss, record_.edges.efficiency().value(),
                 record_.edges.target_purity().value(), record_.edges.total_purity().value(),
                 duration(record_.seconds).c_str());
-  line_.say(text);
+  monitor_.say(text);
 }
 
 void Run::go() {
@@ -315,8 +327,8 @@ void Run::go() {
   progress_.configuration = configuration_;
   if (resume_ && std::filesystem::exists(file("checkpoint.safetensors"))) {
     progress_ = load_checkpoint(file("checkpoint.safetensors"), configuration_, network_, optimiser);
-    line_.say("going on from epoch " + std::to_string(progress_.epoch + 1) + ", step " +
-              std::to_string(progress_.step));
+    monitor_.say("going on from epoch " + std::to_string(progress_.epoch + 1) + ", step " +
+                 std::to_string(progress_.step));
   }
   loss_sum_ = torch::full({}, progress_.loss_sum, torch::device(device_));
   if (progress_.epoch < settings_.epochs) {
@@ -335,7 +347,7 @@ void Run::go() {
     while (progress_.epoch < settings_.epochs) {
       train_epoch(stream, optimiser);
       finish_epoch(optimiser);
-      if (interrupted() && progress_.epoch < settings_.epochs) stop(optimiser);
+      if (monitor_.interrupted() && progress_.epoch < settings_.epochs) stop(optimiser);
     }
   }
   std::fputs(summary(progress_.metrics).c_str(), stdout);
@@ -345,7 +357,7 @@ void Run::go() {
 }  // namespace
 
 void train(const TrainingRequest& request) {
-  note_interrupts();
+  if (request.monitor == nullptr) throw Error(ErrorKind::usage, "train: expected a monitor");
   try {
     Run(request).go();
   } catch (const c10::Error& error) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "config/spelling.h"
 #include "files/files.h"
+#include "numbers/numbers.h"
 #include "starling/error.h"
 
 namespace starling {
@@ -30,12 +32,6 @@ std::string text_of(const toml::node& node) {
   std::ostringstream text;
   text << toml::node_view<const toml::node>(node);
   return files::printable(text.str());
-}
-
-template <class Number>
-std::string text_of_number(Number value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 bool is_section(const toml::node& node) { return node.is_table() || node.is_array_of_tables(); }
@@ -74,16 +70,6 @@ std::string where(const Contents& state, std::string_view key, const toml::node&
 [[noreturn]] void expected(const Contents& state, std::string_view key, const toml::node& node,
                            const std::string& what) {
   fail(where(state, key, node) + ": expected " + what);
-}
-
-template <class Number>
-std::string range(const char* what, Number low, Number high) {
-  const bool below = low > std::numeric_limits<Number>::lowest(), above = high < std::numeric_limits<Number>::max();
-  std::string text = what;
-  if (below && above) return text + " from " + text_of_number(low) + " to " + text_of_number(high);
-  if (below) return text + " of at least " + text_of_number(low);
-  if (above) return text + " of at most " + text_of_number(high);
-  return text;
 }
 
 // The table that holds the last part of a dotted key, made where it is absent; nullptr where something else is in the
@@ -135,7 +121,8 @@ void settle(Contents& state, std::string_view key, Value&& value) {
 
 double number(const Contents& state, std::string_view key, const toml::node& node, double low, double high) {
   const auto value = node.is_number() ? node.value<double>() : std::nullopt;
-  if (!value || !(*value >= low && *value <= high)) expected(state, key, node, range("a number", low, high));
+  if (!value || !std::isfinite(*value) || *value < low || *value > high)
+    expected(state, key, node, numbers::range("a number", low, high));
   return *value;
 }
 
@@ -187,7 +174,7 @@ void check_known(const Contents& state, const std::string& prefix, const toml::t
 void print(const toml::node& value, std::string& out) {
   if (const auto* const number = value.as_floating_point()) {
     // toml++ prints 17 digits; these are the fewest that read back as the same number.
-    const std::string digits = text_of_number(**number);
+    const std::string digits = numbers::to_text(**number);
     out += digits;
     if (digits.find_first_of(".en") == std::string::npos) out += ".0";
   } else if (const toml::array* const array = value.as_array()) {
@@ -309,7 +296,7 @@ void Config::get(std::string_view key, bool& value) {
 void Config::get(std::string_view key, int& value, int low, int high) {
   if (const toml::node* const node = find(*state_, key)) {
     if (!node->is_integer() || **node->as_integer() < low || **node->as_integer() > high) {
-      expected(*state_, key, *node, range("an integer", low, high));
+      expected(*state_, key, *node, numbers::range("an integer", low, high));
     }
     value = static_cast<int>(**node->as_integer());
   }
@@ -336,10 +323,7 @@ void Config::get(std::string_view key, float& value, double low, double high) {
     value = static_cast<float>(number(*state_, key, *node, low, high));
   }
   // The shortest decimal that gives this float, not the digits of the double that it widens to.
-  const std::string text = text_of_number(value);
-  double shortest = value;
-  std::from_chars(text.data(), text.data() + text.size(), shortest);
-  settle(*state_, key, shortest);
+  settle(*state_, key, numbers::parse<double>(numbers::to_text(value)).value_or(value));
 }
 
 void Config::get(std::string_view key, std::string& value, const std::vector<std::string>& choices) {
@@ -358,7 +342,7 @@ void Config::get(std::string_view key, std::string& value, const std::vector<std
 
 void Config::get(std::string_view key, std::vector<double>& value, double low, double high) {
   if (const toml::node* const node = find(*state_, key)) {
-    if (!node->is_array()) expected(*state_, key, *node, range("an array, each entry a number", low, high));
+    if (!node->is_array()) expected(*state_, key, *node, numbers::range("an array, each entry a number", low, high));
     value.clear();
     for (const toml::node& entry : *node->as_array()) value.push_back(number(*state_, key, entry, low, high));
   }
@@ -389,6 +373,11 @@ int Config::table_count(std::string_view key) const {
     expected(*state_, key, *node, "sections [[" + std::string(key) + "]]");
   }
   return static_cast<int>(array->size());
+}
+
+void Config::leave_to_others(std::string_view section) {
+  toml::node* const node = state_->values.get(section);
+  if (node != nullptr && is_section(*node)) state_->values.erase(section);
 }
 
 void Config::finish() const { check_known(*state_, "", state_->values); }

@@ -1,0 +1,86 @@
+#include "event_options.h"
+
+#include <set>
+
+#include "environment.h"
+#include "starling/device.h"
+#include "starling/error.h"
+#include "starling/event.h"
+
+namespace starling::cli {
+namespace fs = std::filesystem;
+
+void EventOptions::declare(Options& options) {
+  options
+      .paths("EVENT", "", arguments,
+             "prefix of an event's files (dir/event000001000), its hits file, or a folder of events")
+      .required();
+  options.number("--skip", skip, std::uint64_t{0}, ~std::uint64_t{0}, "leave out the first N of these events");
+  options.number("--limit", limit, std::uint64_t{1}, ~std::uint64_t{0}, "take at most N events; default: all");
+  options.flag("--keep-going", keep_going, "leave out an event that cannot be read or is too large, and name it");
+}
+
+std::vector<fs::path> EventOptions::prefixes() const {
+  std::vector<fs::path> prefixes;
+  std::set<std::string> names;
+  for (const fs::path& argument : arguments) {
+    for (fs::path& prefix : find_events(argument)) {
+      if (!names.insert(prefix.filename().string()).second) {
+        throw Error(ErrorKind::usage,
+                    prefix.string() + ": a second event named " + prefix.filename().string() + "; expected each once");
+      }
+      prefixes.push_back(std::move(prefix));
+    }
+  }
+  if (skip >= prefixes.size()) {
+    throw Error(ErrorKind::usage, "--skip " + std::to_string(skip) + ": expected fewer than the " +
+                                      std::to_string(prefixes.size()) + " events");
+  }
+  prefixes.erase(prefixes.begin(), prefixes.begin() + static_cast<std::ptrdiff_t>(skip));
+  if (limit && *limit < prefixes.size()) prefixes.resize(*limit);
+  return prefixes;
+}
+
+Option& declare_model(Options& options, fs::path& model) {
+  return options.path("--model", "FILE", model, "model file; default: the shipped models/tracking.safetensors");
+}
+
+void set_default_model(fs::path& model) {
+  if (model.empty()) model = shipped_file("models/tracking.safetensors");
+}
+
+Option& declare_device(Options& options, std::string& device) {
+  return options.text("--device", device, "", {"cpu", "cuda"});
+}
+
+void check_device(const std::string& device) {
+  if (parse_device(device) == Device::cpu) return;
+  require_cuda();
+  throw Error(ErrorKind::device, "device 'cuda': the network runs on the CPU only so far: expected --device cpu");
+}
+
+void TrackOptions::declare(Options& options, const std::string& meaning_of_score) {
+  options.text("--builder", builder, "default: what the model says", {"components", "walkthrough", "junction_removal"});
+  options.number("--score", score, 0.0F, 1.0F, meaning_of_score + "; default: what the model says");
+  options.number("--walk-min", walk_min, 0.0F, 1.0F, "walkthrough: the least score of an edge");
+  options.number("--walk-add", walk_add, 0.0F, 1.0F,
+                 "walkthrough: the score from which every continuation is followed");
+}
+
+TrackCuts TrackOptions::applied_to(TrackCuts cuts, bool score_elsewhere) const {
+  if (builder) cuts.builder = parse_track_builder(*builder);
+  const bool walks = cuts.builder == TrackBuilder::walkthrough;
+  const auto refuse = [&](const char* option, const char* instead) {
+    throw Error(ErrorKind::usage, std::string(option) + ": the track builder " + to_string(cuts.builder) +
+                                      " does not use it; expected " + instead);
+  };
+  if (score && walks && !score_elsewhere) refuse("--score", "--walk-min, --walk-add or another --builder");
+  if (walk_min && !walks) refuse("--walk-min", "--score or --builder walkthrough");
+  if (walk_add && !walks) refuse("--walk-add", "--score or --builder walkthrough");
+  if (score) cuts.score = *score;
+  if (walk_min) cuts.walk_min = *walk_min;
+  if (walk_add) cuts.walk_add = *walk_add;
+  return cuts;
+}
+
+}  // namespace starling::cli

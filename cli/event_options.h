@@ -1,0 +1,47 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "starling/tracks.h"
+
+/// Options that several commands share.
+namespace starling::cli {
+
+/// EVENT... --skip --limit --keep-going.
+struct EventOptions {
+  std::vector<std::filesystem::path> arguments;
+  std::uint64_t skip = 0;
+  std::optional<std::uint64_t> limit;
+  bool keep_going = false;
+
+  void declare(Options& options);
+
+  /// The prefixes of the events that the arguments name, in their order, less those that --skip and --limit leave out.
+  /// Throws ErrorKind::usage where two have one name, as their outputs would overwrite each other, or none is left.
+  std::vector<std::filesystem::path> prefixes() const;
+};
+
+/// --model FILE; `file` is the shipped model where the option is absent, once load_default() was called.
+Option& declare_model(Options& options, std::filesystem::path& model);
+void set_default_model(std::filesystem::path& model);
+
+/// --device NAME.
+Option& declare_device(Options& options, std::string& device);
+/// Throws where the network cannot run on `device`.
+void check_device(const std::string& device);
+
+/// --builder, --score, --walk-min, --walk-add: what of a model's track cuts the command line replaces.
+struct TrackOptions {
+  std::optional<std::string> builder;
+  std::optional<float> score, walk_min, walk_add;
+
+  void declare(Options& options, const std::string& meaning_of_score);
+  /// Throws ErrorKind::usage for a cut that the builder does not use. `score_elsewhere`: the score is used for more.
+  TrackCuts applied_to(TrackCuts cuts, bool score_elsewhere) const;
+};
+
+}  // namespace starling::cli

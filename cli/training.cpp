@@ -1,0 +1,72 @@
+#include "command.h"
+#include "ending.h"
+#include "learn/train/train.h"
+#include "plot.h"
+#include "progress.h"
+#include "starling/device.h"
+
+namespace starling::cli {
+namespace {
+
+class Console final : public learn::Monitor {
+ public:
+  bool interrupted() override { return cli::interrupted(); }
+  bool due() override { return progress_.due(); }
+  void show(double fraction, const std::string& text) override { progress_.show(fraction, text); }
+  void say(const std::string& text) override { progress_.say(text); }
+
+  void draw(const learn::TrainingCurves& curves, const std::filesystem::path& folder) override {
+    if (!drawable_) return;
+    Plot plot(1100, 480);
+    plot << "$data << END\n";
+    for (std::size_t i = 0; i < curves.epoch.size(); ++i) {
+      plot << curves.epoch[i] << ' ' << curves.training_loss[i] << ' ' << curves.validation_loss[i] << ' '
+           << curves.efficiency[i] << ' ' << curves.target_purity[i] << '\n';
+    }
+    plot << "END\n"
+            "set multiplot layout 1,2\n"
+            "set xlabel 'epoch'\nset grid\nset logscale y\nset ylabel 'loss'\n"
+            "plot $data using 1:2 with lines title 'training', $data using 1:3 with lines title 'validation'\n"
+            "unset logscale y\nset ylabel 'validation, score above 0.5'\nset key bottom right\n"
+            "plot $data using 1:4 with lines title 'efficiency', $data using 1:5 with lines title 'target purity'\n"
+            "unset multiplot\n";
+    drawable_ = plot.save(folder / "training.png");
+  }
+
+ private:
+  Progress progress_{Progress::Elsewhere::lines};
+  bool drawable_ = true;  ///< gnuplot may not be installed: said once
+};
+
+class Training final : public Command {
+ public:
+  Training()
+      : Command("train", "Learn windows and a network from simulated or given events.",
+                "starling train configs/quick.toml --set training.output=runs/quick") {}
+
+  void declare(Options& options) override {
+    options.path("CONFIG", "", request_.configuration, "TOML file, see docs/training.md").required();
+    options.flag("--resume", request_.resume, "go on from the checkpoint in the output folder, if there is one");
+    options.texts("--set", "KEY=VALUE", request_.assignments,
+                  "section.key=value, over what the file says; may be given several times");
+    options.text("--device", device_, "", {"cpu", "cuda"});
+  }
+
+  void run() override {
+    only_note_interrupts();  // the run is saved before it ends
+    Console console;
+    request_.device = parse_device(device_);
+    request_.monitor = &console;
+    learn::train(request_);
+  }
+
+ private:
+  learn::TrainingRequest request_;
+  std::string device_ = "cpu";
+};
+
+}  // namespace
+
+std::unique_ptr<Command> training_command() { return std::make_unique<Training>(); }
+
+}  // namespace starling::cli
