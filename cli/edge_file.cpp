@@ -1,5 +1,7 @@
 #include "edge_file.h"
 
+#include <algorithm>
+
 #include "ending.h"
 #include "files/files.h"
 #include "numbers/numbers.h"
@@ -7,19 +9,24 @@
 namespace starling::cli {
 namespace {
 
-constexpr const char* kHeader = "hit_id_src,hit_id_dst";
+std::string header(std::string_view columns) {
+  std::string line = "hit_id_src,hit_id_dst";
+  if (!columns.empty()) line.append(",").append(columns);
+  return line + '\n';
+}
 
 }  // namespace
 
-void check_edges_place(const std::filesystem::path& file) {
-  files::check_place(file, [](std::string_view head) { return head.starts_with(kHeader); });
+void check_edges_place(const std::filesystem::path& file, std::initializer_list<std::string_view> columns) {
+  files::check_place(file, [&](std::string_view head) {
+    return std::any_of(columns.begin(), columns.end(),
+                       [&](std::string_view some) { return head.starts_with(header(some)); });
+  });
 }
 
 void write_edges(const std::filesystem::path& file, const Hits& hits, const EdgeList& edges, const std::string& columns,
                  std::span<const float> values) {
-  std::string text = kHeader;
-  if (!columns.empty()) text += ',' + columns;
-  text += '\n';
+  std::string text = header(columns);
   const std::size_t count = edges.src.size(), per_edge = count == 0 ? 0 : values.size() / count;
   for (std::size_t e = 0; e < count; ++e) {
     numbers::append(text, hits.hit_id[static_cast<std::size_t>(edges.src[e])]);

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <filesystem>
+#include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "starling/event.h"
 #include "starling/graph.h"
@@ -14,7 +16,8 @@ namespace starling::cli {
 void write_edges(const std::filesystem::path& file, const Hits& hits, const EdgeList& edges, const std::string& columns,
                  std::span<const float> values);
 
-/// Throws ErrorKind::usage where `file` would replace what is no such file.
-void check_edges_place(const std::filesystem::path& file);
+/// Makes sure that write_edges may write here: nothing is there, or an earlier result of it with one of these `columns`
+/// and no others. Throws ErrorKind::usage.
+void check_edges_place(const std::filesystem::path& file, std::initializer_list<std::string_view> columns);
 
 }  // namespace starling::cli

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* kFeatureColumns = "dr,dphi,dz,deta,phislope,rphislope";
+
 class Graph final : public Command {
  public:
   Graph()
@@ -61,8 +63,7 @@ Graph::Built Graph::build_event(const fs::path& prefix, const Model& model) cons
   Stopwatch watch;
   const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
   built.seconds = watch.lap();
-  write_edges(out_ / (event.name + "-graph.csv"), event.hits, graph.edges,
-              features_ ? "dr,dphi,dz,deta,phislope,rphislope" : "",
+  write_edges(out_ / (event.name + "-graph.csv"), event.hits, graph.edges, features_ ? kFeatureColumns : "",
               features_ ? std::span<const float>(graph.edge_features) : std::span<const float>());
   built.event = event.name;
   built.hits = event.hits.size();
@@ -116,7 +117,7 @@ void Graph::run() {
   const std::vector<fs::path> prefixes = events_.prefixes();
   make_output_folder(out_);
   for (const fs::path& prefix : prefixes) {
-    check_edges_place(out_ / (prefix.filename().string() + "-graph.csv"));
+    check_edges_place(out_ / (prefix.filename().string() + "-graph.csv"), {"", kFeatureColumns});
   }
   bool head = !json_;
   Built sum;

@@ -157,7 +157,7 @@ void Reconstruct::run() {
   for (const fs::path& prefix : prefixes) {
     const std::string name = prefix.filename().string();
     check_tracks_place(out_ / (name + "-tracks.csv"));
-    if (write_scores_) check_edges_place(out_ / (name + "-scores.csv"));
+    if (write_scores_) check_edges_place(out_ / (name + "-scores.csv"), {"score"});
     if (picture_) Plot::check_place(out_ / (name + "-tracks.png"));
   }
 

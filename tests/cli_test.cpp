@@ -290,6 +290,20 @@ TEST_F(Cli, EvaluateReplacesOnlyItsOwnResults) {
   }
 }
 
+TEST_F(Cli, GraphsAndScoresReplaceOnlyTheirOwn) {
+  const std::string graph = "graph " + event() + model() + "--out " + path("own_edges");
+  const std::string reconstruct = "reconstruct " + event() + model() + "--scores --out " + path("own_edges");
+  for (const std::string& command : {graph, graph + " --features", graph, reconstruct, reconstruct}) {
+    EXPECT_EQ(run(command).code, 0) << command;
+  }
+  const std::string other = "hit_id_src,hit_id_dst,truth\n";
+  write(path("own_edges/event000000007-graph.csv"), other);
+  write(path("own_edges/event000000007-scores.csv"), other);
+  expect_failure(graph, 2, {"-graph.csv: is there"});
+  expect_failure(reconstruct, 2, {"-scores.csv: is there"});
+  EXPECT_EQ(content(path("own_edges/event000000007-graph.csv")), other);
+}
+
 TEST_F(Cli, EvaluateTakesTracksOfOtherTools) {
   const Event read = read_event(event());
   fs::create_directories(path("truth_as_tracks"));
