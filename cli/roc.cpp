@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view kHeader = "cut,target_edges_passed,target_edges,false_edges_passed,false_edges\n";
+constexpr std::string_view kHeader = "cut,target_edges_passed,target_edges,fake_edges_passed,fake_edges\n";
 
 bool draw(const fs::path& file, const RocCounts& counts, const std::vector<RocCounts::Point>& curve) {
   std::string rows;
@@ -24,12 +24,13 @@ bool draw(const fs::path& file, const RocCounts& counts, const std::vector<RocCo
     rows += row;
   }
   char title[96];
-  std::snprintf(title, sizeof title, "Target edges found against false edges kept; area %.6f", counts.area());
+  std::snprintf(title, sizeof title, "Target edges found against fake edges kept; area %.6f", counts.area());
   Plot plot(700, 520);
   plot << "$roc << EOD\n"
-       << rows << "EOD\nset title " << Plot::quoted(title) << "\nunset key\nset logscale x\nset format x '%g'\nset yrange [:1]\n"
+       << rows << "EOD\nset title " << Plot::quoted(title)
+       << "\nunset key\nset logscale x\nset format x '%g'\nset yrange [:1]\n"
        << "set grid linetype 1 linecolor rgb '#e4e4e4' linewidth 0.8\n"
-       << "set xlabel 'fake rate: false edges that pass'\nset ylabel 'efficiency: target edges that pass'\n"
+       << "set xlabel 'fake rate: fake edges that pass'\nset ylabel 'efficiency: target edges that pass'\n"
        << "plot $roc using 1:2 with lines linewidth 2 linecolor rgb '#1f5fa8'\n";
   return plot.save(file);
 }

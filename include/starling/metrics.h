@@ -85,7 +85,7 @@ EdgeCounts count_edges(const EdgeTruth& truth, std::span<const float> scores, fl
 
 /// Edges by score, to be summed over events: how the efficiency and the fake rate go with the cut (receiver operating
 /// characteristic, ROC), and the area below that curve (AUC): the chance that a target edge has a higher score than a
-/// false one, ties counted half. Scores are kept in 16,129 bins whose width is at most 1/64 of the distance to 0 or 1,
+/// fake one, ties counted half. Scores are kept in 16,129 bins whose width is at most 1/64 of the distance to 0 or 1,
 /// whichever is nearer: memory does not grow with the edges, every point of the curve is exact, and scores in one bin
 /// count as ties. Counts are integers: the same on any number of threads.
 class RocCounts {
@@ -97,12 +97,12 @@ class RocCounts {
   struct Point {
     float cut;         ///< the least score that passes
     Ratio efficiency;  ///< target edges that pass / target edges
-    Ratio fake_rate;   ///< false edges that pass / false edges
+    Ratio fake_rate;   ///< fake edges that pass / fake edges
   };
   /// One point per bin that has edges, from the highest cut down.
   std::vector<Point> curve() const;
 
-  /// The area, 0..1; NaN where there is no target edge or no false one.
+  /// The area, 0..1; NaN where there is no target edge or no fake one.
   double area() const;
 
   RocCounts& operator+=(const RocCounts& other);
