@@ -24,8 +24,9 @@ fs::path shipped_file(const fs::path& name) {
   const fs::path installed = (folder / "../share/starling" / name).lexically_normal();
   // STARLING_SOURCE_TREE is relative, from the folder where the program is built.
   const fs::path in_tree = (folder / STARLING_SOURCE_TREE / name).lexically_normal();
+  std::error_code ignored;  // a place that cannot be looked at is one where the file is not
   for (const fs::path& file : {installed, in_tree}) {
-    if (fs::exists(file)) return file;
+    if (fs::exists(file, ignored)) return file;
   }
   throw Error(ErrorKind::usage, "the shipped " + name.string() + " is neither " + installed.string() + " nor " +
                                     in_tree.string() + ": name a file instead");
@@ -38,7 +39,8 @@ fs::path find_program(const std::string& name) {
   for (std::string folder; std::getline(list, folder, ':');) folders.emplace_back(folder);
   for (const fs::path& folder : folders) {
     const fs::path program = folder / name;
-    if (fs::is_regular_file(program) && access(program.c_str(), X_OK) == 0) return program;
+    std::error_code ignored;  // PATH may name folders that cannot be looked at
+    if (fs::is_regular_file(program, ignored) && access(program.c_str(), X_OK) == 0) return program;
   }
   return {};
 }
