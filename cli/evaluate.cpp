@@ -64,8 +64,7 @@ Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& s
   result.add_graph(event, truth, graph, labels);
   const std::vector<float> scores = session.run(graph);
   result.add_edges(event, truth, graph.edges, labels, scores, cuts.score);
-  result.add_tracks(event, truth, build_tracks(graph, scores, cuts, event.hits, model.windows), options.matching,
-                    options.min_track_hits);
+  result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
   result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
   return result;
 }

@@ -85,7 +85,7 @@ Reconstruct::Done Reconstruct::reconstruct_event(const fs::path& prefix, const M
   const std::vector<float> scores = session.run(graph);
   seconds.network = watch.lap();
 
-  const Tracks tracks = build_tracks(graph, scores, cuts, event.hits, model.windows);
+  const Tracks tracks = build_tracks(graph, scores, cuts);
   seconds.tracks = watch.lap();
 
   const WritingFiles writing;

@@ -65,10 +65,12 @@ const Windows& learned() {
   return windows;
 }
 
-void expect_same_edges(const EdgeList& a, const EdgeList& b) {
-  EXPECT_EQ(a.num_nodes, b.num_nodes);
-  EXPECT_EQ(a.src, b.src);
-  EXPECT_EQ(a.dst, b.dst);
+void expect_same_edges(const HitGraph& a, const HitGraph& b) {
+  EXPECT_EQ(a.edges.num_nodes, b.edges.num_nodes);
+  EXPECT_EQ(a.edges.src, b.edges.src);
+  EXPECT_EQ(a.edges.dst, b.edges.dst);
+  EXPECT_EQ(a.triplets.row_splits, b.triplets.row_splits);
+  EXPECT_EQ(a.triplets.edges, b.triplets.edges);
 }
 
 // --- Features
@@ -323,7 +325,7 @@ TEST(HitGraph, EqualsTheReferenceOnRandomHits) {
     Hits hits;
     add_random_hits(hits, 60 * trial, 6, random);
     const HitGraph graph = build_hit_graph(hits, windows);
-    expect_same_edges(graph.edges, hit_graph_reference(hits, windows));
+    expect_same_edges(graph, hit_graph_reference(hits, windows));
     EXPECT_EQ(graph.hits_outside, 0);
     edges += graph.edges.size();
   }
@@ -334,7 +336,7 @@ TEST(HitGraph, EqualsTheReferenceOnSimulatedEvents) {
   for (const double pileup : {0., 2., 5.}) {
     const Event event = simulated(pileup, 10000);
     const HitGraph graph = build_hit_graph(event.hits, learned());
-    expect_same_edges(graph.edges, hit_graph_reference(event.hits, learned()));
+    expect_same_edges(graph, hit_graph_reference(event.hits, learned()));
     EXPECT_GT(graph.edges.size(), 10);
   }
 }
@@ -377,7 +379,7 @@ TEST(HitGraph, AwkwardHits) {
   const HitGraph graph = build_hit_graph(hits, windows);
   EXPECT_EQ(graph.hits_outside, hits.size() - known);
   EXPECT_EQ(graph.edges.num_nodes, hits.size());
-  expect_same_edges(graph.edges, hit_graph_reference(hits, windows));
+  expect_same_edges(graph, hit_graph_reference(hits, windows));
   EXPECT_GT(graph.edges.size(), 0);
   for (const auto* ends : {&graph.edges.src, &graph.edges.dst}) {
     for (const auto node : *ends) EXPECT_LT(node, known);
@@ -412,9 +414,11 @@ TEST(HitGraph, IsTheSameOnAnyNumberOfThreads) {
   HitGraph one, four;
   tbb::task_arena(1).execute([&] { one = build_hit_graph(event.hits, learned()); });
   tbb::task_arena(4).execute([&] { four = build_hit_graph(event.hits, learned()); });
-  expect_same_edges(one.edges, four.edges);
+  expect_same_edges(one, four);
   EXPECT_EQ(one.node_features, four.node_features);
   EXPECT_EQ(one.edge_features, four.edge_features);
+  EXPECT_EQ(one.layer, four.layer);
+  EXPECT_EQ(one.order, four.order);
   EXPECT_GT(one.edges.size(), 1000);
 }
 
@@ -425,60 +429,34 @@ TEST(HitGraph, WithoutWindowsEveryHitIsOutside) {
   EXPECT_EQ(graph.edges.size(), 0);
 }
 
-// --- Learning
-
-TEST(FindChain, EveryEdgeIsOnAWholeChainOfThree) {
+TEST(HitGraph, EveryEdgeIsAnOverlapOrOnATriplet) {
   const Event event = simulated(10, 1000);
-  const EdgeList edges = build_hit_graph(event.hits, learned()).edges;
-  const auto layer = [&](std::int32_t hit) { return std::pair(event.hits.volume_id[hit], event.hits.layer_id[hit]); };
-  std::map<std::int32_t, std::vector<std::int32_t>> after, ahead;
-  for (std::size_t e = 0; e < edges.src.size(); ++e) {
-    if (layer(edges.src[e]) == layer(edges.dst[e])) continue;  // an overlap
-    after[edges.src[e]].push_back(edges.dst[e]);
-    ahead[edges.dst[e]].push_back(edges.src[e]);
-  }
-  int checked = 0, broken = 0;
-  const auto whole = [&](std::vector<std::int32_t> track) {
-    const Chain chain = find_chain(event.hits, track, learned());
-    EXPECT_EQ(chain.layers, 3);
-    broken += !chain.whole;
-    return chain.whole;
-  };
-  for (const auto& [src, all] : after) {
-    for (const std::int32_t dst : all) {
-      bool found = false;
-      for (const std::int32_t next : after[dst]) found |= whole({src, dst, next});
-      for (const std::int32_t first : ahead[src]) found |= whole({first, src, dst});
-      EXPECT_TRUE(found) << src << " to " << dst;
-      ++checked;
+  const HitGraph graph = build_hit_graph(event.hits, learned());
+  const EdgeList& edges = graph.edges;
+  const auto count = static_cast<std::size_t>(edges.size());
+  ASSERT_EQ(graph.triplets.row_splits.size(), count + 1);
+  std::vector<std::uint8_t> on_triplet(count, 0);
+  std::int64_t sharing = 0, overlaps = 0;
+  const Csr out = group_edges(edges.src, edges.num_nodes);
+  for (std::size_t e = 0; e < count; ++e) {
+    sharing += out.row_splits[edges.dst[e] + 1] - out.row_splits[edges.dst[e]];
+    for (auto i = graph.triplets.row_splits[e]; i < graph.triplets.row_splits[e + 1]; ++i) {
+      const std::int32_t next = graph.triplets.edges[i];
+      EXPECT_EQ(edges.src[next], edges.dst[e]);
+      on_triplet[e] = on_triplet[next] = 1;
     }
   }
-  EXPECT_GT(checked, 1000);
-  EXPECT_GT(broken, 10) << "edges that share a hit need not be a triplet";
+  for (std::size_t e = 0; e < count; ++e) {
+    const bool overlap = graph.layer[edges.src[e]] == graph.layer[edges.dst[e]];
+    overlaps += overlap;
+    EXPECT_NE(overlap, on_triplet[e] != 0);
+  }
+  EXPECT_GT(overlaps, 50);
+  EXPECT_GT(graph.triplets.edges.size(), 1000u);
+  EXPECT_LT(graph.triplets.edges.size() + 10, sharing) << "edges that share a hit need not be a triplet";
 }
 
-TEST(FindChain, CountsLayersAndWantsThree) {
-  const Event event = simulated(0, 1001);
-  const Segments segments = true_segments(event);
-  std::vector<std::int32_t> track;
-  for (std::size_t s = 0; s < segments.src.size() && track.size() < 5; ++s) {
-    if (s == 0 || segments.particle_id[s] != segments.particle_id[s - 1]) track = {segments.src[s]};
-    track.push_back(segments.dst[s]);
-  }
-  ASSERT_EQ(track.size(), 5u);
-  EXPECT_EQ(find_chain(event.hits, track, learned()).layers, 5);
-  const std::vector<std::int32_t> two(track.begin(), track.begin() + 2);
-  std::vector<std::int32_t> beside = {track[0], track[0], track[1], track[1], track[1]};
-  EXPECT_EQ(find_chain(event.hits, {}, learned()).layers, 0);
-  EXPECT_FALSE(find_chain(event.hits, {}, learned()).whole);
-  EXPECT_EQ(find_chain(event.hits, two, learned()).layers, 2);
-  EXPECT_FALSE(find_chain(event.hits, two, learned()).whole);
-  EXPECT_EQ(find_chain(event.hits, beside, learned()).layers, 2);
-  EXPECT_FALSE(find_chain(event.hits, beside, learned()).whole);
-  Hits elsewhere = event.hits;
-  for (std::int32_t& volume : elsewhere.volume_id) volume = 99;
-  EXPECT_FALSE(find_chain(elsewhere, track, learned()).whole);
-}
+// --- Learning
 
 TEST(LearnWindows, KeepTheSegmentsOfEventsTheyHaveNotSeen) {
   std::int64_t kept = 0, all = 0, edges = 0, hits = 0;
@@ -590,7 +568,7 @@ TEST(WindowsFile, ARoundTripChangesNothing) {
     EXPECT_EQ(tensor.shape, again.at(name).shape) << name;
   }
   const Event event = simulated(5, 10004);
-  expect_same_edges(build_hit_graph(event.hits, windows).edges, build_hit_graph(event.hits, learned()).edges);
+  expect_same_edges(build_hit_graph(event.hits, windows), build_hit_graph(event.hits, learned()));
   EXPECT_EQ(windows.min_pt(), 1.);
 }
 

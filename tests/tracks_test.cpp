@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
-#include <memory>
 #include <random>
 #include <set>
+#include <string>
 #include <utility>
 
-#include "hit_graph/windows.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
 
@@ -49,6 +47,18 @@ Lists lists_of(const Tracks& tracks) {
   return lists;
 }
 
+// The message of the Error of kind usage that `call` throws.
+template <class Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    return error.what();
+  }
+  return "";
+}
+
 Lists build(const ScoredGraph& graph, TrackBuilder builder, int min_hits = 3) {
   TrackCuts cuts;
   cuts.builder = builder;
@@ -56,70 +66,91 @@ Lists build(const ScoredGraph& graph, TrackBuilder builder, int min_hits = 3) {
   return lists_of(build_tracks(graph.edges, graph.scores, cuts));
 }
 
-// Layers 1 to 4 of volume 1, and windows that straight lines from the beam line pass.
-Windows straight_windows() {
-  auto content = std::make_unique<Windows::Content>();
-  content->min_pt = 1;
-  content->volume_id = {1, 1, 1, 1};
-  content->layer_id = {1, 2, 3, 4};
-  content->pair_src = {0, 1, 2};
-  content->pair_dst = {1, 2, 3};
-  content->triple_first = {0, 1};
-  content->triple_second = {1, 2};
-  const float all = std::numeric_limits<float>::max();
-  content->pair_cells = {0, 1, 2, 3};
-  content->pair_cot = {all, all, all};
-  content->pair_k = {1, 1, 1};
-  content->pair_z0 = {1000, 1000, 1000};
-  content->triple_cells = {0, 1, 2};
-  content->triple_cot = {all, all};
-  content->triple_k = {1e-3F, 1e-3F};
-  content->triple_d0 = {1, 1};
-  content->triple_bend = {0.01F, 0.01F};
-  content->overlap_distance = content->overlap_rphi = {0, 0, 0, 0};
-  content->index();
-  return Windows(std::move(content));
+// Adds to the graph a node on this layer, at this distance from the beam line, last in its order.
+void add_node(HitGraph& graph, std::int32_t layer, float radius) {
+  graph.order.push_back(graph.edges.num_nodes++);
+  graph.layer.push_back(layer);
+  graph.node_features.resize(graph.layer.size() * kNodeFeatures);
+  graph.node_features[graph.node_features.size() - kNodeFeatures] = radius;
+}
+
+// A hit graph with these edges, of score 0.9, and triplets: pairs of edges.
+HitGraph layered_graph(const std::vector<std::pair<std::int32_t, float>>& nodes,
+                       const std::vector<std::pair<std::int32_t, std::int32_t>>& edges,
+                       const std::vector<std::pair<std::int32_t, std::int32_t>>& triplets) {
+  HitGraph graph;
+  for (const auto& [layer, radius] : nodes) add_node(graph, layer, radius);
+  for (const auto& [src, dst] : edges) {
+    graph.edges.src.push_back(src);
+    graph.edges.dst.push_back(dst);
+  }
+  std::vector<std::int32_t> first;
+  for (const auto& [ab, bc] : triplets) {
+    first.push_back(ab);
+    graph.triplets.edges.push_back(bc);
+  }
+  graph.triplets.row_splits = group_edges(first, static_cast<std::int32_t>(edges.size())).row_splits;
+  graph.edge_features.resize(edges.size() * kEdgeFeatures);
+  return graph;
+}
+
+Lists build(const HitGraph& graph, const TrackCuts& cuts) {
+  return lists_of(build_tracks(graph, std::vector<float>(graph.edges.src.size(), 0.9F), cuts));
 }
 
 TEST(ShortTracks, MustBeWholeChains) {
-  // Three tracks along x, y and −x: straight, with a step in z, and straight over three layers with a second hit
-  // beside.
-  Hits hits;
-  const auto add = [&](float x, float y, float z, int layer) {
-    hits.hit_id.push_back(hits.size());
-    hits.x.push_back(x);
-    hits.y.push_back(y);
-    hits.z.push_back(z);
-    hits.volume_id.push_back(1);
-    hits.layer_id.push_back(layer);
-    hits.module_id.push_back(hits.size());
-  };
-  for (int layer = 1; layer <= 4; ++layer) add(100.F * layer, 0, 50.F * layer, layer);
-  for (int layer = 1; layer <= 4; ++layer) add(0, 100.F * layer, 50.F * layer + (layer == 3 ? 10 : 0), layer);
-  for (int layer = 1; layer <= 3; ++layer) add(-100.F * layer, 0, 50.F * layer, layer);
-  add(-301, 0, 150.5F, 3);
-  HitGraph graph;
-  std::vector<float> scores;
-  graph.edges.num_nodes = hits.size();
-  for (const auto& [src, dst] :
-       std::vector<std::pair<int, int>>{{0, 1}, {1, 2}, {2, 3}, {4, 5}, {5, 6}, {6, 7}, {8, 9}, {9, 10}, {10, 11}}) {
-    graph.edges.src.push_back(src);
-    graph.edges.dst.push_back(dst);
-    scores.push_back(0.9F);
-  }
-  const Windows windows = straight_windows();
+  // Three candidates: a whole one, one with a triplet missing, and one over three layers with a second hit beside.
+  const HitGraph graph = layered_graph(
+      {{0, 1}, {1, 2}, {2, 3}, {3, 4}, {0, 1}, {1, 2}, {2, 3}, {3, 4}, {0, 1}, {1, 2}, {2, 3}, {2, 3.01F}},
+      {{0, 1}, {1, 2}, {2, 3}, {4, 5}, {5, 6}, {6, 7}, {8, 9}, {9, 10}, {10, 11}}, {{0, 1}, {1, 2}, {3, 4}, {6, 7}});
   TrackCuts cuts;
   const auto found = [&](int chain_layers) {
     cuts.chain_layers = chain_layers;
-    return lists_of(build_tracks(graph, scores, cuts, hits, windows));
+    return build(graph, cuts);
   };
-  const Lists all = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}}, straight = {{0, 1, 2, 3}, {8, 9, 10, 11}};
+  const Lists all = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}}, whole = {{0, 1, 2, 3}, {8, 9, 10, 11}};
   EXPECT_EQ(found(0), all);
   EXPECT_EQ(found(3), all) << "the broken one is on four layers";
-  EXPECT_EQ(found(4), straight);
-  EXPECT_EQ(found(5), straight);
-  hits.hit_id.pop_back();
-  EXPECT_THROW(build_tracks(graph, scores, cuts, hits, windows), Error);
+  EXPECT_EQ(found(4), whole);
+  EXPECT_EQ(found(5), whole);
+}
+
+TEST(ShortTracks, AChainGoesThroughAnyHitOfALayer) {
+  // Hits 1 and 2 are on one layer: 0→1→3 is no triplet, 0→2→3 is one.
+  const std::vector<std::pair<std::int32_t, float>> nodes = {{0, 1}, {1, 2}, {1, 2.01F}, {2, 3}};
+  const std::vector<std::pair<std::int32_t, std::int32_t>> edges = {{0, 1}, {0, 2}, {1, 3}, {2, 3}};
+  EXPECT_EQ(build(layered_graph(nodes, edges, {{1, 3}}), {}), (Lists{{0, 1, 2, 3}}));
+  EXPECT_EQ(build(layered_graph(nodes, edges, {}), {}), Lists{});
+}
+
+TEST(ShortTracks, TwoLayersAreNoChain) {
+  TrackCuts cuts;
+  cuts.min_hits = 2;
+  const HitGraph graph = layered_graph({{0, 1}, {1, 2}, {1, 2.01F}}, {{0, 1}, {1, 2}}, {});
+  EXPECT_EQ(build(graph, cuts), Lists{});
+  cuts.chain_layers = 1;
+  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 2}}));
+}
+
+TEST(HitsOfATrack, GoOutwardsLayerByLayer) {
+  // 0→1→2→3 with 4 beside 2 and 1→4, so 4 is as far from the inner end as 2, and 5 beside 1 though 0→5→3 skips a layer.
+  HitGraph graph = layered_graph({{7, 1}, {5, 2}, {3, 3}, {8, 4}, {3, 2.9F}, {5, 2.1F}},
+                                 {{0, 1}, {0, 5}, {1, 2}, {1, 4}, {2, 3}, {4, 3}, {5, 3}}, {});
+  TrackCuts cuts;
+  cuts.chain_layers = 0;
+  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 5, 4, 2, 3}}));
+  cuts.builder = TrackBuilder::components;
+  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 5, 4, 2, 3}}));
+}
+
+TEST(HitsOfATrack, TiesGoToTheHitThatComesFirstInTheOrder) {
+  HitGraph graph = layered_graph({{0, 1}, {1, 2}, {2, 3}, {2, 3}}, {{0, 1}, {1, 2}, {1, 3}}, {});
+  TrackCuts cuts;
+  cuts.chain_layers = 0;
+  cuts.walk_add = 0.95F;
+  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 2}}));
+  graph.order = {3, 2, 1, 0};
+  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 3}}));
 }
 
 TEST(Components, JoinEdgesAboveTheCut) {
@@ -141,10 +172,57 @@ TEST(Builders, TakeEmptyAndOddGraphs) {
 }
 
 TEST(Builders, RejectWrongSizesAndIndices) {
-  EXPECT_THROW(build_tracks({2, {0}, {1}}, std::vector<float>{}, {}), Error);
-  EXPECT_THROW(build_tracks({2, {0}, {}}, std::vector<float>{1}, {}), Error);
-  EXPECT_THROW(build_tracks({2, {0}, {2}}, std::vector<float>{1}, {}), Error);
-  EXPECT_THROW(build_tracks({2, {-1}, {1}}, std::vector<float>{1}, {}), Error);
+  const auto refused = [](const EdgeList& edges, const std::vector<float>& scores) {
+    return message_of([&] { build_tracks(edges, scores, {}); });
+  };
+  EXPECT_EQ(refused({2, {0}, {1}}, {}), "build_tracks: 0 scores, expected one per edge: 1");
+  EXPECT_EQ(refused({2, {0}, {}}, {1}), "build_tracks: 1 src and 0 dst, expected as many of each");
+  EXPECT_EQ(refused({2, {0, 0}, {1, 2}}, {1, 1}), "build_tracks: edge 1 ends at node 2, expected 0..1");
+  EXPECT_EQ(refused({2, {-1}, {1}}, {1}), "build_tracks: edge 0 starts at node -1, expected 0..1");
+  EXPECT_EQ(refused({-1, {}, {}}, {}), "build_tracks: num_nodes is -1, expected 0 or more");
+}
+
+TEST(Builders, RejectHitGraphsWhoseArraysDoNotFit) {
+  const HitGraph good = layered_graph({{0, 1}, {1, 2}, {2, 3}, {3, 4}}, {{0, 1}, {1, 2}, {2, 3}}, {{0, 1}, {1, 2}});
+  ASSERT_EQ(build(good, {}).size(), 1U);
+  const auto refused = [&](const auto& spoil) {
+    HitGraph graph = good;
+    spoil(graph);
+    return message_of([&] { build(graph, {}); });
+  };
+  using G = HitGraph;
+  EXPECT_EQ(refused([](G& g) { g.layer.pop_back(); }), "build_tracks: layer has 3 entries, expected 4");
+  EXPECT_EQ(refused([](G& g) { g.order.pop_back(); }), "build_tracks: order has 3 entries, expected 4");
+  EXPECT_EQ(refused([](G& g) { g.order[3] = 1; }),
+            "build_tracks: order holds 1 at entry 3, expected each of 0..3 once");
+  EXPECT_EQ(refused([](G& g) { g.order[0] = 4; }),
+            "build_tracks: order holds 4 at entry 0, expected each of 0..3 once");
+  EXPECT_EQ(refused([](G& g) { g.order[0] = -1; }),
+            "build_tracks: order holds -1 at entry 0, expected each of 0..3 once");
+  EXPECT_EQ(refused([](G& g) { g.node_features.pop_back(); }),
+            "build_tracks: node_features has 47 entries, expected 48");
+  EXPECT_EQ(refused([](G& g) { g.triplets.row_splits.pop_back(); }),
+            "build_tracks: triplet_splits has 3 entries, expected 4");
+  EXPECT_EQ(refused([](G& g) { g.triplets.row_splits[1] = 3; }), "build_tracks: triplet_splits falls to 2 at entry 2");
+  EXPECT_EQ(refused([](G& g) { g.triplets.row_splits[0] = -1; }),
+            "build_tracks: triplet_splits falls to -1 at entry 0");
+  EXPECT_EQ(refused([](G& g) { g.triplets.edges.pop_back(); }), "build_tracks: triplets has 1 entries, expected 2");
+  EXPECT_EQ(refused([](G& g) { g.triplets.edges[1] = 3; }),
+            "build_tracks: a triplet goes on along edge 3, expected 0..2");
+  EXPECT_EQ(refused([](G& g) { g.triplets.edges[0] = 2; }), "build_tracks: the edges 0 and 2 of a triplet do not meet");
+  EXPECT_EQ(refused([](G& g) { g.edges.dst[2] = 4; }), "build_tracks: edge 2 ends at node 4, expected 0..3");
+}
+
+TEST(Builders, FillTheCallersMemory) {
+  const HitGraph graph = layered_graph({{0, 1}, {1, 2}, {2, 3}, {3, 4}}, {{0, 1}, {1, 2}, {2, 3}}, {{0, 1}, {1, 2}});
+  const std::vector<float> scores(3, 1);
+  std::vector<std::int32_t> memory(9);
+  const TracksView tracks = build_tracks(graph, scores, {}, memory);
+  EXPECT_EQ(std::vector(tracks.row_splits.begin(), tracks.row_splits.end()), (std::vector<std::int32_t>{0, 4}));
+  EXPECT_EQ(std::vector(tracks.hits.begin(), tracks.hits.end()), (std::vector<std::int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(tracks.row_splits.data(), memory.data());
+  EXPECT_EQ(message_of([&] { build_tracks(graph, scores, {}, std::span(memory).first(8)); }),
+            "build_tracks: memory of 8 entries, expected 2 num_nodes + 1 = 9");
 }
 
 TEST(JunctionRemoval, KeepsTheBestEdgeOfEachSide) {
@@ -355,6 +433,26 @@ TEST(Tracks, KnowTheTrackOfEachHit) {
   EXPECT_EQ(lists_of(tracks), (Lists{{1, 3}, {2, 5}, {6}}));
   EXPECT_EQ(tracks.track_of_hit(7), (std::vector<std::int32_t>{-1, 0, 1, 0, -1, 1, 2}));
   EXPECT_EQ(tracks_from_labels({}).size(), 0);
+}
+
+TEST(Tracks, RefuseHitsThatAreNotThere) {
+  const auto refused = [](std::vector<std::int32_t> row_splits, std::vector<std::int32_t> hits) {
+    return message_of([&] { (void)TracksView{row_splits, hits}.track_of_hit(3); });
+  };
+  EXPECT_EQ(refused({0, 2}, {0, 3}), "track_of_hit: entry 1 of the tracks' hits is 3, expected 0..2");
+  EXPECT_EQ(refused({0, 2}, {-1, 2}), "track_of_hit: entry 0 of the tracks' hits is -1, expected 0..2");
+  EXPECT_EQ(refused({0, 3}, {0, 1}), "track_of_hit: row splits of tracks do not go from 0 to the number of hits, 2");
+  EXPECT_EQ(refused({1, 2}, {0, 1}), "track_of_hit: row splits of tracks do not go from 0 to the number of hits, 2");
+  EXPECT_EQ(refused({0, 2, 1, 2}, {0, 1}), "track_of_hit: the row splits of track 1 fall");
+  EXPECT_EQ(refused({0, 2}, {0, 1}), "");
+  EXPECT_EQ(refused({}, {}), "");
+}
+
+TEST(Tracks, AMovedFromObjectHasNone) {
+  Tracks tracks = tracks_from_labels(std::vector<std::int32_t>{0, 0});
+  const Tracks taken = std::move(tracks);
+  EXPECT_EQ(taken.size(), 1);
+  EXPECT_EQ(tracks.size(), 0);  // NOLINT: that is what is tested
 }
 
 TEST(TrackBuilder, HasNames) {

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
     const starling::Event event = starling::read_event(argv[2]);
     const starling::HitGraph graph = starling::build_hit_graph(event.hits, model.windows, model.scales);
     const std::vector<float> scores = starling::Session(model).run(graph);
-    const starling::Tracks tracks = starling::build_tracks(graph, scores, model.cuts, event.hits, model.windows);
+    const starling::Tracks tracks = starling::build_tracks(graph, scores, model.cuts);
     starling::write_tracks(argv[3], event.hits, tracks);
     std::printf("%d hits, %ld edges, %d tracks\n", event.hits.size(), static_cast<long>(graph.edges.size()),
                 tracks.size());

@@ -10,6 +10,16 @@
 
 namespace starling {
 
+/// The space points of one event in the caller's memory; arrays of one length. Lengths in mm, the field along z.
+struct HitsView {
+  std::span<const float> x, y, z;  ///< [N] mm, finite
+  std::span<const std::int32_t> volume_id, layer_id, module_id;
+
+  std::int32_t size() const { return static_cast<std::int32_t>(x.size()); }
+  /// Throws ErrorKind::usage, naming column and length, unless all columns are of one length below 2^31.
+  void check() const;
+};
+
 /// The space points of one event; arrays of one length, in file order. Lengths in mm, the field along z.
 struct Hits {
   std::vector<std::int64_t> hit_id;  ///< unique, any order
@@ -17,6 +27,8 @@ struct Hits {
   std::vector<std::int32_t> volume_id, layer_id, module_id;
 
   std::int32_t size() const { return static_cast<std::int32_t>(hit_id.size()); }
+  /// The same without hit_id. Throws ErrorKind::usage, naming column and length, unless all columns are of one length.
+  operator HitsView() const;
 };
 
 inline constexpr std::int64_t kNoise = 0;  ///< particle_id of a hit that no particle made

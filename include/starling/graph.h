@@ -6,23 +6,34 @@
 
 namespace starling {
 
+/// A directed graph over `num_nodes` nodes in the caller's memory, edges in any order.
+struct EdgeListView {
+  std::int32_t num_nodes = 0;
+  std::span<const std::int32_t> src, dst;  ///< [E] node indices
+
+  std::int64_t size() const { return static_cast<std::int64_t>(src.size()); }
+  /// Throws ErrorKind::usage where src and dst differ in length or an end is outside 0..num_nodes-1; the message begins
+  /// with `caller`.
+  void check(const char* caller) const;
+};
+
 /// A directed graph over `num_nodes` nodes, edges sorted by (src, dst).
 struct EdgeList {
   std::int32_t num_nodes = 0;
   std::vector<std::int32_t> src, dst;  ///< [E] node indices
 
   std::int64_t size() const { return static_cast<std::int64_t>(src.size()); }
+  operator EdgeListView() const { return {num_nodes, src, dst}; }
 };
 
-/// The edges that touch each node, in ascending order: edges of node v are edges[row_splits[v]] .. edges[row_splits[v +
-/// 1] - 1].
+/// Rows of edges: those of row v are edges[row_splits[v]] .. edges[row_splits[v + 1] - 1], in ascending order.
 struct Csr {
-  std::vector<std::int32_t> row_splits;  ///< [num_nodes + 1]
-  std::vector<std::int32_t> edges;       ///< [E]
+  std::vector<std::int32_t> row_splits{0};  ///< [rows + 1]
+  std::vector<std::int32_t> edges;          ///< indices of edges
 };
 
-/// Groups edges by the node that `ends` names (an edge list's src or dst). Throws ErrorKind::usage for an index outside
-/// 0..num_nodes-1.
+/// One row per node: groups edges by the node that `ends` names (an edge list's src or dst). Throws ErrorKind::usage
+/// for an index outside 0..num_nodes-1.
 Csr group_edges(std::span<const std::int32_t> ends, std::int32_t num_nodes);
 
 }  // namespace starling

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,20 +14,45 @@ namespace starling {
 
 class Config;
 
-/// What node and edge features are divided by (definitions, section 1).
+/// What node and edge features are divided by; all above 0 (docs/definitions.md, Features).
 struct FeatureScales {
   float r = 1000.f, phi = 3.14159265358979323846f, z = 1000.f, eta = 1.f;
 };
 
-inline constexpr int kNodeFeatures = 12;  ///< r, phi, z, eta of the space point, then of its first and second cluster
-inline constexpr int kEdgeFeatures = 6;   ///< dr, dphi, dz, deta, phislope, rphislope
+/// r, phi, z and eta of the space point, three times: the networks have inputs for the hit's two clusters, and without
+/// clusters the space point stands in for both. Starling reads no clusters; cells of an event are not used.
+inline constexpr int kNodeFeatures = 12;
+inline constexpr int kEdgeFeatures = 6;  ///< dr, dphi, dz, deta, phislope, rphislope
 
-/// A hit graph: every hit is a node; candidate edges point outwards.
+/// A hit graph in the caller's memory.
+struct HitGraphView {
+  EdgeListView edges;
+  std::span<const float> node_features;          ///< [num_nodes, 12]
+  std::span<const float> edge_features;          ///< [E, 6]
+  std::span<const std::int32_t> layer;           ///< [num_nodes]
+  std::span<const std::int32_t> order;           ///< [num_nodes]
+  std::span<const std::int32_t> triplet_splits;  ///< [E + 1]
+  std::span<const std::int32_t> triplets;
+};
+
+/// A hit graph: every hit is a node, under its index in the hits; candidate edges point outwards.
 struct HitGraph {
   EdgeList edges;                    ///< sorted by (src, dst)
   std::vector<float> node_features;  ///< [num_nodes, 12], scaled
   std::vector<float> edge_features;  ///< [E, 6], of scaled quantities
-  std::int32_t hits_outside = 0;     ///< hits on no layer that the windows know: kept as nodes, on no edge
+  std::vector<std::int32_t> layer;   ///< [num_nodes] the hit's layer, −1 = none that the windows know: on no edge
+  /// [num_nodes] all nodes in an order that comes from layers, coordinates and modules alone. Whatever depends on an
+  /// order (sums, ties) takes this one, so that nothing depends on the order of the hits. Only hits that agree in all
+  /// of these may change places.
+  std::vector<std::int32_t> order;
+  Csr triplets;  ///< of each edge a–b, the edges b–c with which it is inside the window of a triplet
+
+  /// Hits on no layer that the windows know, on the beam line or farther than 1 km: on no edge.
+  std::int32_t hits_outside = 0;
+
+  operator HitGraphView() const {
+    return {edges, node_features, edge_features, layer, order, triplets.row_splits, triplets.edges};
+  }
 };
 
 /// How windows are learned; section [graph] of a configuration.
@@ -46,15 +69,12 @@ struct WindowSettings {
 /// Reads the section [graph].
 WindowSettings read_window_settings(Config& config);
 
-/// Layer-pair (doublet) and layer-triple windows learned from simulated tracks. What they hold is the business of
-/// src/hit_graph; layers are the (volume_id, layer_id) that simulated hits have.
+/// Layer-pair (doublet) and layer-triple windows learned from simulated tracks. Layers are the (volume_id, layer_id)
+/// that simulated hits have. Immutable; copies share their content, so they are cheap. A moved-from object has no
+/// windows, like a new one.
 class Windows {
  public:
-  Windows();
-  Windows(const Windows&);
-  Windows(Windows&&) noexcept;
-  Windows& operator=(Windows) noexcept;
-  ~Windows();
+  Windows() = default;
 
   /// Into and out of a model file: arrays under "windows." and metadata "windows". from_file checks everything
   /// (ErrorKind::input).
@@ -65,51 +85,60 @@ class Windows {
   std::int32_t layer_pairs() const;
   std::int32_t layer_triples() const;
 
-  struct Content;
-  const Content& content() const { return *content_; }
-  explicit Windows(std::unique_ptr<Content> content);
+  struct Content;  ///< known in src/hit_graph only
+  const Content& content() const;
+  explicit Windows(std::unique_ptr<const Content> content);
 
  private:
-  std::unique_ptr<Content> content_;
+  std::shared_ptr<const Content> content_;  ///< null = no windows
 };
 
 /// Learns windows. `event(i)` gives simulated event i < settings.events with full truth, particles included; it is
-/// called from several threads. Deterministic. `progress`, where given, is told the fraction done, from several threads
-/// too. Throws ErrorKind::usage for settings out of range or events without a track above min_pt.
+/// called from several threads. Deterministic. `progress`, where given, is told the fraction done: rising, and never
+/// from two threads at once. Throws ErrorKind::usage for settings out of range or events without a track above min_pt.
 Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
                       const std::function<void(double)>& progress = {});
 
 /// Builds the graph of one event, features included: the doublets that are on a triplet, both inside their windows, and
-/// overlaps where the windows have them. Deterministic; single-threaded where the caller's arena has one thread. Throws
-/// ErrorKind::input where the windows let more than 2^25 doublets through.
-HitGraph build_hit_graph(const Hits& hits, const Windows& windows, const FeatureScales& scales = {});
+/// overlaps where the windows have them (docs/definitions.md, Windows). Deterministic; parallel in the caller's arena.
+/// Another order of the hits gives the same graph under other indices, but for which of two hits that agree in layer,
+/// module and coordinates is which. Throws ErrorKind::usage for columns of unequal length and ErrorKind::input where
+/// the windows let more than 2^25 doublets or 2^28 candidate triplets through.
+HitGraph build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales = {});
 
-/// The same edges by testing every pair of hits and every pair of doublets: what build_hit_graph is compared with.
-EdgeList hit_graph_reference(const Hits& hits, const Windows& windows);
+/// The same in place of what `graph` held, whose memory is used again: for event after event.
+void build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales, HitGraph& graph);
 
-/// How a track's hits, in order outwards, hang together.
-struct Chain {
-  int layers = 0;      ///< that it passes, hits of one layer side by side counted once
-  bool whole = false;  ///< three layers or more, and every three hits that follow each other, the first ones of their
-                       ///< layers, are inside the triplet window of the layers
-};
-Chain find_chain(const Hits& hits, std::span<const std::int32_t> track, const Windows& windows);
+/// The same edges and triplets by testing every pair of hits and every pair of doublets: what build_hit_graph is
+/// compared with. Leaves the rest of the graph empty.
+HitGraph hit_graph_reference(const HitsView& hits, const Windows& windows);
 
-/// [N, 12] features of the hits; where a hit has no clusters, the space point is repeated. On the beam line eta is ±10.
-std::vector<float> node_features(const Hits& hits, const FeatureScales& scales);
+/// [N, 12] features of the hits, scaled. On the beam line eta is ±10. Throws ErrorKind::usage for columns of unequal
+/// length.
+std::vector<float> node_features(const HitsView& hits, const FeatureScales& scales);
+
+/// The same into `features`, [N, 12]; throws ErrorKind::usage for another size too.
+void node_features(const HitsView& hits, const FeatureScales& scales, std::span<float> features);
 
 /// [E, 6] features of nodes whose features are scaled with `scales` (dphi is wrapped in scaled units); where dr = 0,
-/// phislope and rphislope are 0.
-std::vector<float> edge_features(std::span<const float> node_features, const EdgeList& edges,
+/// phislope and rphislope are 0 (docs/definitions.md, Features). Throws ErrorKind::usage for sizes that do not fit and
+/// ends outside the nodes.
+std::vector<float> edge_features(std::span<const float> node_features, const EdgeListView& edges,
                                  const FeatureScales& scales = {});
 
+/// The same into `features`, [E, 6].
+void edge_features(std::span<const float> node_features, const EdgeListView& edges, const FeatureScales& scales,
+                   std::span<float> features);
+
 /// True segments of an event: consecutive hits of a particle, ordered by distance from its production vertex (from the
-/// beam line's middle where particles are not known), one hit a layer: the first met. So segments join different
+/// beam line's middle where particles are not known), one hit per layer: the first met. So segments join different
 /// layers, and a second hit from overlapping modules is on none.
 struct Segments {
   std::vector<std::int32_t> src, dst;  ///< hit indices
   std::vector<std::int64_t> particle_id;
 };
+
+/// Throws ErrorKind::usage for columns of unequal length.
 Segments true_segments(const Event& event);
 
 }  // namespace starling

@@ -11,13 +11,12 @@
 namespace starling {
 
 class Config;
-class Windows;
-struct HitGraph;
+struct HitGraphView;
 struct Hits;
 
 enum class TrackBuilder { components, walkthrough, junction_removal };
 
-/// How scored edges become tracks (definitions, section 4). An edge whose score is NaN takes no part.
+/// How scored edges become tracks (docs/definitions.md, Track building). An edge whose score is NaN takes no part.
 ///
 /// components: the connected components of the edges with score >= `score`.
 ///
@@ -27,7 +26,7 @@ enum class TrackBuilder { components, walkthrough, junction_removal };
 /// away, and so on. With a path go the hits beside it, such as the second ones where modules overlap: hits whose other
 /// edges with score >= `walk_add` all lead to the path, or lead to it on both sides and no less often than elsewhere;
 /// then those beside them. Of paths of one length the one with the larger sum of scores goes first, then that of the
-/// smaller hit index. An edge that would close a cycle is left out of the walk.
+/// smaller hit. An edge that would close a cycle is left out of the walk.
 ///
 /// junction_removal: of the edges with score >= `score`, those that are the best outgoing edge of their inner hit and
 /// the best incoming one of their outer hit; then components.
@@ -37,8 +36,9 @@ struct TrackCuts {
   float walk_min = 0.1f;  ///< edges below take no part (walkthrough)
   float walk_add = 0.6f;  ///< every continuation from here on is followed, not only the best (walkthrough)
   int min_hits = 3;       ///< shorter candidates are dropped
-  /// Candidates on so few layers are dropped unless they are whole chains (hit_graph.h): two edges that share a hit
-  /// need not be parts of one helix. 0 = all stay.
+  /// Candidates on so few layers are dropped unless they are whole chains: on three layers or more, with one edge from
+  /// each layer to the next, every two edges in a row inside the window of a triplet. Two edges that share a hit need
+  /// not be parts of one helix. 0 = all stay.
   int chain_layers = 5;
 };
 
@@ -48,27 +48,47 @@ TrackCuts read_track_cuts(Config& config);
 TrackBuilder parse_track_builder(const std::string& name);
 std::string to_string(TrackBuilder builder);
 
-/// Tracks as lists of hits, ordered along the track; no hit is on two tracks. Tracks are ordered by their smallest hit
-/// index.
+/// Tracks as lists of hits in the caller's memory.
+struct TracksView {
+  std::span<const std::int32_t> row_splits;  ///< [tracks + 1]; empty where there are none
+  std::span<const std::int32_t> hits;  ///< those of track t are hits[row_splits[t]] .. hits[row_splits[t + 1] - 1]
+
+  std::int32_t size() const { return row_splits.empty() ? 0 : static_cast<std::int32_t>(row_splits.size()) - 1; }
+  /// Throws ErrorKind::usage unless the row splits rise from 0 to the number of hits, and all hits are in 0 ..
+  /// num_hits - 1; the message begins with `caller`.
+  void check(std::int32_t num_hits, const char* caller) const;
+  /// The track of each of `num_hits` hits, −1 = none. Throws as check does.
+  std::vector<std::int32_t> track_of_hit(std::int32_t num_hits) const;
+};
+
+/// Tracks as lists of hits. Those that are built share no hit, and are ordered by their smallest hit index.
 struct Tracks {
   std::vector<std::int32_t> row_splits{0};  ///< [tracks + 1]
   std::vector<std::int32_t> hits;
 
-  std::int32_t size() const { return static_cast<std::int32_t>(row_splits.size()) - 1; }
-  /// The track of each of `num_hits` hits, −1 = none.
-  std::vector<std::int32_t> track_of_hit(std::int32_t num_hits) const;
+  operator TracksView() const { return {row_splits, hits}; }
+  std::int32_t size() const { return TracksView(*this).size(); }
+  std::vector<std::int32_t> track_of_hit(std::int32_t num_hits) const {
+    return TracksView(*this).track_of_hit(num_hits);
+  }
 };
 
-/// `scores` has one entry an edge; edges point outwards, those from a hit to itself are ignored. Deterministic; ties
-/// are broken by the smaller hit index. Knows nothing of layers, so `chain_layers` has no effect. Throws
-/// ErrorKind::usage where sizes or indices do not fit.
-Tracks build_tracks(const EdgeList& edges, std::span<const float> scores, const TrackCuts& cuts);
+/// The tracks of a hit graph, `scores` having one entry per edge. A track's hits are ordered outwards: layer by layer,
+/// those of one layer together, by their distance from the beam line; a layer stands where its innermost hit does.
+/// Deterministic; ties go to the hit that comes first in the graph's `order`, so the set of tracks does not depend on
+/// the order of the hits. Throws ErrorKind::usage where sizes or indices do not fit.
+Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts);
 
-/// The same for the hit graph that these windows made of these hits, with every cut.
-Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts, const Hits& hits,
-                    const Windows& windows);
+/// The same into the caller's memory, of 2 num_nodes + 1 entries or more, in which the result lies.
+TracksView build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts,
+                        std::span<std::int32_t> memory);
 
-/// Tracks from one track index a hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
+/// The tracks of any graph whose edges point outwards; those from a hit to itself are ignored. Nothing is known of
+/// layers, so `chain_layers` has no effect, a track's hits are ordered by their longest way from an inner end, and ties
+/// go to the smaller hit index. Throws ErrorKind::usage where sizes or indices do not fit.
+Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts);
+
+/// Tracks from one track index per hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
 /// track.
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
 

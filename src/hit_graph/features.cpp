@@ -14,11 +14,19 @@ namespace {
 constexpr float kMaxSlope = 100.f;
 constexpr float kMaxEta = 10.f;
 
+void check_size(const char* what, std::size_t size, std::size_t rows, int columns) {
+  if (size != rows * static_cast<std::size_t>(columns)) {
+    throw Error(ErrorKind::usage, std::string(what) + ": " + std::to_string(size) + " features, expected " +
+                                      std::to_string(columns) + " for each of " + std::to_string(rows));
+  }
+}
+
 }  // namespace
 
-std::vector<float> node_features(const Hits& hits, const FeatureScales& scales) {
+void node_features(const HitsView& hits, const FeatureScales& scales, std::span<float> features) {
+  hits.check();
   const auto n = static_cast<std::size_t>(hits.size());
-  std::vector<float> features(n * kNodeFeatures);
+  check_size("node_features", features.size(), n, kNodeFeatures);
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, n, 4096), [&](const auto& range) {
     for (std::size_t i = range.begin(); i < range.end(); ++i) {
       const float x = hits.x[i], y = hits.y[i], z = hits.z[i];
@@ -31,18 +39,16 @@ std::vector<float> node_features(const Hits& hits, const FeatureScales& scales) 
       for (int k = 0; k < kNodeFeatures; ++k) row[k] = point[k % 4];
     }
   });
-  return features;
 }
 
-std::vector<float> edge_features(std::span<const float> nodes, const EdgeList& edges, const FeatureScales& scales) {
-  if (nodes.size() != static_cast<std::size_t>(edges.num_nodes) * kNodeFeatures) {
-    throw Error(ErrorKind::usage, "edge_features: " + std::to_string(nodes.size()) + " node features for " +
-                                      std::to_string(edges.num_nodes) + " nodes, expected 12 a node");
-  }
+void edge_features(std::span<const float> nodes, const EdgeListView& edges, const FeatureScales& scales,
+                   std::span<float> features) {
+  edges.check("edge_features");
+  check_size("edge_features: nodes", nodes.size(), static_cast<std::size_t>(edges.num_nodes), kNodeFeatures);
+  check_size("edge_features", features.size(), static_cast<std::size_t>(edges.size()), kEdgeFeatures);
   const auto count = static_cast<std::size_t>(edges.size());
-  // A full turn, in the units that phi has after scaling.
+  // Half a turn, in the units that phi has after scaling.
   const float half_turn = 3.14159265358979323846f / scales.phi;
-  std::vector<float> features(count * kEdgeFeatures);
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, 8192), [&](const auto& range) {
     for (std::size_t e = range.begin(); e < range.end(); ++e) {
       const float* const a = nodes.data() + static_cast<std::size_t>(edges.src[e]) * kNodeFeatures;
@@ -61,6 +67,17 @@ std::vector<float> edge_features(std::span<const float> nodes, const EdgeList& e
       row[5] = 0.5f * (a[0] + b[0]) * slope;
     }
   });
+}
+
+std::vector<float> node_features(const HitsView& hits, const FeatureScales& scales) {
+  std::vector<float> features(static_cast<std::size_t>(hits.size()) * kNodeFeatures);
+  node_features(hits, scales, features);
+  return features;
+}
+
+std::vector<float> edge_features(std::span<const float> nodes, const EdgeListView& edges, const FeatureScales& scales) {
+  std::vector<float> features(static_cast<std::size_t>(edges.size()) * kEdgeFeatures);
+  edge_features(nodes, edges, scales, features);
   return features;
 }
 

@@ -17,7 +17,7 @@ inline float distance_from_beam(float x, float y) {
   return static_cast<float>(std::sqrt(double{x} * x + double{y} * y));
 }
 
-inline Point make_point(const Hits& hits, std::int32_t hit) {
+inline Point make_point(const HitsView& hits, std::int32_t hit) {
   const auto i = static_cast<std::size_t>(hit);
   return {hits.x[i], hits.y[i], hits.z[i], distance_from_beam(hits.x[i], hits.y[i])};
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -21,9 +22,17 @@ bool passes_doublet(const Windows::Content& w, std::size_t pair, const Point& a,
   return std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell];
 }
 
+bool passes_triplet(const Windows::Content& w, std::size_t triple, const Point& a, const Step& ab, const Step& bc) {
+  const auto cell = static_cast<std::size_t>(
+      find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab)));
+  const TripletFit fit = fit_triplet(a, ab, bc);
+  return std::fabs(fit.k) <= w.triple_k[cell] && std::fabs(fit.bend) <= w.triple_bend[cell] &&
+         std::fabs(fit.d0) <= w.triple_d0[cell];
+}
+
 }  // namespace
 
-EdgeList hit_graph_reference(const Hits& hits, const Windows& windows) {
+HitGraph hit_graph_reference(const HitsView& hits, const Windows& windows) {
   const Windows::Content& w = windows.content();
   const HitLayout layout(hits, w);  // for the hits that are on a layer; its grid is not used
   const std::int32_t count = layout.size();
@@ -46,7 +55,9 @@ EdgeList hit_graph_reference(const Hits& hits, const Windows& windows) {
     }
   }
 
-  std::set<std::pair<std::int32_t, std::int32_t>> edges;  // hits
+  using Ends = std::pair<std::int32_t, std::int32_t>;  // hits
+  std::set<Ends> edges;
+  std::set<std::pair<Ends, Ends>> triplets;
   const auto hit_of = [&](std::int32_t position) { return layout.hit[static_cast<std::size_t>(position)]; };
   for (const Doublet& first : doublets) {
     for (const Doublet& second : doublets) {
@@ -57,9 +68,11 @@ EdgeList hit_graph_reference(const Hits& hits, const Windows& windows) {
         const Point &a = layout.points[static_cast<std::size_t>(first.a)],
                     &b = layout.points[static_cast<std::size_t>(first.b)],
                     &c = layout.points[static_cast<std::size_t>(second.b)];
-        if (!passes_triplet(w, triple, a, make_step(a, b), make_step(b, c))) continue;
-        edges.emplace(hit_of(first.a), hit_of(first.b));
-        edges.emplace(hit_of(second.a), hit_of(second.b));
+        if (!passes_triplet(w, t, a, make_step(a, b), make_step(b, c))) continue;
+        const Ends ab{hit_of(first.a), hit_of(first.b)}, bc{hit_of(second.a), hit_of(second.b)};
+        edges.insert(ab);
+        edges.insert(bc);
+        triplets.emplace(ab, bc);
       }
     }
   }
@@ -76,7 +89,7 @@ EdgeList hit_graph_reference(const Hits& hits, const Windows& windows) {
       const Point &pa = layout.points[static_cast<std::size_t>(a)], &pb = layout.points[static_cast<std::size_t>(b)];
       if (layout.layer[static_cast<std::size_t>(a)] != layout.layer[static_cast<std::size_t>(b)] ||
           hits.module_id[static_cast<std::size_t>(src)] == hits.module_id[static_cast<std::size_t>(dst)] ||
-          !overlap_starts_at(pa, src, pb, dst) || !(w.overlap_distance[layer] > 0.f)) {
+          !overlap_starts_at(pa, a, pb, b) || !(w.overlap_distance[layer] > 0.f)) {
         continue;
       }
       const OverlapFit fit = fit_overlap(pa, pb);
@@ -87,13 +100,21 @@ EdgeList hit_graph_reference(const Hits& hits, const Windows& windows) {
     }
   }
 
-  EdgeList list;
-  list.num_nodes = hits.size();
-  for (const auto& [src, dst] : edges) {
-    list.src.push_back(src);
-    list.dst.push_back(dst);
+  HitGraph graph;
+  graph.edges.num_nodes = hits.size();
+  std::map<Ends, std::int32_t> index;
+  for (const Ends& ends : edges) {
+    index.emplace(ends, static_cast<std::int32_t>(index.size()));
+    graph.edges.src.push_back(ends.first);
+    graph.edges.dst.push_back(ends.second);
   }
-  return list;
+  std::vector<std::int32_t> first;
+  for (const auto& [ab, bc] : triplets) {
+    first.push_back(index.at(ab));
+    graph.triplets.edges.push_back(index.at(bc));
+  }
+  graph.triplets.row_splits = group_edges(first, static_cast<std::int32_t>(index.size())).row_splits;
+  return graph;
 }
 
 }  // namespace starling

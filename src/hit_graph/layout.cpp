@@ -4,8 +4,10 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 namespace starling {
 namespace {
@@ -13,9 +15,24 @@ namespace {
 constexpr float kFarthest = 1e6f;  // mm; far from overflow in every formula
 constexpr std::int32_t kBinsPerLayer = HitLayout::kPhiBins * HitLayout::kLongBins;
 
+/// Orders hits by what is known of them but their index, which comes last. Any total order of the coordinates serves:
+/// that of their bits needs no rule for zeros and for what is not a number.
+struct ByPlace {
+  const HitsView& hits;
+
+  auto key(std::int32_t hit) const {
+    const auto i = static_cast<std::size_t>(hit);
+    return std::tuple(std::bit_cast<std::uint32_t>(hits.x[i]), std::bit_cast<std::uint32_t>(hits.y[i]),
+                      std::bit_cast<std::uint32_t>(hits.z[i]), hits.volume_id[i], hits.layer_id[i], hits.module_id[i],
+                      hit);
+  }
+  bool operator()(std::int32_t a, std::int32_t b) const { return key(a) < key(b); }
+};
+
 }  // namespace
 
-HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
+HitLayout::HitLayout(const HitsView& hits, const Windows::Content& windows) {
+  hits.check();
   const auto n = static_cast<std::size_t>(hits.size());
   layers.resize(static_cast<std::size_t>(windows.layers()));
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -25,7 +42,7 @@ HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
     grid.r_max = grid.z_max = std::numeric_limits<float>::lowest();
   }
 
-  std::vector<std::int32_t> layer_of(n);
+  layer_of_hit.resize(n);
   std::vector<float> radius(n), angle(n);
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, n, 4096), [&](const auto& range) {
     std::int32_t volume = 0, layer_id = 0, known = -1;
@@ -42,21 +59,21 @@ HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
       radius[i] = r;
       angle[i] = std::atan2(y, x);
       // A hit on the beam line has no direction: on no edge.
-      layer_of[i] = r > 0.f && r < kFarthest && std::fabs(hits.z[i]) < kFarthest ? known : -1;
+      layer_of_hit[i] = r > 0.f && r < kFarthest && std::fabs(hits.z[i]) < kFarthest ? known : -1;
     }
   });
 
-  std::int32_t inside = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    if (layer_of[i] < 0) continue;
-    auto& grid = layers[static_cast<std::size_t>(layer_of[i])];
+    if (layer_of_hit[i] < 0) {
+      outside.push_back(static_cast<std::int32_t>(i));
+      continue;
+    }
+    auto& grid = layers[static_cast<std::size_t>(layer_of_hit[i])];
     grid.r_min = std::min(grid.r_min, radius[i]);
     grid.r_max = std::max(grid.r_max, radius[i]);
     grid.z_min = std::min(grid.z_min, hits.z[i]);
     grid.z_max = std::max(grid.z_max, hits.z[i]);
-    ++inside;
   }
-  outside = hits.size() - inside;
   for (auto& grid : layers) {
     const float r_spread = grid.r_max - grid.r_min, z_spread = grid.z_max - grid.z_min;
     grid.along_z = !(r_spread > z_spread);
@@ -68,8 +85,8 @@ HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
   bins.assign(layers.size() * kBinsPerLayer + 1, 0);
   std::vector<std::int32_t> bin_of(n);
   for (std::size_t i = 0; i < n; ++i) {
-    if (layer_of[i] < 0) continue;
-    const auto& grid = layers[static_cast<std::size_t>(layer_of[i])];
+    if (layer_of_hit[i] < 0) continue;
+    const auto& grid = layers[static_cast<std::size_t>(layer_of_hit[i])];
     const int row = std::clamp(phi_bin(angle[i]), 0, kPhiBins - 1);
     bin_of[i] = grid.first_bin + row * kLongBins + grid.long_bin(grid.along_z ? hits.z[i] : radius[i]);
     ++bins[static_cast<std::size_t>(bin_of[i]) + 1];
@@ -80,19 +97,30 @@ HitLayout::HitLayout(const Hits& hits, const Windows::Content& windows) {
     grid.last = bins[static_cast<std::size_t>(grid.first_bin + kBinsPerLayer)];
   }
 
-  const auto count = static_cast<std::size_t>(inside);
-  points.resize(count);
-  phi.resize(count);
-  layer.resize(count);
+  const std::size_t count = n - outside.size();
   hit.resize(count);
   std::vector<std::int32_t> next(bins.begin(), bins.end() - 1);
   for (std::size_t i = 0; i < n; ++i) {
-    if (layer_of[i] < 0) continue;
-    const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(bin_of[i])]++);
+    if (layer_of_hit[i] < 0) continue;
+    hit[static_cast<std::size_t>(next[static_cast<std::size_t>(bin_of[i])]++)] = static_cast<std::int32_t>(i);
+  }
+  const auto bin_at = [&](std::size_t at) { return bin_of[static_cast<std::size_t>(hit[at])]; };
+  for (std::size_t first = 0, last = 0; first < count; first = last) {
+    for (last = first + 1; last < count && bin_at(last) == bin_at(first);) ++last;
+    if (last > first + 1) std::sort(hit.begin() + first, hit.begin() + last, ByPlace{hits});
+  }
+  std::sort(outside.begin(), outside.end(), ByPlace{hits});
+
+  points.resize(count);
+  phi.resize(count);
+  layer.resize(count);
+  module.resize(count);
+  for (std::size_t at = 0; at < count; ++at) {
+    const auto i = static_cast<std::size_t>(hit[at]);
     points[at] = {hits.x[i], hits.y[i], hits.z[i], radius[i]};
     phi[at] = angle[i];
-    layer[at] = layer_of[i];
-    hit[at] = static_cast<std::int32_t>(i);
+    layer[at] = layer_of_hit[i];
+    module[at] = hits.module_id[i];
   }
 }
 

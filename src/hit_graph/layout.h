@@ -9,7 +9,8 @@
 namespace starling {
 
 /// The hits of an event that lie on known layers, sorted by (layer, φ bin, bin in z or r): each layer has a grid over φ
-/// and whichever of z and r its hits spread over more.
+/// and whichever of z and r its hits spread over more. Within a bin coordinates and module decide, so positions do not
+/// depend on the order of the hits: only hits that agree in all of these stand in the order of their indices.
 struct HitLayout {
   static constexpr int kPhiBins = 256;
   static constexpr int kLongBins = 64;
@@ -27,15 +28,18 @@ struct HitLayout {
     }
   };
 
-  HitLayout(const Hits& hits, const Windows::Content& windows);
+  HitLayout(const HitsView& hits, const Windows::Content& windows);
 
   std::vector<Layer> layers;
-  std::vector<std::int32_t> bins;   ///< row splits of the positions by (layer, φ bin, long bin)
-  std::vector<Point> points;        ///< by position
-  std::vector<float> phi;           ///< by position
-  std::vector<std::int32_t> layer;  ///< by position
-  std::vector<std::int32_t> hit;    ///< index in Hits, by position
-  std::int32_t outside = 0;         ///< hits left out
+  std::vector<std::int32_t> bins;    ///< row splits of the positions by (layer, φ bin, long bin)
+  std::vector<Point> points;         ///< by position
+  std::vector<float> phi;            ///< by position
+  std::vector<std::int32_t> layer;   ///< by position
+  std::vector<std::int32_t> module;  ///< by position
+  std::vector<std::int32_t> hit;     ///< index of the hit, by position
+
+  std::vector<std::int32_t> layer_of_hit;  ///< by hit, −1 = left out
+  std::vector<std::int32_t> outside;       ///< the hits left out, ordered by layer, coordinates and module
 
   std::int32_t size() const { return static_cast<std::int32_t>(hit.size()); }
 };

@@ -2,9 +2,9 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -44,7 +44,7 @@ struct Tracks {
 /// Pairs of hits of one particle on one layer, in different modules; `particles` in ascending order.
 std::vector<std::pair<LayerKey, OverlapFit>> find_overlaps(const Event& event,
                                                            const std::vector<std::int64_t>& particles) {
-  const Hits& hits = event.hits;
+  const HitsView hits = event.hits;
   struct Row {
     std::int64_t particle;
     LayerKey layer;
@@ -84,8 +84,8 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
   std::sort(wanted.begin(), wanted.end());
 
   Tracks tracks;
-  const Hits& hits = event.hits;
-  for (std::size_t i = 0; i < hits.hit_id.size(); ++i) {
+  const HitsView hits = event.hits;
+  for (std::size_t i = 0; i < hits.x.size(); ++i) {
     const LayerKey key{hits.volume_id[i], hits.layer_id[i]};
     if (tracks.met.empty() || tracks.met.back() != key) tracks.met.push_back(key);
   }
@@ -254,9 +254,11 @@ class Learner {
         for (std::int32_t b = range.begin(); b < range.end(); ++b) {
           for_each_triplet(
               layout, content_, doublets, into, b, in, out,
-              [&](const TripletArm& ab, const TripletArm& bc, std::int32_t triple) {
-                search.add_background(
-                    triple, triplet_candidate(layout.points[static_cast<std::size_t>(ab.other)], ab.step, bc.step));
+              [&](const TripletArm& ab, const TripletArm* first, const TripletArm* last, std::int32_t triple) {
+                const Point& a = layout.points[static_cast<std::size_t>(ab.other)];
+                for (const TripletArm* bc = first; bc != last; ++bc) {
+                  search.add_background(triple, triplet_candidate(a, ab.step, bc->step));
+                }
               });
         }
       });
@@ -279,7 +281,8 @@ class Learner {
       const HitLayout layout(hits, content_);
       tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, layout.size(), 1024), [&](const auto& range) {
         for (std::int32_t source = range.begin(); source < range.end(); ++source) {
-          for_each_overlap(layout, hits, content_, source, [&](std::int32_t, const OverlapFit& fit) {
+          for_each_overlap(layout, content_, source, [&](std::int32_t, bool starts, const OverlapFit& fit) {
+            if (!starts) return;  // every pair is met from both sides
             search.add_background(layout.layer[static_cast<std::size_t>(source)], {{fit.distance, fit.rphi, 0.f}, 0.f});
           });
         }
@@ -347,13 +350,15 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
   const auto background_count = static_cast<std::size_t>(settings.background_events);
   std::vector<Tracks> tracks(count);
   std::vector<Hits> background(background_count);
-  std::atomic<int> done{0};
+  std::mutex reporting;
+  int done = 0;
   tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
     Event simulated = event(i);
     tracks[i] = find_tracks(simulated, settings);
     if (i < background_count) background[i] = std::move(simulated.hits);
-    const int now = ++done;
-    if (progress) progress(0.8 * now / static_cast<double>(count));
+    if (!progress) return;
+    const std::lock_guard lock(reporting);
+    progress(0.8 * ++done / static_cast<double>(count));
   });
   Learner learner(settings, std::move(tracks), std::move(background));
   learner.number_layers();
@@ -362,7 +367,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
   learner.learn_triplets();
   if (settings.overlaps) learner.learn_overlaps();
   if (progress) progress(1.);
-  return Windows(std::make_unique<Windows::Content>(learner.take()));
+  return Windows(std::make_unique<const Windows::Content>(learner.take()));
 }
 
 }  // namespace starling

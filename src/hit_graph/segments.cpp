@@ -38,7 +38,7 @@ Segments true_segments(const Event& event) {
   Segments segments;
   if (!event.truth) return segments;
   const auto& ids = event.truth->particle_id;
-  const Hits& hits = event.hits;
+  const HitsView hits = event.hits;
   if (ids.size() != static_cast<std::size_t>(hits.size())) {
     throw Error(ErrorKind::usage, "true_segments: truth has " + std::to_string(ids.size()) + " rows for " +
                                       std::to_string(hits.size()) + " hits");

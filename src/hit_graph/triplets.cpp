@@ -3,27 +3,62 @@
 #include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/parallel_for.h>
 
-namespace starling {
+#include <algorithm>
+#include <atomic>
+#include <string>
 
-std::vector<std::uint8_t> on_triplets(const HitLayout& hits, const Windows::Content& windows,
-                                      const Doublets& doublets) {
+#include "starling/error.h"
+
+namespace starling {
+namespace {
+
+constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::int64_t{1} << 26;
+
+[[noreturn]] void refuse(const char* what, std::int64_t most, const HitLayout& hits) {
+  throw Error(ErrorKind::input, "hit graph: more than " + std::to_string(most) + " " + what + " among " +
+                                    std::to_string(hits.size()) + " hits: these windows are not for this event");
+}
+
+}  // namespace
+
+std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
+                                                const Doublets& doublets) {
+  constexpr std::int32_t kTile = 1024;
   const Csr into = group_edges(doublets.dst, hits.size());
-  const auto count = static_cast<std::size_t>(doublets.size());
-  // A doublet has one middle hit as the inner arm and one as the outer: with a flag for each, threads never share one.
-  std::vector<std::uint8_t> inner(count, 0), outer(count, 0);
-  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, hits.size(), 1024), [&](const auto& range) {
+  std::int64_t tested = 0;
+  for (std::int32_t middle = 0; middle < hits.size(); ++middle) {
+    tested += std::int64_t{into.row_splits[middle + 1] - into.row_splits[middle]} *
+              (doublets.first[middle + 1] - doublets.first[middle]);
+  }
+  if (tested > kMostTested) refuse("candidate triplets", kMostTested, hits);
+
+  const std::int32_t tiles = (hits.size() + kTile - 1) / kTile;
+  std::vector<std::vector<Triplet>> found(static_cast<std::size_t>(tiles));
+  std::atomic<std::int64_t> total{0};
+  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, tiles, 1), [&](const auto& range) {
     std::vector<TripletArm> in, out;
-    for (std::int32_t middle = range.begin(); middle < range.end(); ++middle) {
-      for_each_triplet(hits, windows, doublets, into, middle, in, out,
-                       [&](const TripletArm& ab, const TripletArm& bc, std::int32_t triple) {
-                         if (inner[ab.doublet] && outer[bc.doublet]) return;
-                         if (!passes_triplet(windows, triple, hits.points[ab.other], ab.step, bc.step)) return;
-                         inner[ab.doublet] = outer[bc.doublet] = 1;
-                       });
+    for (std::int32_t t = range.begin(); t < range.end(); ++t) {
+      std::vector<Triplet>& tile = found[static_cast<std::size_t>(t)];
+      const std::int32_t end = std::min(hits.size(), (t + 1) * kTile);
+      for (std::int32_t middle = t * kTile; middle < end; ++middle) {
+        const std::size_t before = tile.size();
+        for_each_triplet(
+            hits, windows, doublets, into, middle, in, out,
+            [&](const TripletArm& ab, const TripletArm* first, const TripletArm* last, std::int32_t triple) {
+              const TripletWindow window(windows, triple, ab.step);
+              const Point& a = hits.points[ab.other];
+              for (const TripletArm* bc = first; bc != last; ++bc) {
+                if (window.passes(a, ab.step, bc->step)) tile.push_back({ab.doublet, bc->doublet});
+              }
+            });
+        const auto added = static_cast<std::int64_t>(tile.size() - before);
+        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMostFound) {
+          refuse("triplets", kMostFound, hits);
+        }
+      }
     }
   });
-  for (std::size_t e = 0; e < count; ++e) inner[e] |= outer[e];
-  return inner;
+  return found;
 }
 
 }  // namespace starling

@@ -16,18 +16,37 @@ struct TripletArm {
   Step step;
 };
 
-/// Whether a → b → c passes the window of `triple`.
-inline bool passes_triplet(const Windows::Content& w, std::int32_t triple, const Point& a, const Step& ab,
-                           const Step& bc) {
-  const std::int32_t cell =
-      find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab));
-  const float k = triplet_curvature(ab, bc);
-  if (!(std::fabs(k) <= w.triple_k[cell])) return false;
-  if (!(std::fabs(triplet_bend(ab, bc, k)) <= w.triple_bend[cell])) return false;
-  return std::fabs(triplet_d0(a, ab, k)) <= w.triple_d0[cell];
-}
+/// The window of a triplet that one first arm a → b leaves for its second ones.
+struct TripletWindow {
+  float k, d0, bend;
+  float most_cross2;  ///< no triplet inside has (ab × bc)² above this times |bc|²·|ac|²
 
-/// Calls visit(in, out, triple) for every pair of doublets a → b, b → c that have a window together; b at `middle`.
+  TripletWindow(const Windows::Content& w, std::int32_t triple, const Step& ab) {
+    const std::int32_t cell =
+        find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab));
+    k = w.triple_k[cell];
+    d0 = w.triple_d0[cell];
+    bend = w.triple_bend[cell];
+    most_cross2 = 0.2501f * k * k * ab.chord * ab.chord;
+  }
+
+  /// Whether a → b → c passes. Most do not, and for their curvature: the first test, a shade wider than the one in k,
+  /// needs no root and no division.
+  bool passes(const Point& a, const Step& ab, const Step& bc) const {
+    const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
+    const float bc2 = bc.chord * bc.chord;
+    const float ac2 = ab.chord * ab.chord + bc2 + 2.f * (ab.dx * bc.dx + ab.dy * bc.dy);
+    const float most = most_cross2 * bc2 * ac2;
+    if (cross * cross > most && most > 1e-30f) return false;  // below, too much of it is lost
+    const float curvature = triplet_curvature(ab, bc);
+    if (!(std::fabs(curvature) <= k)) return false;
+    if (!(std::fabs(triplet_bend(ab, bc, curvature)) <= bend)) return false;
+    return std::fabs(triplet_d0(a, ab, curvature)) <= d0;
+  }
+};
+
+/// Calls visit(ab, first, last, triple) for every doublet a → b and every group of doublets b → c, from `first` to
+/// `last` − 1, that have a triple of layers together; b at `middle`. `in` and `out` are scratch.
 template <class Visit>
 void for_each_triplet(const HitLayout& hits, const Windows::Content& w, const Doublets& doublets, const Csr& into,
                       std::int32_t middle, std::vector<TripletArm>& in, std::vector<TripletArm>& out, Visit&& visit) {
@@ -47,16 +66,26 @@ void for_each_triplet(const HitLayout& hits, const Windows::Content& w, const Do
     out.push_back({doublet, doublets.pair[doublet], c, make_step(b, hits.points[c])});
   }
   const std::int32_t base = w.out_pairs[hits.layer[middle]];
+  const TripletArm* const end = out.data() + out.size();
   for (const TripletArm& ab : in) {
     const std::int32_t* const triple_of = w.triple_of.data() + w.triple_rows[ab.pair];
-    for (const TripletArm& bc : out) {
-      const std::int32_t triple = triple_of[bc.pair - base];
-      if (triple >= 0) visit(ab, bc, triple);
+    for (const TripletArm *first = out.data(), *last = first; first != end; first = last) {
+      while (last != end && last->pair == first->pair) ++last;
+      const std::int32_t triple = triple_of[first->pair - base];
+      if (triple >= 0) visit(ab, first, last, triple);
     }
   }
 }
 
-/// Per doublet: 1 where it is on a triplet that passes its window.
-std::vector<std::uint8_t> on_triplets(const HitLayout& hits, const Windows::Content& windows, const Doublets& doublets);
+/// Two doublets a–b and b–c.
+struct Triplet {
+  std::int32_t first, second;
+};
+
+/// The triplets that pass their windows, in tiles: all in order of the middle hit's position, then of their doublets.
+/// Throws ErrorKind::input where there are more than 2^28 pairs of doublets to test or 2^26 triplets that pass: no
+/// event that the windows were made for.
+std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
+                                                const Doublets& doublets);
 
 }  // namespace starling

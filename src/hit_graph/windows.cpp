@@ -4,22 +4,21 @@
 
 namespace starling {
 
-Windows::Windows() : content_(std::make_unique<Content>()) {
-  content_->pair_cells = content_->triple_cells = {0};
-  content_->index();
-}
-Windows::Windows(std::unique_ptr<Content> content) : content_(std::move(content)) {}
-Windows::Windows(const Windows& other) : content_(std::make_unique<Content>(*other.content_)) {}
-Windows::Windows(Windows&& other) noexcept = default;
-Windows& Windows::operator=(Windows other) noexcept {
-  content_.swap(other.content_);
-  return *this;
-}
-Windows::~Windows() = default;
+Windows::Windows(std::unique_ptr<const Content> content) : content_(std::move(content)) {}
 
-double Windows::min_pt() const { return content_->min_pt; }
-std::int32_t Windows::layer_pairs() const { return content_->pairs(); }
-std::int32_t Windows::layer_triples() const { return content_->triples(); }
+const Windows::Content& Windows::content() const {
+  static const Content none = [] {
+    Content content;
+    content.pair_cells = content.triple_cells = {0};
+    content.index();
+    return content;
+  }();
+  return content_ ? *content_ : none;
+}
+
+double Windows::min_pt() const { return content().min_pt; }
+std::int32_t Windows::layer_pairs() const { return content().pairs(); }
+std::int32_t Windows::layer_triples() const { return content().triples(); }
 
 std::int32_t Windows::Content::find_layer(std::int32_t volume, std::int32_t layer) const {
   const auto range = std::equal_range(volume_id.begin(), volume_id.end(), volume);

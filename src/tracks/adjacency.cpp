@@ -5,9 +5,9 @@
 
 namespace starling {
 
-Adjacency::Adjacency(const EdgeList& edges, std::span<const float> scores, std::span<const std::uint8_t> keep) {
+Adjacency::Adjacency(const EdgeListView& edges, std::span<const float> scores, std::span<const std::uint8_t> keep) {
   const auto used = [&](std::size_t e) { return keep[e] && edges.src[e] != edges.dst[e]; };
-  const auto group = [&](const std::vector<std::int32_t>& here, const std::vector<std::int32_t>& there,
+  const auto group = [&](std::span<const std::int32_t> here, std::span<const std::int32_t> there,
                          std::vector<std::int32_t>& splits, std::vector<Link>& links) {
     splits.assign(static_cast<std::size_t>(edges.num_nodes) + 1, 0);
     for (std::size_t e = 0; e < here.size(); ++e) {

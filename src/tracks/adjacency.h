@@ -12,7 +12,7 @@ namespace starling {
 class Adjacency {
  public:
   /// Leaves out edges from a hit to itself and those whose entry in `keep` is 0.
-  Adjacency(const EdgeList& edges, std::span<const float> scores, std::span<const std::uint8_t> keep);
+  Adjacency(const EdgeListView& edges, std::span<const float> scores, std::span<const std::uint8_t> keep);
 
   struct Link {
     std::int32_t node;  ///< the hit at the other end

@@ -4,11 +4,13 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <string>
 
 #include "starling/config.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
 #include "tracks/adjacency.h"
+#include "tracks/layers.h"
 #include "tracks/walkthrough.h"
 
 namespace starling {
@@ -20,20 +22,65 @@ const std::map<std::string, TrackBuilder> kBuilders = {{"components", TrackBuild
 
 using Lists = std::vector<std::vector<std::int32_t>>;
 
-void check(const EdgeList& edges, std::span<const float> scores) {
-  if (edges.src.size() != edges.dst.size() || edges.src.size() != scores.size()) {
-    throw Error(ErrorKind::usage, "build_tracks: " + std::to_string(edges.src.size()) + " src, " +
-                                      std::to_string(edges.dst.size()) + " dst and " + std::to_string(scores.size()) +
-                                      " scores; expected as many of each");
+void check_scores(std::span<const float> scores, std::int64_t edges) {
+  if (static_cast<std::int64_t>(scores.size()) != edges) {
+    throw Error(ErrorKind::usage, "build_tracks: " + std::to_string(scores.size()) +
+                                      " scores, expected one per edge: " + std::to_string(edges));
   }
-  for (std::size_t e = 0; e < edges.src.size(); ++e) {
-    for (const std::int32_t end : {edges.src[e], edges.dst[e]}) {
-      if (end < 0 || end >= edges.num_nodes) {
-        throw Error(ErrorKind::usage, "build_tracks: edge " + std::to_string(e) + " has the end " +
-                                          std::to_string(end) + "; expected 0.." + std::to_string(edges.num_nodes - 1));
-      }
+}
+
+void check_size(const char* what, std::size_t size, std::size_t expected) {
+  if (size != expected) {
+    throw Error(ErrorKind::usage, std::string("build_tracks: ") + what + " has " + std::to_string(size) +
+                                      " entries, expected " + std::to_string(expected));
+  }
+}
+
+// Checks all that is read of the graph but its `order`.
+void check(const HitGraphView& graph) {
+  const auto nodes = static_cast<std::size_t>(std::max(graph.edges.num_nodes, 0));
+  graph.edges.check("build_tracks");
+  check_size("node_features", graph.node_features.size(), nodes * kNodeFeatures);
+  check_size("layer", graph.layer.size(), nodes);
+  check_size("order", graph.order.size(), nodes);
+  check_size("triplet_splits", graph.triplet_splits.size(), graph.edges.src.size() + 1);
+  const std::int32_t* previous = &graph.triplet_splits.front();
+  for (const std::int32_t& split : graph.triplet_splits) {
+    if (split < *previous || *previous < 0) {
+      throw Error(ErrorKind::usage, "build_tracks: triplet_splits falls to " + std::to_string(split) + " at entry " +
+                                        std::to_string(&split - graph.triplet_splits.data()));
+    }
+    previous = &split;
+  }
+  check_size("triplets", graph.triplets.size(), static_cast<std::size_t>(graph.triplet_splits.back()));
+  for (const std::int32_t edge : graph.triplets) {
+    if (edge < 0 || edge >= graph.edges.size()) {
+      throw Error(ErrorKind::usage, "build_tracks: a triplet goes on along edge " + std::to_string(edge) +
+                                        ", expected 0.." + std::to_string(graph.edges.size() - 1));
     }
   }
+  for (std::size_t e = 0; e < graph.edges.src.size(); ++e) {
+    for (std::int32_t i = graph.triplet_splits[e]; i < graph.triplet_splits[e + 1]; ++i) {
+      if (graph.edges.src[graph.triplets[i]] == graph.edges.dst[e]) continue;
+      throw Error(ErrorKind::usage, "build_tracks: the edges " + std::to_string(e) + " and " +
+                                        std::to_string(graph.triplets[i]) + " of a triplet do not meet");
+    }
+  }
+}
+
+// The place of each node in `order`.
+std::vector<std::int32_t> ranks(std::span<const std::int32_t> order) {
+  std::vector<std::int32_t> rank(order.size(), -1);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::int32_t node = order[i];
+    if (node < 0 || static_cast<std::size_t>(node) >= order.size() || rank[node] >= 0) {
+      throw Error(ErrorKind::usage, "build_tracks: order holds " + std::to_string(node) + " at entry " +
+                                        std::to_string(i) + ", expected each of 0.." +
+                                        std::to_string(order.size() - 1) + " once");
+    }
+    rank[node] = static_cast<std::int32_t>(i);
+  }
+  return rank;
 }
 
 std::vector<std::uint8_t> above(std::span<const float> scores, float cut) {
@@ -43,10 +90,10 @@ std::vector<std::uint8_t> above(std::span<const float> scores, float cut) {
 }
 
 // Keeps an edge where it is the best outgoing edge of its src and the best incoming edge of its dst.
-void remove_junctions(const EdgeList& edges, std::span<const float> scores, std::vector<std::uint8_t>& keep) {
+void remove_junctions(const EdgeListView& edges, std::span<const float> scores, std::vector<std::uint8_t>& keep) {
   constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
   std::vector<std::size_t> best_out(edges.num_nodes, kNone), best_in(edges.num_nodes, kNone);
-  const auto take = [&](std::size_t& best, std::size_t e, const std::vector<std::int32_t>& other_end) {
+  const auto take = [&](std::size_t& best, std::size_t e, std::span<const std::int32_t> other_end) {
     if (best == kNone || scores[e] > scores[best] || (scores[e] == scores[best] && other_end[e] < other_end[best])) {
       best = e;
     }
@@ -79,7 +126,7 @@ std::vector<std::int32_t> component_of(const Adjacency& graph) {
   return parent;
 }
 
-// The components with at least `min_hits` hits, of those that `wanted` (a flag a component) names, hits outwards.
+// The components with at least `min_hits` hits, of those that `wanted` (a flag per component) names, hits outwards.
 Lists components(std::span<const std::int32_t> component, std::span<const std::int32_t> order,
                  std::span<const std::uint8_t> wanted, int min_hits) {
   std::vector<std::int32_t> size(component.size(), 0), list_of(component.size(), -1);
@@ -112,6 +159,17 @@ Lists walkthrough(const Adjacency& graph, const TrackCuts& cuts) {
   Lists lists = components(component, order, simple, cuts.min_hits);
   for (auto& path : walk(graph, order, walkable, cuts.walk_add, cuts.min_hits)) lists.push_back(std::move(path));
   return lists;
+}
+
+// Ties go to the smaller node.
+Lists find_candidates(const EdgeListView& edges, std::span<const float> scores, TrackCuts cuts) {
+  cuts.min_hits = std::max(cuts.min_hits, 1);
+  if (cuts.builder == TrackBuilder::walkthrough) {
+    return walkthrough(Adjacency(edges, scores, above(scores, cuts.walk_min)), cuts);
+  }
+  std::vector<std::uint8_t> keep = above(scores, cuts.score);
+  if (cuts.builder == TrackBuilder::junction_removal) remove_junctions(edges, scores, keep);
+  return all_components(Adjacency(edges, scores, keep), cuts.min_hits);
 }
 
 Tracks pack(const Lists& lists) {
@@ -158,40 +216,69 @@ std::string to_string(TrackBuilder builder) {
   throw Error(ErrorKind::internal, "unknown track builder");
 }
 
-Tracks build_tracks(const EdgeList& edges, std::span<const float> scores, const TrackCuts& cuts) {
-  check(edges, scores);
-  const int min_hits = std::max(cuts.min_hits, 1);
-  if (cuts.builder == TrackBuilder::walkthrough) {
-    TrackCuts walk_cuts = cuts;
-    walk_cuts.min_hits = min_hits;
-    return pack(walkthrough(Adjacency(edges, scores, above(scores, cuts.walk_min)), walk_cuts));
-  }
-  std::vector<std::uint8_t> keep = above(scores, cuts.score);
-  if (cuts.builder == TrackBuilder::junction_removal) remove_junctions(edges, scores, keep);
-  return pack(all_components(Adjacency(edges, scores, keep), min_hits));
+Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts) {
+  edges.check("build_tracks");
+  check_scores(scores, edges.size());
+  return pack(find_candidates(edges, scores, cuts));
 }
 
-Tracks build_tracks(const HitGraph& graph, std::span<const float> scores, const TrackCuts& cuts, const Hits& hits,
-                    const Windows& windows) {
-  if (hits.size() != graph.edges.num_nodes) {
-    throw Error(ErrorKind::usage, "build_tracks: " + std::to_string(hits.size()) + " hits, expected the graph's " +
-                                      std::to_string(graph.edges.num_nodes));
+Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts) {
+  check(graph);
+  check_scores(scores, graph.edges.size());
+  const std::vector<std::int32_t> rank = ranks(graph.order);
+  // Nodes are numbered by their rank, so that ties are broken by it.
+  EdgeList ranked{graph.edges.num_nodes, std::vector<std::int32_t>(scores.size()),
+                  std::vector<std::int32_t>(scores.size())};
+  for (std::size_t e = 0; e < scores.size(); ++e) {
+    ranked.src[e] = rank[graph.edges.src[e]];
+    ranked.dst[e] = rank[graph.edges.dst[e]];
   }
-  const Tracks candidates = build_tracks(graph.edges, scores, cuts);
-  if (cuts.chain_layers == 0) return candidates;
-  Tracks tracks;
-  for (std::int32_t t = 0; t < candidates.size(); ++t) {
-    const std::span<const std::int32_t> track{candidates.hits.data() + candidates.row_splits[t],
-                                              candidates.hits.data() + candidates.row_splits[t + 1]};
-    const Chain chain = find_chain(hits, track, windows);
-    if (chain.layers <= cuts.chain_layers && !chain.whole) continue;
-    tracks.hits.insert(tracks.hits.end(), track.begin(), track.end());
-    tracks.row_splits.push_back(static_cast<std::int32_t>(tracks.hits.size()));
-  }
-  return tracks;
+  Lists lists = find_candidates(ranked, scores, cuts);
+  LayeredTracks layered(graph, rank);
+  std::erase_if(lists, [&](std::vector<std::int32_t>& list) {
+    for (std::int32_t& hit : list) hit = graph.order[hit];
+    layered.sort_outwards(list);
+    return cuts.chain_layers > 0 && layered.count_layers(list) <= cuts.chain_layers && !layered.is_whole_chain(list);
+  });
+  return pack(lists);
 }
 
-std::vector<std::int32_t> Tracks::track_of_hit(std::int32_t num_hits) const {
+TracksView build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts,
+                        std::span<std::int32_t> memory) {
+  const std::size_t expected = 2 * static_cast<std::size_t>(std::max(graph.edges.num_nodes, 0)) + 1;
+  if (memory.size() < expected) {
+    throw Error(ErrorKind::usage, "build_tracks: memory of " + std::to_string(memory.size()) +
+                                      " entries, expected 2 num_nodes + 1 = " + std::to_string(expected));
+  }
+  const Tracks tracks = build_tracks(graph, scores, cuts);
+  const std::span<std::int32_t> row_splits = memory.first(tracks.row_splits.size());
+  const std::span<std::int32_t> hits = memory.subspan(row_splits.size(), tracks.hits.size());
+  std::copy(tracks.row_splits.begin(), tracks.row_splits.end(), row_splits.begin());
+  std::copy(tracks.hits.begin(), tracks.hits.end(), hits.begin());
+  return {row_splits, hits};
+}
+
+void TracksView::check(std::int32_t num_hits, const char* caller) const {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::usage, std::string(caller) + ": " + what);
+  };
+  const std::size_t last = row_splits.empty() ? 0 : static_cast<std::size_t>(row_splits.back());
+  if (last != hits.size() || (!row_splits.empty() && row_splits.front() != 0)) {
+    refuse("row splits of tracks do not go from 0 to the number of hits, " + std::to_string(hits.size()));
+  }
+  for (std::size_t t = 1; t < row_splits.size(); ++t) {
+    if (row_splits[t] < row_splits[t - 1]) refuse("the row splits of track " + std::to_string(t - 1) + " fall");
+  }
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    if (hits[i] < 0 || hits[i] >= num_hits) {
+      refuse("entry " + std::to_string(i) + " of the tracks' hits is " + std::to_string(hits[i]) + ", expected 0.." +
+             std::to_string(num_hits - 1));
+    }
+  }
+}
+
+std::vector<std::int32_t> TracksView::track_of_hit(std::int32_t num_hits) const {
+  check(num_hits, "track_of_hit");
   std::vector<std::int32_t> track(num_hits, -1);
   for (std::int32_t t = 0; t < size(); ++t) {
     for (std::int32_t i = row_splits[t]; i < row_splits[t + 1]; ++i) track[hits[i]] = t;
