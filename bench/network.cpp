@@ -1,4 +1,4 @@
-// Times the runtime of network.h on random graphs of 100,000 nodes and, where this is built with LibTorch
+// Times the runtime of interaction_network.h on random graphs of 100,000 nodes and, where this is built with LibTorch
 // (STARLING_LEARN), the same network written plainly in LibTorch, on the same graph and number of threads.
 //
 //   build/release/bench/bench_network [HIDDEN [EDGES [THREADS [STEPS]]]]
@@ -42,21 +42,21 @@ BenchGraph random_graph(std::int32_t nodes, std::int64_t edges) {
   return graph;
 }
 
-Model random_model(int hidden, int steps) {
-  Model model;
-  model.architecture.hidden = hidden;
-  model.architecture.steps = steps;
+InteractionNetwork random_network(int hidden, int steps) {
+  InteractionNetwork network;
+  network.shape.hidden = hidden;
+  network.shape.steps = steps;
   std::mt19937 random(2);
   std::uniform_real_distribution<float> uniform(-1.f, 1.f);
-  for (const Layer& layer : layers(model.architecture)) {
-    std::vector<float>& weight = model.weights[layer.name + ".weight"];
-    std::vector<float>& bias = model.weights[layer.name + ".bias"];
+  for (const DenseLayer& layer : layers(network.shape)) {
+    std::vector<float>& weight = network.weights[layer.name + ".weight"];
+    std::vector<float>& bias = network.weights[layer.name + ".bias"];
     weight.resize(std::size_t(layer.in) * layer.out);
     bias.resize(layer.out);
     for (float& value : weight) value = uniform(random) / std::sqrt(static_cast<float>(layer.in));
     for (float& value : bias) value = 0.1f * uniform(random);
   }
-  return model;
+  return network;
 }
 
 // A line of /proc/self/status, in MB.
@@ -73,7 +73,7 @@ void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
 void measure(int hidden, int steps, std::int64_t edges, int threads) {
   const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, threads);
   tbb::task_arena arena(threads);
-  const Model model = random_model(hidden, steps);
+  const InteractionNetwork network = random_network(hidden, steps);
   reset_peak_memory();
   const double before = memory_mb("VmRSS");
   const BenchGraph graph = random_graph(100'000, edges);
@@ -81,7 +81,7 @@ void measure(int hidden, int steps, std::int64_t edges, int threads) {
   Times times;
   double workspace_mb = 0., peak_mb = 0.;
   arena.execute([&] {
-    const Plan plan(model);
+    const Plan plan(network);
     std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, edges));
     times = best_times(3, [&] { plan.run(graph.view(), logits, workspace); });
     workspace_mb = static_cast<double>(workspace.size()) / 1e6;
@@ -91,7 +91,7 @@ void measure(int hidden, int steps, std::int64_t edges, int threads) {
   std::printf("%4d %8ld %3d %8.0f %8.0f %6.0f ", hidden, static_cast<long>(edges), threads, times.wall_ms, times.cpu_ms,
               ns(times.cpu_ms));
 #ifdef STARLING_BENCH_LIBTORCH
-  const Peer peer = run_libtorch(model, graph, threads);
+  const Peer peer = run_libtorch(network, graph, threads);
   double worst = 0., largest = 0.;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     worst = std::max(worst, std::abs(double{logits[i]} - double{peer.logits[i]}));

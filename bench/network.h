@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "starling/network.h"
+#include "starling/interaction_network.h"
 #include "timing.h"
 
 struct BenchGraph {
@@ -15,10 +15,7 @@ struct BenchGraph {
   std::vector<std::int32_t> src, dst;
   std::vector<float> node_features, edge_features;
 
-  starling::GraphView view() const {
-    return {num_nodes,           static_cast<std::int64_t>(src.size()), src.data(), dst.data(), node_features.data(),
-            edge_features.data()};
-  }
+  starling::GraphView view() const { return {num_nodes, src, dst, node_features, edge_features}; }
 };
 
 /// The shortest of several runs: on the wall clock and in processor time of all threads, which a busy machine disturbs
@@ -43,5 +40,5 @@ struct Peer {
   Times times;
   std::vector<float> logits;
 };
-Peer run_libtorch(const starling::Model& model, const BenchGraph& graph, int threads);
+Peer run_libtorch(const starling::InteractionNetwork& network, const BenchGraph& graph, int threads);
 std::string libtorch_version();

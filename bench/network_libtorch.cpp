@@ -13,28 +13,29 @@ namespace {
 
 using Weights = std::map<std::string, torch::Tensor>;
 
-torch::Tensor mlp(const Weights& weights, const std::vector<starling::Layer>& layers, const std::string& name,
+torch::Tensor mlp(const Weights& weights, const std::vector<starling::DenseLayer>& layers, const std::string& name,
                   torch::Tensor x) {
-  for (const starling::Layer& layer : layers) {
+  for (const starling::DenseLayer& layer : layers) {
     if (!layer.name.starts_with(name + ".")) continue;
     x = torch::linear(x, weights.at(layer.name + ".weight"), weights.at(layer.name + ".bias"));
-    if (layer.normalised) x = torch::layer_norm(x, {layer.out}, {}, {}, double{starling::kLayerNormEpsilon});
-    if (layer.activated) x = torch::relu(x);
+    if (layer.norm == starling::Norm::layer)
+      x = torch::layer_norm(x, {layer.out}, {}, {}, double{starling::kLayerNormEpsilon});
+    if (layer.relu) x = torch::relu(x);
   }
   return x;
 }
 
 }  // namespace
 
-Peer run_libtorch(const starling::Model& model, const BenchGraph& graph, int threads) {
+Peer run_libtorch(const starling::InteractionNetwork& network, const BenchGraph& graph, int threads) {
   const torch::InferenceMode guard;
   at::set_num_threads(threads);
-  const std::vector<starling::Layer> layers = starling::layers(model.architecture);
+  const std::vector<starling::DenseLayer> layers = starling::layers(network.shape);
   Weights weights;
-  for (const starling::Layer& layer : layers) {
+  for (const starling::DenseLayer& layer : layers) {
     weights[layer.name + ".weight"] =
-        torch::tensor(model.weights.at(layer.name + ".weight")).view({layer.out, layer.in});
-    weights[layer.name + ".bias"] = torch::tensor(model.weights.at(layer.name + ".bias"));
+        torch::tensor(network.weights.at(layer.name + ".weight")).view({layer.out, layer.in});
+    weights[layer.name + ".bias"] = torch::tensor(network.weights.at(layer.name + ".bias"));
   }
   const auto features = [](const std::vector<float>& values, std::int64_t rows) {
     return torch::from_blob(const_cast<float*>(values.data()), {rows, std::ssize(values) / rows}).clone();
@@ -51,13 +52,13 @@ Peer run_libtorch(const starling::Model& model, const BenchGraph& graph, int thr
   const auto forward = [&] {
     torch::Tensor x = mlp(weights, layers, "node_encoder", nodes), e = mlp(weights, layers, "edge_encoder", edges);
     const torch::Tensor x0 = x, e0 = e;
-    for (int step = 0; step < model.architecture.steps; ++step) {
+    for (int step = 0; step < network.shape.steps; ++step) {
       const std::string number = std::to_string(step);
       e = mlp(weights, layers, "edge_network." + number,
               torch::cat({e, e0, x.index_select(0, src), x0.index_select(0, src), x.index_select(0, dst),
                           x0.index_select(0, dst)},
                          1));
-      if (step + 1 == model.architecture.steps) break;
+      if (step + 1 == network.shape.steps) break;
       const torch::Tensor in = torch::zeros_like(x).index_add_(0, dst, e);
       const torch::Tensor out = torch::zeros_like(x).index_add_(0, src, e);
       x = mlp(weights, layers, "node_network." + number, torch::cat({in, out, x, x0}, 1));

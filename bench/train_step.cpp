@@ -30,8 +30,9 @@ using namespace starling::learn;
 
 class Plain : public torch::nn::Module {
  public:
-  explicit Plain(const Architecture& architecture) : architecture_(architecture), layers_(layers(architecture)) {
-    for (const Layer& layer : layers_) {
+  explicit Plain(const InteractionNetworkShape& architecture)
+      : architecture_(architecture), layers_(layers(architecture)) {
+    for (const DenseLayer& layer : layers_) {
       std::string name = layer.name;
       std::replace(name.begin(), name.end(), '.', '_');
       linear_.push_back(register_module(name, torch::nn::Linear(layer.in, layer.out)));
@@ -57,17 +58,17 @@ class Plain : public torch::nn::Module {
  private:
   torch::Tensor mlp(const std::string& name, torch::Tensor x) {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
+      const DenseLayer& layer = layers_[i];
       if (!layer.name.starts_with(name + ".")) continue;
       x = linear_[i]->forward(x);
-      if (layer.normalised) x = torch::layer_norm(x, {layer.out}, {}, {}, double{kLayerNormEpsilon});
-      if (layer.activated) x = torch::relu(x);
+      if (layer.norm == Norm::layer) x = torch::layer_norm(x, {layer.out}, {}, {}, double{kLayerNormEpsilon});
+      if (layer.relu) x = torch::relu(x);
     }
     return x;
   }
 
-  Architecture architecture_;
-  std::vector<Layer> layers_;
+  InteractionNetworkShape architecture_;
+  std::vector<DenseLayer> layers_;
   std::vector<torch::nn::Linear> linear_;
 };
 
@@ -119,7 +120,7 @@ double time_step(torch::Device device, const std::function<void()>& step) {
 int main(int argc, char** argv) {
   const auto argument = [&](int i, const char* otherwise) { return std::string(i < argc ? argv[i] : otherwise); };
   const torch::Device device(argument(1, "cpu"));
-  Architecture architecture;
+  InteractionNetworkShape architecture;
   architecture.hidden = std::stoi(argument(2, "48"));
   architecture.steps = std::stoi(argument(3, "8"));
   const std::int64_t nodes = std::stol(argument(4, "30000")), edges = std::stol(argument(5, "75000"));
@@ -142,7 +143,7 @@ int main(int argc, char** argv) {
               static_cast<long>(edges), mixed ? "bfloat16" : "float");
   double ours_ms = 0, plain_ms = 0;
   {
-    InteractionNetwork network(architecture);
+    learn::InteractionNetwork network(architecture);
     network->to(device);
     AdamW optimiser(network->flat(), 0.01, true);
     const auto step = [&] {

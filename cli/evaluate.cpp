@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -15,7 +15,7 @@
 #include "files/files.h"
 #include "report.h"
 #include "roc.h"
-#include "starling/network.h"
+#include "starling/track_finder.h"
 
 namespace starling::cli {
 namespace fs = std::filesystem;
@@ -51,7 +51,7 @@ Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& o
   return result;
 }
 
-Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& session, const TrackCuts& cuts,
+Evaluation evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session& session, const TrackCuts& cuts,
                           const EvaluateOptions& options) {
   const Event event = read_event(prefix);
   const TruthTable truth = truth_table(event, options.target);
@@ -59,7 +59,7 @@ Evaluation evaluate_model(const fs::path& prefix, const Model& model, Session& s
   result.events = 1;
   result.hits = event.hits.size();
   result.skipped_cuts = truth.skipped_cuts;
-  const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
+  const HitGraph graph = build_hit_graph(event.hits, finder.windows, finder.scales);
   const EdgeTruth labels = edge_truth(graph.edges, truth);
   result.add_graph(event, truth, graph, labels);
   const std::vector<float> scores = session.run(graph);
@@ -172,7 +172,7 @@ nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& opt
   nlohmann::ordered_json result;
   if (with_network) {
     result["model"] = options.model.string();
-    result["track_cuts"] = to_json(cuts);
+    result["track_cuts"] = nlohmann::ordered_json::parse(to_json(cuts));
   } else {
     result["tracks_folder"] = options.tracks_folder.string();
   }
@@ -291,12 +291,12 @@ void Evaluate::run() {
   TrackCuts cuts;
   std::vector<std::string> left_out;
   if (with_network) {
-    const Model model = Model::load(options.model);
-    cuts = options.tracks.applied_to(model.cuts, true);
-    oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));
+    const TrackFinder finder = TrackFinder::load(options.model);
+    cuts = options.tracks.applied_to(finder.cuts, true);
+    oneapi::tbb::enumerable_thread_specific<Session> sessions(std::make_shared<const Plan>(finder.network));
     left_out = for_each_event(
         prefixes, options.events.keep_going, progress,
-        [&](const fs::path& prefix) { return evaluate_model(prefix, model, sessions.local(), cuts, options); }, take);
+        [&](const fs::path& prefix) { return evaluate_model(prefix, finder, sessions.local(), cuts, options); }, take);
   } else {
     left_out = for_each_event(
         prefixes, options.events.keep_going, progress,

@@ -10,7 +10,7 @@
 #include "report.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
-#include "starling/network.h"
+#include "starling/track_finder.h"
 #include "stopwatch.h"
 
 namespace starling::cli {
@@ -47,7 +47,7 @@ class Graph final : public Command {
     std::vector<std::string> skipped_cuts;
   };
 
-  Built build_event(const fs::path& prefix, const Model& model) const;
+  Built build_event(const fs::path& prefix, const TrackFinder& finder) const;
   static void print_json(const Built& built);
   static void print_table_head();
   static void print_table_row(const Built& built);
@@ -57,11 +57,11 @@ class Graph final : public Command {
   bool features_ = false, json_ = false;
 };
 
-Graph::Built Graph::build_event(const fs::path& prefix, const Model& model) const {
+Graph::Built Graph::build_event(const fs::path& prefix, const TrackFinder& finder) const {
   Built built;
   const Event event = read_event(prefix);
   Stopwatch watch;
-  const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
+  const HitGraph graph = build_hit_graph(event.hits, finder.windows, finder.scales);
   built.seconds = watch.lap();
   write_edges(out_ / (event.name + "-graph.csv"), event.hits, graph.edges, features_ ? kFeatureColumns : "",
               features_ ? std::span<const float>(graph.edge_features) : std::span<const float>());
@@ -72,7 +72,7 @@ Graph::Built Graph::build_event(const fs::path& prefix, const Model& model) cons
   built.counts.edges = graph.edges.size();
   if (event.truth) {
     TargetCuts cuts;
-    cuts.min_pt = model.windows.min_pt();
+    cuts.min_pt = finder.windows.min_pt();
     built.has_truth = true;
     const TruthTable truth = truth_table(event, cuts);
     built.counts = count_graph(event, truth, graph.edges);
@@ -113,7 +113,7 @@ void Graph::print_table_row(const Built& built) {
 
 void Graph::run() {
   set_default_model(model_file_);
-  const Model model = Model::load(model_file_);
+  const TrackFinder finder = TrackFinder::load(model_file_);
   const std::vector<fs::path> prefixes = events_.prefixes();
   make_output_folder(out_);
   for (const fs::path& prefix : prefixes) {
@@ -123,7 +123,7 @@ void Graph::run() {
   Built sum;
   Progress progress;
   const std::vector<std::string> left_out = for_each_event(
-      prefixes, events_.keep_going, progress, [&](const fs::path& prefix) { return build_event(prefix, model); },
+      prefixes, events_.keep_going, progress, [&](const fs::path& prefix) { return build_event(prefix, finder); },
       [&](const Built& built) {
         if (std::exchange(head, false)) print_table_head();
         json_ ? print_json(built) : print_table_row(built);
@@ -144,7 +144,7 @@ void Graph::run() {
       std::printf(
           "\nefficiency: true segments of particles above %g GeV that are edges; purity: edges that join two hits of "
           "one particle;\nwith 68 %% intervals\n",
-          model.windows.min_pt());
+          finder.windows.min_pt());
     }
     std::printf("graphs: %s\n", (out_ / "<event>-graph.csv").c_str());
   }

@@ -2,7 +2,7 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
 #include <cstdio>
-#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -17,7 +17,7 @@
 #include "report.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
-#include "starling/network.h"
+#include "starling/track_finder.h"
 #include "starling/tracks.h"
 #include "stopwatch.h"
 
@@ -58,7 +58,8 @@ class Reconstruct final : public Command {
     fs::path tracks_file, scores_file, picture;
   };
 
-  Done reconstruct_event(const fs::path& prefix, const Model& model, Session& session, const TrackCuts& cuts) const;
+  Done reconstruct_event(const fs::path& prefix, const TrackFinder& finder, Session& session,
+                         const TrackCuts& cuts) const;
   static void print_json(const Done& done);
   static void print_table_head();
   static void print_table_row(const Done& done);
@@ -70,7 +71,7 @@ class Reconstruct final : public Command {
   bool write_scores_ = false, picture_ = false, json_ = false;
 };
 
-Reconstruct::Done Reconstruct::reconstruct_event(const fs::path& prefix, const Model& model, Session& session,
+Reconstruct::Done Reconstruct::reconstruct_event(const fs::path& prefix, const TrackFinder& finder, Session& session,
                                                  const TrackCuts& cuts) const {
   Done done;
   Done::Seconds& seconds = done.seconds;
@@ -79,7 +80,7 @@ Reconstruct::Done Reconstruct::reconstruct_event(const fs::path& prefix, const M
   const Event event = read_event(prefix, {.truth = false});
   seconds.read = watch.lap();
 
-  const HitGraph graph = build_hit_graph(event.hits, model.windows, model.scales);
+  const HitGraph graph = build_hit_graph(event.hits, finder.windows, finder.scales);
   seconds.graph = watch.lap();
 
   const std::vector<float> scores = session.run(graph);
@@ -150,8 +151,8 @@ void Reconstruct::print_table_row(const Done& done) {
 void Reconstruct::run() {
   check_device(device_);
   set_default_model(model_file_);
-  const Model model = Model::load(model_file_);
-  const TrackCuts cuts = tracks_.applied_to(model.cuts, false);
+  const TrackFinder finder = TrackFinder::load(model_file_);
+  const TrackCuts cuts = tracks_.applied_to(finder.cuts, false);
   const std::vector<fs::path> prefixes = events_.prefixes();
   make_output_folder(out_);
   for (const fs::path& prefix : prefixes) {
@@ -161,7 +162,7 @@ void Reconstruct::run() {
     if (picture_) Plot::check_place(out_ / (name + "-tracks.png"));
   }
 
-  oneapi::tbb::enumerable_thread_specific<Session> sessions(std::cref(model));
+  oneapi::tbb::enumerable_thread_specific<Session> sessions(std::make_shared<const Plan>(finder.network));
   std::int64_t hits = 0, tracks = 0;
   std::size_t events = 0;
   Done last;
@@ -170,7 +171,7 @@ void Reconstruct::run() {
   Progress progress;
   const std::vector<std::string> left_out = for_each_event(
       prefixes, events_.keep_going, progress,
-      [&](const fs::path& prefix) { return reconstruct_event(prefix, model, sessions.local(), cuts); },
+      [&](const fs::path& prefix) { return reconstruct_event(prefix, finder, sessions.local(), cuts); },
       [&](const Done& done) {
         if (std::exchange(head, false)) print_table_head();
         json_ ? print_json(done) : print_table_row(done);

@@ -50,11 +50,6 @@ nlohmann::ordered_json to_json(const Ratio& ratio) {
   return result;
 }
 
-nlohmann::ordered_json to_json(const TrackCuts& cuts) {
-  return {{"builder", to_string(cuts.builder)}, {"score", cuts.score},       {"walk_min", cuts.walk_min},
-          {"walk_add", cuts.walk_add},          {"min_hits", cuts.min_hits}, {"chain_layers", cuts.chain_layers}};
-}
-
 std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits) {
   std::vector<std::uint8_t> on_edge(static_cast<std::size_t>(hits), 0);
   for (const auto* const ends : {&edges.src, &edges.dst}) {

@@ -25,7 +25,6 @@ void flush_output();
 
 /// {"value", "low", "high", "passed", "total"}; value null where nothing was counted.
 nlohmann::ordered_json to_json(const Ratio& ratio);
-nlohmann::ordered_json to_json(const TrackCuts& cuts);
 
 /// The number of hits that are an end of an edge.
 std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits);

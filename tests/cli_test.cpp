@@ -21,8 +21,8 @@
 #include "data.h"
 #include "starling/detector.h"
 #include "starling/event.h"
-#include "starling/network.h"
 #include "starling/simulate.h"
+#include "starling/track_finder.h"
 #include "temporary_folder.h"
 
 extern char** environ;
@@ -44,9 +44,9 @@ void write(const fs::path& file, const std::string& text) { std::ofstream(file, 
 
 // A model with windows and random weights: good for nothing, but complete.
 void make_model(const fs::path& file) {
-  Model model;
-  model.architecture.hidden = 8;
-  model.architecture.steps = 2;
+  TrackFinder model;
+  model.network.shape.hidden = 8;
+  model.network.shape.steps = 2;
   const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
   SimulationSettings simulation;
   simulation.pileup = 5;
@@ -56,12 +56,12 @@ void make_model(const fs::path& file) {
   model.windows =
       learn_windows([&](std::uint64_t event) { return simulate_event(detector, simulation, event); }, windows);
   std::mt19937 random(1);
-  for (const Layer& layer : layers(model.architecture)) {
-    auto& weight = model.weights[layer.name + ".weight"];
+  for (const DenseLayer& layer : layers(model.network.shape)) {
+    auto& weight = model.network.weights[layer.name + ".weight"];
     for (int i = 0; i < layer.in * layer.out; ++i) {
       weight.push_back((static_cast<float>(random()) / 4294967296.0F - 0.5F) * 4.0F / static_cast<float>(layer.in));
     }
-    model.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
+    model.network.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
   }
   model.provenance = R"({"data": "random weights"})";
   model.save(file);

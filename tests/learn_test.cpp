@@ -23,16 +23,16 @@ namespace {
 using namespace starling;
 using namespace starling::learn;
 
-Architecture architecture(int hidden, int steps) {
-  Architecture result;
+InteractionNetworkShape architecture(int hidden, int steps) {
+  InteractionNetworkShape result;
   result.hidden = hidden;
   result.steps = steps;
   return result;
 }
 
 // The variants of the golden file.
-Architecture variant(const std::string& name) {
-  Architecture result =
+InteractionNetworkShape variant(const std::string& name) {
+  InteractionNetworkShape result =
       architecture(name == "wide" ? 24 : 8, name == "wide" || name == "no_bias" || name == "no_norm" ? 2 : 3);
   if (name == "batch") result.norm = Norm::batch;
   if (name == "no_norm") result.norm = Norm::none;
@@ -68,7 +68,7 @@ TEST_P(GoldenNetwork, LogitsLossAndGradients) {
   STARLING_NEEDS_DATA("interaction_network");
   const TensorFile file = read_safetensors(data_folder() / "interaction_network/interaction_network.safetensors");
   const auto golden = [&](const std::string& name) { return tensor(file.at(GetParam() + "/" + name)); };
-  InteractionNetwork network(variant(GetParam()));
+  learn::InteractionNetwork network(variant(GetParam()));
   std::map<std::string, std::vector<float>> weights;
   for (const auto& [name, unused] : network->weights()) weights[name] = file.at(GetParam() + "/" + name).f32();
   network->set_weights(weights);
@@ -109,23 +109,23 @@ TEST(InteractionNetwork, HasThePublishedParameterCounts) {
                                                {48, 2, 84913},
                                                {64, 4, 265537},
                                                {64, 2, 150081}}) {
-    EXPECT_EQ(InteractionNetwork(architecture(count.hidden, count.steps))->flat().numel(), count.parameters);
+    EXPECT_EQ(learn::InteractionNetwork(architecture(count.hidden, count.steps))->flat().numel(), count.parameters);
   }
   for (const Count& count : std::vector<Count>{{48, 8, 52369}, {64, 8, 92353}, {96, 8, 206113}, {128, 8, 364929}}) {
-    Architecture recurrent = architecture(count.hidden, count.steps);
+    InteractionNetworkShape recurrent = architecture(count.hidden, count.steps);
     recurrent.recurrent = true;
-    EXPECT_EQ(InteractionNetwork(recurrent)->flat().numel(), count.parameters);
+    EXPECT_EQ(learn::InteractionNetwork(recurrent)->flat().numel(), count.parameters);
   }
-  Architecture other = architecture(48, 8);
+  InteractionNetworkShape other = architecture(48, 8);
   other.norm = Norm::batch;
-  EXPECT_EQ(InteractionNetwork(other)->flat().numel(), 283921);
+  EXPECT_EQ(learn::InteractionNetwork(other)->flat().numel(), 283921);
   other = architecture(48, 8);
   other.bias = false;
-  EXPECT_EQ(InteractionNetwork(other)->flat().numel(), 277392);
+  EXPECT_EQ(learn::InteractionNetwork(other)->flat().numel(), 277392);
 }
 
 TEST(InteractionNetwork, NeverRunsTheLastNodeNetwork) {
-  InteractionNetwork network(architecture(8, 3));
+  learn::InteractionNetwork network(architecture(8, 3));
   const GraphTensors graph = random_graph(12, 40);
   const torch::Tensor before = network->forward(graph).detach();
   auto weights = network->weights();
@@ -139,7 +139,7 @@ TEST(InteractionNetwork, NeverRunsTheLastNodeNetwork) {
 TEST(InteractionNetwork, GivesTheSameBytesAgain) {
   const GraphTensors graph = random_graph(300, 2000);
   const auto gradient = [&] {
-    InteractionNetwork network(architecture(16, 3), 7);
+    learn::InteractionNetwork network(architecture(16, 3), 7);
     network->forward(graph).square().sum().backward();
     return network->flat().grad();
   };
@@ -148,7 +148,7 @@ TEST(InteractionNetwork, GivesTheSameBytesAgain) {
 
 TEST(InteractionNetwork, MixedPrecisionIsNearFloat) {
   const GraphTensors graph = random_graph(300, 2000);
-  InteractionNetwork network(architecture(16, 3), 7);
+  learn::InteractionNetwork network(architecture(16, 3), 7);
   const torch::Tensor exact = network->forward(graph), mixed = network->forward(graph, torch::kBFloat16);
   EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
   EXPECT_LT(largest(mixed - exact), 0.05);
@@ -156,14 +156,14 @@ TEST(InteractionNetwork, MixedPrecisionIsNearFloat) {
 }
 
 TEST(InteractionNetwork, TakesGraphsWithoutEdges) {
-  InteractionNetwork network(architecture(8, 2));
+  learn::InteractionNetwork network(architecture(8, 2));
   const auto none = torch::zeros({0}, torch::kInt);
   EXPECT_EQ(network->forward({torch::zeros({3, 12}), torch::zeros({0, 6}), none, none}).size(0), 0);
   EXPECT_EQ(network->forward({torch::zeros({0, 12}), torch::zeros({0, 6}), none, none}).size(0), 0);
 }
 
 TEST(InteractionNetwork, RefusesOtherWeights) {
-  InteractionNetwork network(architecture(8, 2));
+  learn::InteractionNetwork network(architecture(8, 2));
   auto missing = network->weights(), extra = missing, longer = missing;
   missing.erase("node_encoder.0.bias");
   extra["more"] = {1};
@@ -330,7 +330,7 @@ TEST(DropIsolatedNodes, ChangesNoLogit) {
   sample.node_features = random(9 * 12);
   sample.edge_features = random(4 * 6);
   sample.labels = sample.weights = random(4);
-  InteractionNetwork network(architecture(8, 3));
+  learn::InteractionNetwork network(architecture(8, 3));
   const torch::Tensor whole = network->forward(to_tensors(sample, false).graph);
   drop_isolated_nodes(sample);
   EXPECT_EQ(sample.num_nodes, 3);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -56,6 +57,9 @@ TensorFile example() {
   content.tensors["b/c"] = Tensor::of(std::vector<std::int32_t>{7, -8}, {1, 2, 1});
   content.tensors["d"] = Tensor{Tensor::Type::f64, {}, std::vector<std::byte>(8)};
   content.tensors["empty"] = Tensor::of(std::vector<float>{}, {0, 4});
+  content.tensors["half"] = Tensor::of(std::vector<float>{1.f, -0.1f}, {2, 1}, Tensor::Type::f16);
+  content.tensors["brain"] = Tensor::of(std::vector<float>{1.f, -0.1f, 3e38f}, {3}, Tensor::Type::bf16);
+  content.tensors["codes"] = Tensor::of(std::vector<std::int8_t>{-128, 0, 127}, {3});
   content.tensors["flag"] = Tensor{Tensor::Type::boolean, {1}, {std::byte{1}}};
   content.metadata = {{"k", "v \"quoted\"\n"}, {"\xc3\xa9", ""}};
   return content;
@@ -154,7 +158,9 @@ TEST(Safetensors, HostileTensors) {
   };
   refused(R"({"dtype":"U8","shape":[1]})", 1, "data_offsets is missing");
   refused(R"({"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":0})", 1, R"(unknown key "x")");
-  refused(entry("F16", "[1]", "[0,2]"), 2, R"(dtype "F16", expected)");
+  refused(entry("F8_E4M3", "[1]", "[0,1]"), 1, R"(dtype "F8_E4M3", expected)");
+  refused(entry("I4", "[1]", "[0,1]"), 1, R"(dtype "I4", expected)");
+  refused(entry("BF16", "[1]", "[0,4]"), 4, "shape [1] of BF16 takes 2 bytes");
   refused(R"({"dtype":7,"shape":[1],"data_offsets":[0,1]})", 1, "dtype 7, expected");
   refused(entry("F32", "[-1]", "[0,4]"), 4, "shape [-1], expected");
   refused(entry("F32", "[1.5]", "[0,4]"), 4, "shape [1.5], expected");
@@ -194,6 +200,68 @@ TEST(Safetensors, WritingRefusesWhatCouldNotBeRead) {
   text.metadata["a"] = "\xff";
   EXPECT_THROW(write_safetensors(folder.path / "x", text), Error);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path));
+}
+
+TEST(Tensor, HalvesAreRoundedToNearestEven) {
+  const auto rounded = [](float value, Tensor::Type type) {
+    return Tensor::of(std::vector<float>{value}, {1}, type).widened()[0];
+  };
+  const auto f16 = Tensor::Type::f16, bf16 = Tensor::Type::bf16;
+  // 11 and 8 significant bits: half a unit goes to the even neighbour, more than half up.
+  EXPECT_EQ(rounded(1.f + 0x1p-11f, f16), 1.f);
+  EXPECT_EQ(rounded(1.f + 0x3p-11f, f16), 1.f + 0x1p-9f);
+  EXPECT_EQ(rounded(1.f + 0x1.8p-11f, f16), 1.f + 0x1p-10f);
+  EXPECT_EQ(rounded(-65504.f, f16), -65504.f);
+  EXPECT_EQ(rounded(65519.f, f16), 65504.f);
+  EXPECT_EQ(rounded(0x1p-24f, f16), 0x1p-24f);  // the smallest
+  EXPECT_EQ(rounded(0x1p-25f, f16), 0.f);
+  EXPECT_EQ(rounded(0x3p-25f, f16), 0x1p-23f);
+  EXPECT_EQ(rounded(0x1.ff8p-15f, f16), 0x1.ff8p-15f);
+  EXPECT_EQ(rounded(0x1.ffffp-15f, f16), 0x1p-14f);  // up to the first normal one
+  EXPECT_EQ(rounded(1.f + 0x1p-8f, bf16), 1.f);
+  EXPECT_EQ(rounded(1.f + 0x3p-8f, bf16), 1.f + 0x1p-6f);
+  EXPECT_EQ(rounded(-1e-40f, bf16), -0x1p-133f);
+  for (const Tensor::Type type : {f16, bf16}) {
+    EXPECT_TRUE(std::isnan(rounded(std::nanf(""), type)));
+    EXPECT_EQ(rounded(-INFINITY, type), -INFINITY);
+    EXPECT_TRUE(std::signbit(rounded(-0.f, type)));
+  }
+  EXPECT_THROW(rounded(65520.f, f16), Error);
+  EXPECT_THROW(rounded(3.4e38f, bf16), Error);
+  // Every half comes back.
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    Tensor tensor{f16, {1}, std::vector<std::byte>(2)};
+    std::memcpy(tensor.bytes.data(), &half, 2);
+    const float value = tensor.widened()[0];
+    if (std::isnan(value)) continue;
+    EXPECT_EQ(Tensor::of(std::vector<float>{value}, {1}, f16).bytes, tensor.bytes) << bits;
+  }
+}
+
+TEST(Tensor, CodesArePackedPerRow) {
+  const std::vector<std::int8_t> fours = {-8, 7, -1, 0, 3, -4}, twos = {-2, -1, 0, 1, 1};
+  const Tensor i4 = Tensor::of(fours, {2, 3}, Tensor::Type::i4), i2 = Tensor::of(twos, {1, 5}, Tensor::Type::i2);
+  EXPECT_EQ(i4.bytes, (std::vector<std::byte>{std::byte{0x78}, std::byte{0x0f}, std::byte{0x30}, std::byte{0x0c}}));
+  EXPECT_EQ(i2.bytes, (std::vector<std::byte>{std::byte{0x4e}, std::byte{0x01}}));
+  EXPECT_EQ(i4.codes(), fours);
+  EXPECT_EQ(i2.codes(), twos);
+  EXPECT_EQ(i4.row_bytes(), 2);
+  EXPECT_THROW(i4.f32(), Error);
+  EXPECT_THROW(i4.widened(), Error);
+  EXPECT_THROW(Tensor::of(std::vector<std::int8_t>{8}, {1}, Tensor::Type::i4), Error);
+  EXPECT_THROW(Tensor::of(std::vector<std::int8_t>{-3}, {1}, Tensor::Type::i2), Error);
+  EXPECT_THROW(Tensor::of(std::vector<std::int8_t>{1}, {}, Tensor::Type::i2), Error);
+  EXPECT_THROW(Tensor::of(twos, {2, 3}, Tensor::Type::i2), Error);
+  EXPECT_THROW(Tensor::of(twos, {5}, Tensor::Type::f32), Error);
+  Tensor unused = i4;
+  unused.bytes[1] |= std::byte{0x10};
+  EXPECT_FALSE(unused.fits());
+  EXPECT_THROW(unused.codes(), Error);
+  const Folder folder;
+  TensorFile file;
+  file.tensors["a"] = i4;
+  EXPECT_THROW(write_safetensors(folder.path / "x", file), Error);
 }
 
 TEST(Safetensors, AFileOfAnotherWriterIsRead) {

@@ -19,8 +19,8 @@
 
 #include "starling/detector.h"
 #include "starling/event.h"
-#include "starling/network.h"
 #include "starling/simulate.h"
+#include "starling/track_finder.h"
 #include "temporary_folder.h"
 
 extern char** environ;
@@ -113,8 +113,8 @@ class Train : public testing::Test {
 TemporaryFolder* Train::folder_ = nullptr;
 
 TEST_F(Train, LeavesAModelAndWhatLedToIt) {
-  const Model model = Model::load(path("whole/model.safetensors"));
-  EXPECT_EQ(model.architecture.hidden, 8);
+  const TrackFinder model = TrackFinder::load(path("whole/model.safetensors"));
+  EXPECT_EQ(model.network.shape.hidden, 8);
   EXPECT_EQ(model.cuts.walk_min, 0.25f);
   EXPECT_EQ(model.cuts.min_hits, 4);
   EXPECT_GT(model.windows.layer_pairs(), 10);

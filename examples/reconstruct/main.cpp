@@ -2,7 +2,7 @@
 #include <starling/error.h>
 #include <starling/event.h>
 #include <starling/hit_graph.h>
-#include <starling/network.h>
+#include <starling/track_finder.h>
 #include <starling/tracks.h>
 
 #include <cstdio>
@@ -13,11 +13,11 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const starling::Model model = starling::Model::load(argv[1]);
+    const starling::TrackFinder finder = starling::TrackFinder::load(argv[1]);
     const starling::Event event = starling::read_event(argv[2]);
-    const starling::HitGraph graph = starling::build_hit_graph(event.hits, model.windows, model.scales);
-    const std::vector<float> scores = starling::Session(model).run(graph);
-    const starling::Tracks tracks = starling::build_tracks(graph, scores, model.cuts);
+    const starling::HitGraph graph = starling::build_hit_graph(event.hits, finder.windows, finder.scales);
+    const std::vector<float> scores = starling::Session(finder.network).run(graph);
+    const starling::Tracks tracks = starling::build_tracks(graph, scores, finder.cuts);
     starling::write_tracks(argv[3], event.hits, tracks);
     std::printf("%d hits, %ld edges, %d tracks\n", event.hits.size(), static_cast<long>(graph.edges.size()),
                 tracks.size());

@@ -59,7 +59,7 @@ Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
 
 }  // namespace
 
-InteractionNetworkImpl::InteractionNetworkImpl(const Architecture& architecture, std::uint64_t seed)
+InteractionNetworkImpl::InteractionNetworkImpl(const InteractionNetworkShape& architecture, std::uint64_t seed)
     : architecture_(architecture), layers_(starling::layers(architecture)) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   std::vector<Tensor> values;
@@ -68,14 +68,15 @@ InteractionNetworkImpl::InteractionNetworkImpl(const Architecture& architecture,
     sizes_.push_back(value.numel());
     values.push_back(std::move(value));
   };
-  for (const Layer& layer : layers_) {
+  for (const DenseLayer& layer : layers_) {
     const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
     const auto random = [&](std::int64_t count) { return torch::empty({count}).uniform_(-bound, bound, generator); };
-    add(layer.name + ".weight", {layer.out, layer.in}, random(std::int64_t{layer.out} * layer.in));
-    if (architecture.bias) add(layer.name + ".bias", {layer.out}, random(layer.out));
-    if (architecture.norm == Norm::batch && layer.normalised) {
-      add(layer.name + ".norm_weight", {layer.out}, torch::ones({layer.out}));
-      add(layer.name + ".norm_bias", {layer.out}, torch::zeros({layer.out}));
+    for (const ArrayShape& array : arrays(layer)) {
+      const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
+      add(array.name, array.shape,
+          scale   ? torch::ones({layer.out})
+          : shift ? torch::zeros({layer.out})
+                  : random(array.count()));
     }
   }
   flat_ = register_parameter("flat", torch::cat(values));
@@ -94,8 +95,8 @@ std::vector<InteractionNetworkImpl::Weights> InteractionNetworkImpl::unpack(torc
   std::size_t part = 0;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     weights[i].weight = parts[part++].view({layers_[i].out, layers_[i].in});
-    if (architecture_.bias) weights[i].bias = parts[part++];
-    if (architecture_.norm == Norm::batch && layers_[i].normalised) {
+    if (layers_[i].bias) weights[i].bias = parts[part++];
+    if (layers_[i].norm == Norm::batch) {
       weights[i].norm_weight = parts[part++];
       weights[i].norm_bias = parts[part++];
     }
@@ -108,14 +109,14 @@ Tensor InteractionNetworkImpl::finish(Tensor sums, std::size_t layer, const std:
                                       torch::ScalarType type) const {
   const std::string mlp = mlp_of(layers_[layer].name);
   while (true) {
-    if (layers_[layer].normalised && architecture_.norm == Norm::layer) {
+    if (layers_[layer].norm == Norm::layer) {
       sums = torch::layer_norm(sums, {sums.size(1)}, {}, {}, kLayerNormEpsilon);
-    } else if (layers_[layer].normalised && architecture_.norm == Norm::batch) {
+    } else if (layers_[layer].norm == Norm::batch) {
       const Weights& affine = weights[layer];
       sums = torch::batch_norm(sums, affine.norm_weight.to(sums.scalar_type()), affine.norm_bias.to(sums.scalar_type()),
                                {}, {}, /*training=*/true, /*momentum=*/0, kBatchNormEpsilon, /*cudnn_enabled=*/false);
     }
-    if (layers_[layer].activated) sums = torch::relu(sums);
+    if (layers_[layer].relu) sums = torch::relu(sums);
     sums = sums.to(type);
     if (layer + 1 == layers_.size() || mlp_of(layers_[layer + 1].name) != mlp) return sums;
     ++layer;

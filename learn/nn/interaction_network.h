@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "starling/network.h"
+#include "starling/interaction_network.h"
 
 namespace starling::learn {
 
@@ -25,19 +25,19 @@ struct GraphTensors {
 class InteractionNetworkImpl : public torch::nn::Module {
  public:
   /// Weights and biases uniform in ±1/√in, a function of `seed` alone. Throws ErrorKind::usage (see starling::layers).
-  explicit InteractionNetworkImpl(const Architecture& architecture, std::uint64_t seed = 1);
+  explicit InteractionNetworkImpl(const InteractionNetworkShape& architecture, std::uint64_t seed = 1);
 
   /// One logit an edge, [E], in float. `type` is what the products between hidden layers run in (kFloat, kDouble or
   /// kBFloat16); inputs enter in full precision, and normalisation and sums over edges accumulate in float at least.
   torch::Tensor forward(const GraphTensors& graph, torch::ScalarType type = torch::kFloat);
 
-  const Architecture& architecture() const { return architecture_; }
+  const InteractionNetworkShape& architecture() const { return architecture_; }
 
   /// [parameter_count], in the order of starling::layers: weight, bias, norm_weight, norm_bias of each layer.
   torch::Tensor& flat() { return flat_; }
 
-  /// To and from the weights of a starling::Model. set_weights throws ErrorKind::input for a missing or extra tensor or
-  /// a wrong size.
+  /// To and from the weights of a starling::InteractionNetwork. set_weights throws ErrorKind::input for a missing or
+  /// extra tensor or a wrong size.
   std::map<std::string, std::vector<float>> weights() const;
   void set_weights(const std::map<std::string, std::vector<float>>& weights);
 
@@ -62,8 +62,8 @@ class InteractionNetworkImpl : public torch::nn::Module {
   torch::Tensor encode(const std::string& mlp, const torch::Tensor& inputs, const std::vector<Weights>& weights,
                        torch::ScalarType type) const;
 
-  Architecture architecture_;
-  std::vector<Layer> layers_;
+  InteractionNetworkShape architecture_;
+  std::vector<DenseLayer> layers_;
   std::vector<Piece> pieces_;
   std::vector<std::int64_t> sizes_;
   torch::Tensor flat_;

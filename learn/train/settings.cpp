@@ -10,8 +10,8 @@
 namespace starling::learn {
 namespace {
 
-Architecture read_architecture(Config& config) {
-  Architecture architecture;
+InteractionNetworkShape read_architecture(Config& config) {
+  InteractionNetworkShape architecture;
   std::string norm = to_string(architecture.norm);
   config.get("network.hidden", architecture.hidden, 1, 1024);
   config.get("network.steps", architecture.steps, 1, 64);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "starling/hit_graph.h"
+#include "starling/interaction_network.h"
 #include "starling/metrics.h"
-#include "starling/network.h"
 #include "starling/simulate.h"
 #include "starling/tracks.h"
 
@@ -19,7 +19,7 @@ namespace starling::learn {
 
 /// Everything that a training run depends on; the sections of its configuration (docs/training.md).
 struct TrainingSettings {
-  Architecture architecture;                ///< [network]
+  InteractionNetworkShape architecture;     ///< [network]
   WindowSettings windows;                   ///< [graph]
   SimulationSettings simulation;            ///< [simulation]
   std::filesystem::path detector;           ///< simulation.detector; relative paths start at the configuration file

@@ -21,6 +21,7 @@
 #include "learn/train/record.h"
 #include "starling/config.h"
 #include "starling/error.h"
+#include "starling/track_finder.h"
 
 namespace starling::learn {
 namespace {
@@ -276,9 +277,8 @@ void Run::stop(AdamW& optimiser) {
 }
 
 void Run::save_model() const {
-  Model model;
-  model.architecture = settings_.architecture;
-  model.weights = network_->weights();
+  TrackFinder model;
+  model.network = {settings_.architecture, network_->weights()};
   model.windows = windows_;
   model.scales = scales_;
   model.cuts = settings_.tracks;

@@ -1,4 +1,5 @@
-// The model reader on hostile files: the safetensors file, the network in it, and one pass of a model that was taken.
+// The model reader on hostile files: the safetensors file, the model, its values, the track finder in it, and one pass
+// of a track finder that was taken.
 
 #include <cmath>
 #include <cstddef>
@@ -6,8 +7,8 @@
 
 #include "expect_input_error.h"
 #include "starling/hit_graph.h"
-#include "starling/network.h"
 #include "starling/safetensors.h"
+#include "starling/track_finder.h"
 
 namespace {
 
@@ -29,13 +30,33 @@ Hits some_hits() {
   return hits;
 }
 
-void use(const Model& model) {
+// Values of the types that have a wider one.
+void read_values(const Tensor& tensor) {
+  require(tensor.fits(), "bytes as many as the shape takes");
+  const auto count = static_cast<std::size_t>(tensor.count());
+  switch (tensor.type) {
+    case Tensor::Type::f16:
+    case Tensor::Type::bf16:
+      require(tensor.widened().size() == count, "a float per value");
+      break;
+    case Tensor::Type::i8:
+    case Tensor::Type::i4:
+    case Tensor::Type::i2:
+      require(tensor.codes().size() == count, "an integer per code");
+      break;
+    default:
+      break;
+  }
+}
+
+void use(const TrackFinder& finder) {
   static const Hits hits = some_hits();
-  const HitGraph graph = build_hit_graph(hits, model.windows, model.scales);
+  const HitGraph graph = build_hit_graph(hits, finder.windows, finder.scales);
   // Models of other feature counts are for other graphs.
-  if (model.architecture.node_inputs != kNodeFeatures || model.architecture.edge_inputs != kEdgeFeatures) return;
-  const std::vector<float> scores = Session(model).run(graph);
-  require(scores.size() == graph.edges.src.size(), "one score an edge");
+  const InteractionNetworkShape& shape = finder.network.shape;
+  if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) return;
+  const std::vector<float> scores = Session(finder.network).run(graph);
+  require(scores.size() == graph.edges.src.size(), "one score per edge");
 }
 
 }  // namespace
@@ -44,7 +65,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   expect_input_error([&] {
     const TensorFile file = parse_safetensors(reinterpret_cast<const std::byte*>(data), size, "model");
     for (const auto& [name, tensor] : file.tensors) require(tensor.count() >= 0, "a count of values");
-    use(Model::from_file(file, "model"));
+    const Model model = Model::from_file(file);
+    for (const auto& [name, tensor] : model.content.tensors) read_values(tensor);
+    if (!model.kind.empty()) {
+      const TensorFile again = model.to_file();
+      require(again.metadata.at("kind") == model.kind, "a model goes out as it came in");
+    }
+    use(TrackFinder::from_model(model));
   });
   return 0;
 }

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "starling/hit_graph.h"
-#include "starling/network.h"
 #include "starling/safetensors.h"
+#include "starling/track_finder.h"
 
 namespace {
 
@@ -92,19 +92,25 @@ void model_seeds(const fs::path& folder) {
   file.metadata["note"] = "two\nlines";
   write_safetensors(folder / "tensors", file);
 
-  Model model;
+  Model typed;
+  typed.kind = "typed";
+  typed.content.tensors["f16"] = Tensor::of(std::vector<float>{1.f, -2.5f}, {2}, Tensor::Type::f16);
+  typed.content.tensors["bf16"] = Tensor::of(std::vector<float>{1.f, -2.5f}, {2}, Tensor::Type::bf16);
+  typed.content.tensors["i8"] = Tensor::of(std::vector<std::int8_t>{-128, 127}, {2});
+  typed.content.tensors["i4"] = Tensor::of(std::vector<std::int8_t>{-8, 7, 1, 2, 3, 4}, {2, 3}, Tensor::Type::i4);
+  typed.content.tensors["i2"] = Tensor::of(std::vector<std::int8_t>{-2, -1, 0, 1, 1}, {1, 5}, Tensor::Type::i2);
+  typed.content.metadata["note"] = "{}";
+  typed.save(folder / "typed");
+
+  TrackFinder model;
   model.windows = small_windows();
   model.provenance = "{}";
   for (const Norm norm : {Norm::none, Norm::layer, Norm::batch}) {
-    model.architecture = {.hidden = 1, .steps = 2, .recurrent = norm == Norm::none, .norm = norm};
-    model.weights.clear();
-    for (const Layer& layer : layers(model.architecture)) {
-      const auto out = static_cast<std::size_t>(layer.out);
-      model.weights[layer.name + ".weight"].assign(static_cast<std::size_t>(layer.in) * out, 0.5f);
-      model.weights[layer.name + ".bias"].assign(out, 0.1f);
-      if (norm != Norm::batch || !layer.normalised) continue;
-      model.weights[layer.name + ".norm_weight"].assign(out, 1.f);
-      model.weights[layer.name + ".norm_bias"].assign(out, 0.f);
+    model.network.shape = {.hidden = 1, .steps = 2, .recurrent = norm == Norm::none, .norm = norm};
+    model.network.weights.clear();
+    for (const ArrayShape& array : arrays(layers(model.network.shape))) {
+      const float value = array.name.ends_with(".weight") ? 0.5f : array.name.ends_with(".bias") ? 0.1f : 1.f;
+      model.network.weights[array.name].assign(static_cast<std::size_t>(array.count()), value);
     }
     model.save(folder / ("network" + std::to_string(static_cast<int>(norm))));
   }

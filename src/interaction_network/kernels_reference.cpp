@@ -29,6 +29,6 @@ struct V {
 
 }  // namespace
 
-#include "network/kernels_simd.h"
+#include "interaction_network/kernels_simd.h"
 
-const starling::network::Kernels starling::network::kReferenceKernels = kKernels;
+const starling::interaction_network::Kernels starling::interaction_network::kReferenceKernels = kKernels;

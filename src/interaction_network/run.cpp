@@ -1,4 +1,4 @@
-#include "network/run.h"
+#include "interaction_network/run.h"
 
 #include <tbb/parallel_for.h>
 
@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cmath>
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 namespace {
 
@@ -27,19 +27,19 @@ struct Range {
 
 class Runner {
  public:
-  Runner(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
-         Workspace& workspace, int slots, float* logits)
-      : architecture_(architecture),
+  Runner(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+         const GraphView& graph, Workspace& workspace, int slots, float* logits)
+      : shape_(shape),
         weights_(weights),
         kernels_(kernels),
         graph_(graph),
         work_(workspace),
         order_(workspace.order),
         slots_(slots),
-        width_(architecture.hidden),
-        padded_(padded_width(architecture, kernels)),
+        width_(shape.hidden),
+        padded_(padded_width(shape, kernels)),
         tile_(tile_rows(padded_)),
-        batch_(architecture.norm == Norm::batch),
+        batch_(shape.norm == Norm::batch),
         logits_(logits) {}
 
   void run() {
@@ -56,9 +56,9 @@ class Runner {
       mlp(weights_.node_encoder, node_features(range, tile), row(work_.x0, range.first), tile);
       project(0, range);
     });
-    for (int step = 0; step < architecture_.steps; ++step) {
-      const bool last = step + 1 == architecture_.steps;
-      for_tiles(graph_.num_edges, [&](const Range& range, Tile& tile) {
+    for (int step = 0; step < shape_.steps; ++step) {
+      const bool last = step + 1 == shape_.steps;
+      for_tiles(graph_.num_edges(), [&](const Range& range, Tile& tile) {
         float* const e = row(work_.e, range.first);
         if (step == 0) mlp(weights_.edge_encoder, edge_features(range, tile), row(work_.e0, range.first), tile);
         mlp(weights_.step(step).edge, edge_inputs(step, range), e, tile, edges_ahead(range));
@@ -80,19 +80,19 @@ class Runner {
   void by_layers() {
     layers(weights_.node_encoder, order_.rows, work_.x0,
            [&](const Range& range, Tile& tile) { return node_features(range, tile); });
-    layers(weights_.edge_encoder, graph_.num_edges, work_.e0,
+    layers(weights_.edge_encoder, graph_.num_edges(), work_.e0,
            [&](const Range& range, Tile& tile) { return edge_features(range, tile); });
-    for (int step = 0; step < architecture_.steps; ++step) {
+    for (int step = 0; step < shape_.steps; ++step) {
       for_tiles(order_.rows, [&](const Range& range, Tile&) { project(step, range); });
-      layers(weights_.step(step).edge, graph_.num_edges, work_.e,
+      layers(weights_.step(step).edge, graph_.num_edges(), work_.e,
              [&](const Range& range, Tile&) { return edge_inputs(step, range); });
-      if (step + 1 == architecture_.steps) break;
+      if (step + 1 == shape_.steps) break;
       layers(weights_.step(step).node, order_.rows, work_.x,
              [&](const Range& range, Tile& tile) { return node_inputs(step, range, tile); });
     }
     const auto edges = [&](const Range& range, Tile&) { return one_input(row(work_.e, range.first), range.count); };
-    layers(weights_.edge_decoder, graph_.num_edges, work_.e, edges);
-    layers(weights_.edge_output, graph_.num_edges, work_.e, edges);
+    layers(weights_.edge_decoder, graph_.num_edges(), work_.e, edges);
+    layers(weights_.edge_output, graph_.num_edges(), work_.e, edges);
   }
 
   // Calls body(range, tile) for all rows. Ranges and chunks are the same for any number of threads.
@@ -133,10 +133,10 @@ class Runner {
     return with_inputs({{tile.features, inputs, inputs}}, range.count);
   }
   Product node_features(const Range& range, Tile& tile) const {
-    return features(graph_.node_features, order_.node, architecture_.node_inputs, range, tile);
+    return features(graph_.node_features.data(), order_.node, shape_.node_inputs, range, tile);
   }
   Product edge_features(const Range& range, Tile& tile) const {
-    return features(graph_.edge_features, order_.edge, architecture_.edge_inputs, range, tile);
+    return features(graph_.edge_features.data(), order_.edge, shape_.edge_inputs, range, tile);
   }
 
   Product edge_inputs(int step, const Range& range) const {
@@ -190,7 +190,7 @@ class Runner {
   Ahead edges_ahead(const Range& range) const {
     const std::int64_t after = range.first + range.count;
     return {work_.by_dst, order_.dst + after,
-            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges - after))};
+            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges() - after))};
   }
   Ahead nodes_ahead(const Range& range) const {
     const std::int64_t after = range.first + range.count, end = std::min<std::int64_t>(after + tile_, order_.rows);
@@ -204,7 +204,7 @@ class Runner {
     for (int k = 0; k < count; ++k) {
       const Linear& linear = mlp.layers[k];
       float* const to = k + 1 == count && out != nullptr ? out : tile.hidden[k % 2];
-      product.relu = linear.activated;
+      product.relu = linear.relu;
       if (linear.normalised) {
         product.inverse_deviation = tile.scale[k % 2];
         product.squares = tile.squares;
@@ -235,7 +235,7 @@ class Runner {
                                     tile.hidden[0]);
           product = one_input(tile.hidden[0], range.count);
         }
-        product.relu = linear.activated && !linear.normalised;
+        product.relu = linear.relu && !linear.normalised;
         apply(linear, product, tile.hidden[1]);
         if (logit) return write_logits(range, tile.hidden[1]);
         if (linear.normalised) add_moments(range, tile);
@@ -285,7 +285,7 @@ class Runner {
     for (int i = 0; i < range.count; ++i) logits_[order_.edge[range.first + i]] = values[i * kernels_.width];
   }
 
-  const Architecture& architecture_;
+  const InteractionNetworkShape& shape_;
   const PackedWeights& weights_;
   const Kernels& kernels_;
   const GraphView& graph_;
@@ -298,24 +298,24 @@ class Runner {
 
 }  // namespace
 
-int padded_width(const Architecture& architecture, const Kernels& kernels) {
-  return (architecture.hidden + kernels.width - 1) / kernels.width * kernels.width;
+int padded_width(const InteractionNetworkShape& shape, const Kernels& kernels) {
+  return (shape.hidden + kernels.width - 1) / kernels.width * kernels.width;
 }
 
 // A multiple of every kernel's block of rows, at most 16 KB a buffer where that leaves a block.
 int tile_rows(int padded) { return 24 * std::clamp(4096 / (24 * padded), 1, 4); }
 
-Workspace::Workspace(Arena& arena, const Architecture& architecture, const Kernels& kernels, std::int32_t num_nodes,
+Workspace::Workspace(Arena& arena, const InteractionNetworkShape& shape, const Kernels& kernels, std::int32_t num_nodes,
                      std::int64_t num_edges, int slots) {
-  const bool batch = architecture.norm == Norm::batch;
-  const int padded = padded_width(architecture, kernels), rows = tile_rows(padded);
+  const bool batch = shape.norm == Norm::batch;
+  const int padded = padded_width(shape, kernels), rows = tile_rows(padded);
   order.take(arena, num_nodes, num_edges, batch);
   const std::int64_t nodes = GraphOrder::most_rows(num_nodes, num_edges, batch);
   for (float** const array : {&x0, &by_src, &by_dst}) *array = arena.take<float>(nodes * padded);
   e0 = arena.take<float>(num_edges * padded);
   // Without concat the encoded states are read once, as the first states.
-  x = architecture.concat ? arena.take<float>(nodes * padded) : x0;
-  e = architecture.concat && architecture.steps > 1 ? arena.take<float>(num_edges * padded) : e0;
+  x = shape.concat ? arena.take<float>(nodes * padded) : x0;
+  e = shape.concat && shape.steps > 1 ? arena.take<float>(num_edges * padded) : e0;
   chunk_moments = nullptr;
   if (batch) {
     chunk_moments = arena.take<double>(chunk_count(std::max<std::int64_t>(nodes, num_edges), rows) * 2 * padded);
@@ -325,7 +325,7 @@ Workspace::Workspace(Arena& arena, const Architecture& architecture, const Kerne
   tiles = arena.take<Tile>(slots);
   for (int i = 0; i < slots; ++i) {
     Tile tile;
-    tile.features = arena.take<float>(rows * std::max(architecture.node_inputs, architecture.edge_inputs));
+    tile.features = arena.take<float>(rows * std::max(shape.node_inputs, shape.edge_inputs));
     for (float** const buffer : {&tile.sums[0], &tile.sums[1], &tile.hidden[0], &tile.hidden[1]}) {
       *buffer = arena.take<float>(rows * padded);
     }
@@ -336,9 +336,9 @@ Workspace::Workspace(Arena& arena, const Architecture& architecture, const Kerne
   }
 }
 
-void run(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
-         Workspace& workspace, int slots, float* logits) {
-  Runner(architecture, weights, kernels, graph, workspace, slots, logits).run();
+void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+         const GraphView& graph, Workspace& workspace, int slots, float* logits) {
+  Runner(shape, weights, kernels, graph, workspace, slots, logits).run();
 }
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

@@ -25,6 +25,6 @@ struct V {
 
 }  // namespace
 
-#include "network/kernels_simd.h"
+#include "interaction_network/kernels_simd.h"
 
-const starling::network::Kernels starling::network::kAvx2Kernels = kKernels;
+const starling::interaction_network::Kernels starling::interaction_network::kAvx2Kernels = kKernels;

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "starling/network.h"
+#include "starling/interaction_network.h"
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 /// Hands out aligned arrays of one block of memory; without a block it only counts.
 class Arena {
@@ -50,4 +50,4 @@ struct GraphOrder {
   void fill(const GraphView& graph, bool isolated);
 };
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

@@ -4,11 +4,11 @@
 // V has: Float, kWidth, kPanel (most vectors in a panel), rows_at_once(panel), load, store, zero, broadcast, add, mul,
 // fma(a, b, c) = a b + c, relu (NaN stays NaN), sum.
 
-#include "network/kernels.h"
+#include "interaction_network/kernels.h"
 
 namespace {
 
-using namespace starling::network;
+using namespace starling::interaction_network;
 
 template <int kVectors, int kRows>
 void product_block(const Product& p, const float* weights, int row, int column) {

@@ -1,8 +1,8 @@
-#include "network/graph_order.h"
+#include "interaction_network/graph_order.h"
 
 #include <algorithm>
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 std::int32_t GraphOrder::most_rows(std::int32_t num_nodes, std::int64_t num_edges, bool isolated) {
   return isolated ? num_nodes : static_cast<std::int32_t>(std::min<std::int64_t>(num_nodes, 2 * num_edges));
@@ -20,7 +20,7 @@ void GraphOrder::take(Arena& arena, std::int32_t num_nodes, std::int64_t num_edg
 void GraphOrder::fill(const GraphView& graph, bool isolated) {
   enum : std::int32_t { kNeither = 0, kOut = 1, kIn = 2, kBoth = 3 };
   std::fill_n(row, graph.num_nodes, kNeither);
-  for (std::int64_t i = 0; i < graph.num_edges; ++i) {
+  for (std::int64_t i = 0; i < graph.num_edges(); ++i) {
     row[graph.src[i]] |= kOut;
     row[graph.dst[i]] |= kIn;
   }
@@ -42,7 +42,7 @@ void GraphOrder::fill(const GraphView& graph, bool isolated) {
   // the beginning when they are full.
   std::fill_n(out_splits, rows + std::int64_t{1}, 0);
   std::fill_n(in_splits, rows + std::int64_t{1}, 0);
-  for (std::int64_t i = 0; i < graph.num_edges; ++i) {
+  for (std::int64_t i = 0; i < graph.num_edges(); ++i) {
     ++out_splits[row[graph.src[i]]];
     ++in_splits[row[graph.dst[i]]];
   }
@@ -50,13 +50,13 @@ void GraphOrder::fill(const GraphView& graph, bool isolated) {
     out_splits[r + 1] += out_splits[r];
     in_splits[r + 1] += in_splits[r];
   }
-  for (std::int64_t i = graph.num_edges; i-- > 0;) {
+  for (std::int64_t i = graph.num_edges(); i-- > 0;) {
     const std::int32_t at = --out_splits[row[graph.src[i]]];
     edge[at] = static_cast<std::int32_t>(i);
     src[at] = row[graph.src[i]];
     dst[at] = row[graph.dst[i]];
   }
-  for (std::int64_t i = graph.num_edges; i-- > 0;) in_edges[--in_splits[dst[i]]] = static_cast<std::int32_t>(i);
+  for (std::int64_t i = graph.num_edges(); i-- > 0;) in_edges[--in_splits[dst[i]]] = static_cast<std::int32_t>(i);
 }
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

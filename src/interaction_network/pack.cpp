@@ -1,26 +1,26 @@
-#include "network/pack.h"
+#include "interaction_network/pack.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <new>
 
-#include "network/architecture.h"
+#include "interaction_network/shape.h"
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 class PackedWeights::Packer {
  public:
-  Packer(const Model& model, const Kernels& kernels, PackedWeights& packed)
-      : model_(model), kernels_(kernels), packed_(packed) {
-    for (const Layer& layer : layers(model.architecture)) layers_[layer.name] = layer;
+  Packer(const InteractionNetwork& network, const Kernels& kernels, PackedWeights& packed)
+      : network_(network), kernels_(kernels), packed_(packed) {
+    for (const DenseLayer& layer : layers(network.shape)) layers_[layer.name] = layer;
   }
 
   // The part of a layer that multiplies some of its inputs, each given by the first columns of the blocks of `width`
   // columns that multiply it: [e, e0] where e = e0 is {{0, H}}, one input and two blocks to add.
   Linear part(const std::string& name, const std::vector<std::vector<int>>& inputs, int width, bool with_bias) {
-    const Layer& layer = layers_.at(name);
-    const std::vector<float>& weight = model_.weights.at(name + ".weight");
+    const DenseLayer& layer = layers_.at(name);
+    const std::vector<float>& weight = network_.weights.at(name + ".weight");
     std::vector<std::vector<double>> columns;  // of W, one an input value
     for (const std::vector<int>& blocks : inputs) {
       for (int i = 0; i < width; ++i) {
@@ -30,23 +30,23 @@ class PackedWeights::Packer {
         }
       }
     }
-    const bool centred = layer.normalised && model_.architecture.norm == Norm::layer;
+    const bool centred = layer.norm == Norm::layer;
     if (centred) std::for_each(columns.begin(), columns.end(), centre);
 
     Linear linear;
     linear.columns = round_up(layer.out);
-    linear.normalised = layer.normalised && model_.architecture.norm != Norm::none;
-    linear.activated = layer.activated;
+    linear.normalised = layer.norm != Norm::none;
+    linear.relu = layer.relu;
     linear.weights = pack_matrix(columns, linear.columns);
-    if (with_bias && model_.architecture.bias) {
-      const std::vector<float>& values = model_.weights.at(name + ".bias");
+    if (with_bias && layer.bias) {
+      const std::vector<float>& values = network_.weights.at(name + ".bias");
       std::vector<double> bias(values.begin(), values.end());
       if (centred) centre(bias);
       linear.bias = pack_vector(bias, linear.columns);
     }
-    if (layer.normalised && model_.architecture.norm == Norm::batch) {
+    if (layer.norm == Norm::batch) {
       const auto vector = [&](const char* suffix) {
-        const std::vector<float>& values = model_.weights.at(name + suffix);
+        const std::vector<float>& values = network_.weights.at(name + suffix);
         return pack_vector({values.begin(), values.end()}, linear.columns);
       };
       linear.norm_weight = vector(".norm_weight");
@@ -65,24 +65,24 @@ class PackedWeights::Packer {
   }
 
   Step step(int index, bool has_encoded) {
-    const Architecture& architecture = model_.architecture;
-    const int h = architecture.hidden;
+    const InteractionNetworkShape& shape = network_.shape;
+    const int h = shape.hidden;
     // The blocks of columns that multiply input i of a list whose entries come alone or, with concat, in pairs (state,
     // encoded state): one input of a state, or two, or both blocks added up where state and encoded state are equal.
     const auto state = [&](int at) -> std::vector<std::vector<int>> {
-      if (!architecture.concat) return {{at * h}};
+      if (!shape.concat) return {{at * h}};
       if (has_encoded) return {{at * h}, {(at + 1) * h}};
       return {{at * h, (at + 1) * h}};
     };
-    const int pair = architecture.concat ? 2 : 1;
-    const std::string number = std::to_string(architecture.recurrent ? 0 : index);
+    const int pair = shape.concat ? 2 : 1;
+    const std::string number = std::to_string(shape.recurrent ? 0 : index);
     const std::string edge = "edge_network." + number, node = "node_network." + number;
     Step out;
     out.edge.layers.push_back(part(edge + ".0", state(0), h, false));
     out.by_src = part(edge + ".0", state(pair), h, true);
     out.by_dst = part(edge + ".0", state(2 * pair), h, false);
     append(out.edge, edge, 1);
-    if (index + 1 < architecture.steps) {
+    if (index + 1 < shape.steps) {
       std::vector<std::vector<int>> inputs = {{0}, {h}};
       for (const std::vector<int>& blocks : state(2)) inputs.push_back(blocks);
       out.node.layers.push_back(part(node + ".0", inputs, h, true));
@@ -131,21 +131,22 @@ class PackedWeights::Packer {
     return packed;
   }
 
-  const Model& model_;
+  const InteractionNetwork& network_;
   const Kernels& kernels_;
   PackedWeights& packed_;
-  std::map<std::string, Layer> layers_;
+  std::map<std::string, DenseLayer> layers_;
 };
 
-PackedWeights::PackedWeights(const Model& model, const Kernels& kernels) : concat_(model.architecture.concat) {
-  Packer packer(model, kernels, *this);
+PackedWeights::PackedWeights(const InteractionNetwork& network, const Kernels& kernels)
+    : concat_(network.shape.concat) {
+  Packer packer(network, kernels, *this);
   packer.append(node_encoder, "node_encoder", 0);
   packer.append(edge_encoder, "edge_encoder", 0);
   packer.append(edge_decoder, "edge_decoder", 0);
   packer.append(edge_output, "edge_output", 0);
   // A recurrent network has two: the first step, where states and encoded states are equal, and all others.
-  const int steps = model.architecture.recurrent ? std::min(2, model.architecture.steps) : model.architecture.steps;
+  const int steps = network.shape.recurrent ? std::min(2, network.shape.steps) : network.shape.steps;
   for (int i = 0; i < steps; ++i) steps_.push_back(packer.step(i, has_encoded(i)));
 }
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

@@ -6,7 +6,7 @@
 /// The arithmetic of the network on a tile of rows, once for each instruction set. This header and the files that
 /// implement it include nothing else: an inline function compiled with instruction-set flags must not be what the rest
 /// of the program links.
-namespace starling::network {
+namespace starling::interaction_network {
 
 /// Columns `width` of rows that lie `stride` floats apart. No data = zeros.
 struct Rows {
@@ -82,4 +82,4 @@ static inline int panel_vectors(int vectors_left, int most) {
   return vectors_left < most ? vectors_left : most;
 }
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

@@ -21,6 +21,6 @@ struct V {
 
 }  // namespace
 
-#include "network/kernels_simd.h"
+#include "interaction_network/kernels_simd.h"
 
-const starling::network::Kernels starling::network::kAvx512Kernels = kKernels;
+const starling::interaction_network::Kernels starling::interaction_network::kAvx512Kernels = kKernels;

@@ -4,10 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "network/kernels.h"
-#include "starling/network.h"
+#include "interaction_network/kernels.h"
+#include "starling/interaction_network.h"
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 inline constexpr std::size_t kAlignment = 64;
 
@@ -16,7 +16,7 @@ struct Linear {
   const float* weights = nullptr;  ///< packed, see panel_vectors()
   const float* bias = nullptr;     ///< [columns]; null = none
   int columns = 0;                 ///< outputs, padded with zeros to whole vectors
-  bool normalised = false, activated = false;
+  bool normalised = false, relu = false;
   const float* norm_weight = nullptr;  ///< [columns], of batch normalisation
   const float* norm_bias = nullptr;
 };
@@ -40,7 +40,7 @@ struct Step {
 /// through the next matrix, and is applied after that.
 class PackedWeights {
  public:
-  PackedWeights(const Model& model, const Kernels& kernels);
+  PackedWeights(const InteractionNetwork& network, const Kernels& kernels);
 
   Mlp node_encoder, edge_encoder, edge_decoder, edge_output;
 
@@ -59,4 +59,4 @@ class PackedWeights {
   std::vector<std::unique_ptr<float, Free>> memory_;
 };
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "network/graph_order.h"
-#include "network/pack.h"
+#include "interaction_network/graph_order.h"
+#include "interaction_network/pack.h"
 
-namespace starling::network {
+namespace starling::interaction_network {
 
 /// The caller's memory, as one run uses it.
 struct Workspace {
@@ -24,7 +24,7 @@ struct Workspace {
   float *norm_scale, *norm_shift;   ///< [padded]
   Tile* tiles;                      ///< [slots]
 
-  Workspace(Arena& arena, const Architecture& architecture, const Kernels& kernels, std::int32_t num_nodes,
+  Workspace(Arena& arena, const InteractionNetworkShape& shape, const Kernels& kernels, std::int32_t num_nodes,
             std::int64_t num_edges, int slots);
 };
 
@@ -32,9 +32,9 @@ struct Workspace {
 int tile_rows(int padded);
 
 /// All of Plan::run() behind its checks; the graph has edges. `slots` is how many threads work at most.
-void run(const Architecture& architecture, const PackedWeights& weights, const Kernels& kernels, const GraphView& graph,
-         Workspace& workspace, int slots, float* logits);
+void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+         const GraphView& graph, Workspace& workspace, int slots, float* logits);
 
-int padded_width(const Architecture& architecture, const Kernels& kernels);
+int padded_width(const InteractionNetworkShape& shape, const Kernels& kernels);
 
-}  // namespace starling::network
+}  // namespace starling::interaction_network

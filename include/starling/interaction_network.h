@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "starling/dense.h"
+#include "starling/device.h"
+#include "starling/hit_graph.h"
+#include "starling/model.h"
+
+namespace starling {
+
+/// The interaction network of docs/definitions.md, Network.
+struct InteractionNetworkShape {
+  int hidden = 48;         ///< H, 1..1024
+  int steps = 8;           ///< N message-passing steps, 1..64
+  bool recurrent = false;  ///< one edge and one node network shared by all steps
+  Norm norm = Norm::layer;
+  bool bias = true;
+  bool concat = true;  ///< feed the encoders' outputs into every step
+  int node_inputs = kNodeFeatures, edge_inputs = kEdgeFeatures;
+
+  bool operator==(const InteractionNetworkShape&) const = default;
+};
+
+/// Every layer in the order of the definitions, named "node_encoder.0", "edge_network.3.1", "edge_output.1". Throws
+/// ErrorKind::usage for a value out of range.
+std::vector<DenseLayer> layers(const InteractionNetworkShape& shape);
+
+/// The number of parameters, the last node network included though it feeds nothing (published counts include it).
+std::int64_t parameter_count(const InteractionNetworkShape& shape);
+
+/// The shape as a JSON object: one key per member, and "kind": "interaction_network".
+std::string to_json(const InteractionNetworkShape& shape);
+
+/// A network in float.
+struct InteractionNetwork {
+  InteractionNetworkShape shape;
+  Weights weights;  ///< those of layers(shape), and no others
+
+  /// Into a model: the section `architecture`, and one F32 array per array of layers(shape). Throws ErrorKind::usage
+  /// where the weights are not those of the shape, or not finite.
+  void to_model(Model& model) const;
+  /// Throws ErrorKind::input, naming the model's file. Arrays of other names are left to the caller.
+  static InteractionNetwork from_model(const Model& model);
+};
+
+/// A graph in the caller's memory.
+struct GraphView {
+  std::int32_t num_nodes = 0;
+  std::span<const std::int32_t> src, dst;  ///< [E] nodes
+  std::span<const float> node_features;    ///< [num_nodes, node_inputs]
+  std::span<const float> edge_features;    ///< [E, edge_inputs]
+
+  std::int64_t num_edges() const { return static_cast<std::int64_t>(src.size()); }
+};
+
+/// Weights repacked for one instruction set, and the memory that a graph of a given size needs. Immutable: share it
+/// between threads.
+class Plan {
+ public:
+  /// Throws ErrorKind::usage where the weights are not those of the shape, ErrorKind::device where the processor has no
+  /// such instructions.
+  explicit Plan(const InteractionNetwork& network, SimdLevel level = simd_level());
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan();
+
+  const InteractionNetworkShape& shape() const;
+
+  /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too).
+  std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const;
+
+  /// Writes one logit per edge. Runs in the caller's TBB arena; results do not depend on the number of threads.
+  /// Throws ErrorKind::usage for arrays whose sizes do not fit together, an edge that ends at no node, or a workspace
+  /// that is too small.
+  void run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
+
+/// The convenient form: a plan, which many sessions may share, and a workspace that grows. One thread at a time.
+class Session {
+ public:
+  /// Throws ErrorKind::usage for a network of other features than those of a hit graph.
+  explicit Session(std::shared_ptr<const Plan> plan);
+  explicit Session(const InteractionNetwork& network, SimdLevel level = simd_level());
+  Session(Session&&) noexcept;
+  ~Session();
+
+  /// One score in [0, 1] per edge: the sigmoid of the logit.
+  std::vector<float> run(const HitGraph& graph);
+  std::vector<float> logits(const HitGraph& graph);
+
+ private:
+  class Memory;
+  std::shared_ptr<const Plan> plan_;
+  std::unique_ptr<Memory> workspace_;
+};
+
+/// Plain loops in double precision over the definitions as they stand (nothing fused, nothing skipped but the last node
+/// network): what every backend is compared with. Weights and features are widened from float.
+std::vector<double> network_reference(const InteractionNetwork& network, const GraphView& graph);
+
+}  // namespace starling

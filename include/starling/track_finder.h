@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "starling/hit_graph.h"
+#include "starling/interaction_network.h"
+#include "starling/model.h"
+#include "starling/tracks.h"
+
+namespace starling {
+
+/// All that reconstruction of tracks needs: what a model file of the kind "tracking" holds.
+///
+/// Sections: `architecture` and the network's arrays (interaction_network.h), `windows` and the arrays "windows.*"
+/// (hit_graph.h), `scales`, `cuts` and `provenance`, the keys of the first two being those of FeatureScales and
+/// TrackCuts. A model of format 1 has no kind: it is a track finder.
+struct TrackFinder {
+  InteractionNetwork network;
+  Windows windows;
+  FeatureScales scales;
+  TrackCuts cuts;
+  std::string provenance = "{}";  ///< JSON object: data, seed, configuration, versions
+
+  /// Reads a model file. Throws ErrorKind::input, naming the file, for another kind, and for an array or a key too many
+  /// or too few, a wrong shape or a value out of range.
+  static TrackFinder load(const std::filesystem::path& file);
+  /// Throws ErrorKind::usage for what load() would refuse.
+  void save(const std::filesystem::path& file) const;
+
+  static TrackFinder from_model(const Model& model);
+  Model to_model() const;
+};
+
+/// The cuts as a JSON object, one key per member.
+std::string to_json(const TrackCuts& cuts);
+
+}  // namespace starling

@@ -1,0 +1,147 @@
+#include "starling/interaction_network.h"
+
+#include <sys/mman.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <new>
+
+#include "interaction_network/run.h"
+#include "interaction_network/shape.h"
+#include "starling/error.h"
+
+namespace starling {
+
+namespace {
+
+const interaction_network::Kernels& kernels_for(SimdLevel level) {
+  require_simd_level(level);
+  switch (level) {
+#if defined(__x86_64__)
+    case SimdLevel::avx2:
+      return interaction_network::kAvx2Kernels;
+    case SimdLevel::avx512:
+      return interaction_network::kAvx512Kernels;
+#endif
+    default:
+      return interaction_network::kReferenceKernels;
+  }
+}
+
+const InteractionNetwork& checked(const InteractionNetwork& network) {
+  interaction_network::check_weights(network, ErrorKind::usage, "");
+  return network;
+}
+
+}  // namespace
+
+struct Plan::Packed {
+  InteractionNetworkShape shape;
+  const interaction_network::Kernels& kernels;
+  interaction_network::PackedWeights weights;
+
+  // The workspace with `slots` threads, and the bytes that takes.
+  std::size_t bytes(std::int32_t num_nodes, std::int64_t num_edges, int slots) const {
+    interaction_network::Arena arena;
+    interaction_network::Workspace(arena, shape, kernels, num_nodes, num_edges, slots);
+    return arena.used() + interaction_network::kAlignment;
+  }
+};
+
+Plan::Plan(const InteractionNetwork& network, SimdLevel level)
+    : packed_(new Packed{network.shape, kernels_for(level),
+                         interaction_network::PackedWeights(checked(network), kernels_for(level))}) {}
+
+Plan::~Plan() = default;
+
+const InteractionNetworkShape& Plan::shape() const { return packed_->shape; }
+
+std::size_t Plan::workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const {
+  interaction_network::check_size(num_nodes, num_edges);
+  return packed_->bytes(num_nodes, num_edges, tbb::this_task_arena::max_concurrency());
+}
+
+void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const {
+  interaction_network::check_graph(graph, packed_->shape);
+  if (logits.size() != static_cast<std::size_t>(graph.num_edges())) {
+    throw Error(ErrorKind::usage, "room for " + std::to_string(logits.size()) +
+                                      " logits, expected one per edge: " + std::to_string(graph.num_edges()));
+  }
+  if (graph.num_edges() == 0) return;
+
+  // A workspace that was measured in a smaller arena serves, with fewer threads.
+  const std::size_t one = packed_->bytes(graph.num_nodes, graph.num_edges(), 1);
+  const std::size_t each = packed_->bytes(graph.num_nodes, graph.num_edges(), 2) - one;
+  if (workspace.size() < one) {
+    throw Error(ErrorKind::usage, "a workspace of " + std::to_string(workspace.size()) + " bytes, expected at least " +
+                                      std::to_string(one) + ": see Plan::workspace_bytes");
+  }
+  const int slots = static_cast<int>(
+      std::min<std::size_t>(tbb::this_task_arena::max_concurrency(), 1 + (workspace.size() - one) / each));
+
+  void* begin = workspace.data();
+  std::size_t left = workspace.size();
+  std::align(interaction_network::kAlignment, 1, begin, left);
+  interaction_network::Arena arena(static_cast<std::byte*>(begin));
+  interaction_network::Workspace arrays(arena, packed_->shape, packed_->kernels, graph.num_nodes, graph.num_edges(),
+                                        slots);
+  interaction_network::run(packed_->shape, packed_->weights, packed_->kernels, graph, arrays, slots, logits.data());
+}
+
+// Memory as the system hands it out: pages that a graph does not reach cost nothing. Large ones, where there are any,
+// since nodes and edges are gathered from all over it.
+class Session::Memory {
+ public:
+  explicit Memory(std::size_t size)
+      : size_(size), data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (data_ == MAP_FAILED) throw std::bad_alloc();
+    madvise(data_, size_, MADV_HUGEPAGE);  // refused where the system has none: no harm done
+  }
+  Memory(const Memory&) = delete;
+  ~Memory() { munmap(data_, size_); }
+
+  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data_), size_}; }
+
+ private:
+  std::size_t size_;
+  void* data_;
+};
+
+Session::Session(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {
+  const InteractionNetworkShape& shape = plan_->shape();
+  if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) {
+    throw Error(ErrorKind::usage,
+                "a network of " + std::to_string(shape.node_inputs) + " node and " + std::to_string(shape.edge_inputs) +
+                    " edge features, expected those of a hit graph: " + std::to_string(kNodeFeatures) + " and " +
+                    std::to_string(kEdgeFeatures));
+  }
+}
+
+Session::Session(const InteractionNetwork& network, SimdLevel level)
+    : Session(std::make_shared<const Plan>(network, level)) {}
+
+std::vector<float> Session::logits(const HitGraph& graph) {
+  const GraphView view{graph.edges.num_nodes, graph.edges.src, graph.edges.dst, graph.node_features,
+                       graph.edge_features};
+  const std::size_t bytes = plan_->workspace_bytes(view.num_nodes, view.num_edges());
+  if (workspace_ == nullptr || workspace_->bytes().size() < bytes) {
+    workspace_.reset();
+    workspace_ = std::make_unique<Memory>(bytes);
+  }
+  std::vector<float> out(graph.edges.src.size());
+  plan_->run(view, out, workspace_->bytes());
+  return out;
+}
+
+std::vector<float> Session::run(const HitGraph& graph) {
+  std::vector<float> scores = logits(graph);
+  for (float& score : scores) score = 1.f / (1.f + std::exp(-score));
+  return scores;
+}
+
+}  // namespace starling

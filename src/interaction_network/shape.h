@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "starling/error.h"
+#include "starling/interaction_network.h"
+
+namespace starling::interaction_network {
+
+inline constexpr int kMaxHidden = 1024, kMaxSteps = 64, kMaxInputs = 1024;
+
+/// Throws `kind`, the message starting with `where`, for a value out of range.
+void check(const InteractionNetworkShape& shape, ErrorKind kind, const std::string& where);
+
+/// Throws `kind` unless the network holds exactly the arrays of its shape, every value finite.
+void check_weights(const InteractionNetwork& network, ErrorKind kind, const std::string& where);
+
+/// Throws ErrorKind::usage for counts outside 0..2^31 - 1.
+void check_size(std::int32_t num_nodes, std::int64_t num_edges);
+
+/// Throws ErrorKind::usage for arrays whose sizes do not fit the shape or each other, and for an edge that ends at no
+/// node of the graph.
+void check_graph(const GraphView& graph, const InteractionNetworkShape& shape);
+
+}  // namespace starling::interaction_network

@@ -1,0 +1,371 @@
+#include "starling/interaction_network.h"
+
+#include <gmock/gmock.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "data.h"
+#include "starling/error.h"
+
+namespace {
+
+using namespace starling;
+using testing::HasSubstr;
+
+struct Graph {
+  std::int32_t num_nodes = 0;
+  std::vector<std::int32_t> src, dst;
+  std::vector<float> node_features, edge_features;
+
+  GraphView view() const { return {num_nodes, src, dst, node_features, edge_features}; }
+};
+
+InteractionNetwork random_network(const InteractionNetworkShape& shape, unsigned seed) {
+  InteractionNetwork network;
+  network.shape = shape;
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.f, 1.f);
+  const auto values = [&](std::size_t count, float scale, float shift) {
+    std::vector<float> out(count);
+    for (float& value : out) value = shift + scale * uniform(random);
+    return out;
+  };
+  for (const DenseLayer& layer : layers(shape)) {
+    for (const ArrayShape& array : arrays(layer)) {
+      const float scale = array.name.ends_with(".weight") ? std::sqrt(3.f / static_cast<float>(layer.in)) : 0.5f;
+      network.weights[array.name] = values(array.count(), scale, array.name.ends_with(".norm_weight") ? 1.f : 0.f);
+    }
+  }
+  return network;
+}
+
+Graph random_graph(const InteractionNetworkShape& shape, std::int32_t nodes, int edges, unsigned seed) {
+  Graph graph;
+  graph.num_nodes = nodes;
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  graph.node_features.resize(std::size_t(nodes) * shape.node_inputs);
+  graph.edge_features.resize(std::size_t(edges) * shape.edge_inputs);
+  for (float& value : graph.node_features) value = normal(random);
+  for (float& value : graph.edge_features) value = normal(random);
+  std::uniform_int_distribution<std::int32_t> node(0, std::max(0, nodes - 1));
+  for (int i = 0; i < edges; ++i) {
+    graph.src.push_back(node(random));
+    graph.dst.push_back(node(random));
+  }
+  return graph;
+}
+
+std::vector<float> run(const Plan& plan, const Graph& graph) {
+  std::vector<float> logits(graph.src.size(), std::nanf(""));
+  // What a workspace holds before is of no consequence.
+  std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, graph.view().num_edges()), std::byte{0xff});
+  plan.run(graph.view(), logits, workspace);
+  return logits;
+}
+
+// The largest difference as a part of the largest expected magnitude.
+double difference(const std::vector<float>& values, const std::vector<double>& expected) {
+  EXPECT_EQ(values.size(), expected.size());
+  double worst = 0., largest = 1e-30;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double off = std::abs(double{values[i]} - expected[i]);
+    worst = std::isnan(off) ? INFINITY : std::max(worst, off);
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  return worst / largest;
+}
+
+void expect_agreement(const InteractionNetworkShape& shape, const Graph& graph) {
+  const InteractionNetwork network = random_network(shape, 7);
+  const std::vector<double> expected = network_reference(network, graph.view());
+  for (const SimdLevel level : simd_levels()) {  // EverySimdLevelIsTested says which are not
+    EXPECT_LT(difference(run(Plan(network, level), graph), expected), 1e-4) << to_string(level);
+  }
+}
+
+template <typename Call>
+void expect_error(ErrorKind kind, const std::string& what, const Call& call) {
+  SCOPED_TRACE(what);
+  try {
+    call();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    EXPECT_THAT(error.what(), HasSubstr(what));
+  }
+}
+
+struct Published {
+  InteractionNetworkShape shape;
+  std::int64_t parameters;
+};
+
+InteractionNetworkShape plain(int hidden, int steps) {
+  InteractionNetworkShape shape;
+  shape.hidden = hidden;
+  shape.steps = steps;
+  return shape;
+}
+
+TEST(Network, ThePublishedParameterCounts) {
+  const auto recurrent = [](int hidden) {
+    InteractionNetworkShape shape = plain(hidden, 8);
+    shape.recurrent = true;
+    return shape;
+  };
+  InteractionNetworkShape batch = plain(48, 8), no_bias = plain(48, 8);
+  batch.norm = Norm::batch;
+  no_bias.bias = false;
+  const Published published[] = {{plain(16, 8), 31'953},     {plain(32, 8), 125'345},  {plain(48, 8), 280'177},
+                                 {plain(64, 8), 496'449},    {plain(80, 8), 774'161},  {plain(96, 8), 1'113'313},
+                                 {plain(128, 8), 1'975'937}, {no_bias, 277'392},       {batch, 283'921},
+                                 {plain(48, 4), 150'001},    {plain(48, 2), 84'913},   {plain(64, 4), 265'537},
+                                 {plain(64, 2), 150'081},    {recurrent(48), 52'369},  {recurrent(64), 92'353},
+                                 {recurrent(96), 206'113},   {recurrent(128), 364'929}};
+  ASSERT_EQ(std::size(published), 17u);
+  for (const Published& entry : published) {
+    EXPECT_EQ(parameter_count(entry.shape), entry.parameters)
+        << "H " << entry.shape.hidden << ", N " << entry.shape.steps;
+  }
+}
+
+TEST(Network, AShapeOutOfRangeIsAUsageError) {
+  expect_error(ErrorKind::usage, "hidden = 0, expected 1..1024", [] { layers(plain(0, 8)); });
+  expect_error(ErrorKind::usage, "hidden = 1025", [] { layers(plain(1025, 8)); });
+  expect_error(ErrorKind::usage, "steps = 65, expected 1..64", [] { parameter_count(plain(48, 65)); });
+}
+
+TEST(Network, EverySimdLevelIsTested) {
+  for (const SimdLevel level : {SimdLevel::avx2, SimdLevel::avx512}) {
+    if (std::ranges::count(simd_levels(), level) == 0) GTEST_SKIP() << to_string(level) << " does not run here";
+  }
+}
+
+struct Golden {
+  const char* name;
+  InteractionNetworkShape shape;
+};
+
+std::vector<Golden> golden_variants() {
+  std::vector<Golden> all = {{"plain", plain(8, 3)},     {"wide", plain(24, 2)},   {"batch", plain(8, 3)},
+                             {"recurrent", plain(8, 3)}, {"no_bias", plain(8, 2)}, {"no_concat", plain(8, 3)},
+                             {"no_norm", plain(8, 2)}};
+  all[2].shape.norm = Norm::batch;
+  all[3].shape.recurrent = true;
+  all[4].shape.bias = false;
+  all[5].shape.concat = false;
+  all[6].shape.norm = Norm::none;
+  return all;
+}
+
+TEST(Network, GoldenLogitsOfEveryVariant) {
+  STARLING_NEEDS_DATA("interaction_network");
+  const TensorFile golden = read_safetensors(data_folder() / "interaction_network" / "interaction_network.safetensors");
+  for (const Golden& variant : golden_variants()) {
+    SCOPED_TRACE(variant.name);
+    const std::string prefix = std::string(variant.name) + "/";
+    InteractionNetwork network;
+    network.shape = variant.shape;
+    for (const auto& [name, tensor] : golden.tensors) {
+      if (name.starts_with(prefix) && !name.starts_with(prefix + "grad/") && name.find('.') != std::string::npos) {
+        network.weights[name.substr(prefix.size())] = tensor.f32();
+      }
+    }
+    Graph graph;
+    graph.num_nodes = static_cast<std::int32_t>(golden.at(prefix + "x").shape[0]);
+    graph.node_features = golden.at(prefix + "x").f32();
+    graph.edge_features = golden.at(prefix + "edge_attr").f32();
+    const std::vector<std::int32_t> ends = golden.at(prefix + "edge_index").i32();
+    graph.src.assign(ends.begin(), ends.begin() + std::ssize(ends) / 2);
+    graph.dst.assign(ends.begin() + std::ssize(ends) / 2, ends.end());
+
+    const std::vector<double> logits = golden.at(prefix + "logits").f64();
+    const std::vector<double> reference = network_reference(network, graph.view());
+    ASSERT_EQ(reference.size(), logits.size());
+    for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(reference[i], logits[i], 1e-9) << i;
+    for (const SimdLevel level : simd_levels()) {
+      EXPECT_LT(difference(run(Plan(network, level), graph), logits), 1e-4) << to_string(level);
+    }
+  }
+}
+
+TEST(Network, EveryWidthAgreesWithTheReference) {
+  for (const int hidden : {1, 2, 3, 7, 8, 9, 16, 17, 31, 47, 48, 64, 96, 128, 200}) {
+    SCOPED_TRACE(hidden);
+    expect_agreement(plain(hidden, 3), random_graph({}, 60, 150, 1));
+  }
+}
+
+TEST(Network, TheLargestWidthAgreesWithTheReference) { expect_agreement(plain(1024, 1), random_graph({}, 5, 7, 1)); }
+
+TEST(Network, EveryVariantAgreesWithTheReference) {
+  for (const int hidden : {1, 5, 48}) {
+    for (const int steps : {1, 2, 4}) {
+      for (int variant = 0; variant < 24; ++variant) {
+        InteractionNetworkShape shape = plain(hidden, steps);
+        shape.norm = static_cast<Norm>(variant % 3);
+        shape.recurrent = variant / 3 % 2 == 1;
+        shape.bias = variant / 6 % 2 == 1;
+        shape.concat = variant / 12 == 1;
+        SCOPED_TRACE(testing::Message() << "H " << hidden << ", N " << steps << ", variant " << variant);
+        expect_agreement(shape, random_graph(shape, 40, 90, 2));
+      }
+    }
+  }
+}
+
+TEST(Network, EveryGraphSizeAgreesWithTheReference) {
+  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
+    InteractionNetworkShape shape = plain(12, 2);
+    shape.norm = norm;
+    shape.node_inputs = 3;
+    shape.edge_inputs = 1;
+    for (int edges = 0; edges <= 100; edges += edges < 30 ? 1 : 7) {
+      SCOPED_TRACE(edges);
+      expect_agreement(shape, random_graph(shape, std::max(1, edges / 2), edges, edges));
+    }
+    expect_agreement(shape, random_graph(shape, 900, 2500, 3));
+  }
+}
+
+TEST(Network, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(20, 3);
+    shape.norm = norm;
+    Graph graph = random_graph(shape, 3000, 1500, 4);
+    for (int i = 0; i < 500; ++i) graph.src[i] = 17;       // a hub that edges leave
+    for (int i = 500; i < 1000; ++i) graph.dst[i] = 2999;  // a hub that they reach
+    for (int i = 1000; i < 1010; ++i) graph.src[i] = graph.dst[i] = 5;
+    expect_agreement(shape, graph);
+  }
+}
+
+TEST(Network, NodesWithEdgesOneWayOnly) {
+  // Layers of a detector: the inner nodes have no edge in, the outer ones none out.
+  Graph graph = random_graph({}, 300, 400, 5);
+  for (std::size_t i = 0; i < graph.src.size(); ++i) {
+    graph.src[i] = graph.src[i] % 200;
+    graph.dst[i] = 100 + graph.dst[i] % 200;
+  }
+  expect_agreement(plain(16, 3), graph);
+}
+
+TEST(Network, AGraphWithoutEdgesHasNoLogits) {
+  const InteractionNetwork network = random_network(plain(8, 2), 1);
+  for (const std::int32_t nodes : {0, 1, 1000}) EXPECT_TRUE(run(Plan(network), random_graph({}, nodes, 0, 1)).empty());
+  HitGraph graph;
+  EXPECT_TRUE(Session(network).run(graph).empty());
+}
+
+TEST(Network, ResultsDoNotDependOnThreadsOrMemory) {
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(16, 3);
+    shape.norm = norm;
+    const InteractionNetwork network = random_network(shape, 8);
+    const Graph graph = random_graph(shape, 5000, 20000, 9);
+    const Plan plan(network);
+    std::vector<float> expected(graph.src.size());
+    tbb::task_arena(1).execute([&] { expected = run(plan, graph); });
+    for (const int threads : {2, 3, 8}) {
+      tbb::task_arena arena(threads);
+      EXPECT_EQ(arena.execute([&] { return run(plan, graph); }), expected) << threads;
+      // A workspace for one thread serves as well.
+      std::size_t bytes = 0;
+      tbb::task_arena(1).execute([&] { bytes = plan.workspace_bytes(graph.num_nodes, graph.view().num_edges()); });
+      std::vector<std::byte> workspace(bytes + 1);
+      std::vector<float> logits(graph.src.size());
+      arena.execute([&] { plan.run(graph.view(), logits, std::span(workspace).subspan(1)); });
+      EXPECT_EQ(logits, expected) << threads;
+    }
+  }
+}
+
+TEST(Network, TheOrderOfEdgesDoesNotMatter) {
+  const InteractionNetwork network = random_network(plain(16, 2), 8);
+  const Graph graph = random_graph({}, 50, 300, 9);
+  std::vector<std::size_t> order(graph.src.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::shuffle(order.begin(), order.end(), std::mt19937(1));
+  Graph shuffled = graph;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    shuffled.src[i] = graph.src[order[i]];
+    shuffled.dst[i] = graph.dst[order[i]];
+    std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
+  }
+  const std::vector<float> before = run(Plan(network), graph), after = run(Plan(network), shuffled);
+  for (std::size_t i = 0; i < order.size(); ++i) EXPECT_NEAR(after[i], before[order[i]], 1e-4f);
+}
+
+TEST(Network, ALargerGraphsWorkspaceServesASmallerOne) {
+  InteractionNetworkShape shape = plain(9, 3);
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    shape.norm = norm;
+    const Plan plan(random_network(shape, 1));
+    std::size_t before = 0;
+    for (const std::int64_t edges : {0, 1, 10, 100, 1000, 100000}) {
+      EXPECT_GE(plan.workspace_bytes(500, edges), before);
+      before = plan.workspace_bytes(500, edges);
+    }
+    EXPECT_GE(plan.workspace_bytes(501, 100000), before);
+  }
+}
+
+TEST(Network, WrongArgumentsAreUsageErrors) {
+  const Plan plan(random_network(plain(8, 2), 1));
+  Graph graph = random_graph({}, 10, 20, 1);
+  std::vector<float> logits(20);
+  std::vector<std::byte> workspace(plan.workspace_bytes(10, 20));
+  expect_error(ErrorKind::usage, "room for 19 logits",
+               [&] { plan.run(graph.view(), std::span(logits).first(19), workspace); });
+  expect_error(ErrorKind::usage, "a workspace of 100 bytes",
+               [&] { plan.run(graph.view(), logits, std::span(workspace).first(100)); });
+  for (const std::int32_t node : {-1, 10}) {
+    graph.dst[7] = node;
+    expect_error(ErrorKind::usage, "edge 7 ends at node " + std::to_string(node) + ", expected 0..9",
+                 [&] { plan.run(graph.view(), logits, workspace); });
+    expect_error(ErrorKind::usage, "edge 7 ends at",
+                 [&] { network_reference(random_network(plain(8, 2), 1), graph.view()); });
+  }
+  if (std::ranges::count(simd_levels(), SimdLevel::avx512) == 0) {
+    expect_error(ErrorKind::device, "avx512: does not run on this processor, expected reference",
+                 [] { Plan(random_network(plain(8, 2), 1), SimdLevel::avx512); });
+  }
+  InteractionNetwork network = random_network(plain(8, 2), 1);
+  network.weights.erase("edge_output.1.bias");
+  expect_error(ErrorKind::usage, "edge_output.1.bias is missing", [&] { Plan{network}; });
+  InteractionNetworkShape other = plain(8, 2);
+  other.node_inputs = 4;
+  expect_error(ErrorKind::usage, "4 node and 6 edge features", [&] { Session(random_network(other, 1)); });
+  HitGraph uneven;
+  uneven.edges.num_nodes = 2;
+  expect_error(ErrorKind::usage, "do not fit together", [&] { Session(random_network(plain(8, 2), 1)).run(uneven); });
+}
+
+TEST(Network, ASessionGivesTheSigmoidOfTheLogits) {
+  const InteractionNetwork network = random_network(plain(8, 2), 1);
+  const Graph random = random_graph({}, 30, 70, 2);
+  HitGraph graph;
+  graph.edges = {random.num_nodes, random.src, random.dst};
+  graph.node_features = random.node_features;
+  graph.edge_features = random.edge_features;
+  Session session(network);
+  const std::vector<float> logits = session.logits(graph), scores = session.run(graph);
+  EXPECT_EQ(logits, run(Plan(network), random));
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    EXPECT_NEAR(scores[i], 1. / (1. + std::exp(-double{logits[i]})), 1e-6);
+}
+
+TEST(Network, AFeatureThatIsNotANumberIsSeenInTheLogits) {
+  Graph graph = random_graph({}, 30, 70, 2);
+  graph.edge_features[6 * 11] = std::nanf("");
+  for (const SimdLevel level : simd_levels()) {
+    EXPECT_TRUE(std::isnan(run(Plan(random_network(plain(8, 2), 1), level), graph)[11])) << to_string(level);
+  }
+}
+
+}  // namespace
