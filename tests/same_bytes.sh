@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # usage: same_bytes.sh PROGRAM [EMULATOR…] OTHER_PROGRAM   two builds of `starling` simulate, build graphs and reconstruct alike,
 # byte by byte. Exits 77 where PROGRAM is not built.
+# Edges without their features: the last bit of phi is the C library's (atan2f), and differs between processors.
 set -euo pipefail
 program=$1
 shift
