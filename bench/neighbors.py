@@ -33,7 +33,7 @@ def optional(name):
         return importlib.import_module(name)
 
 
-# JAX takes three quarters of the GPU's memory unless it is told not to.
+# Without this JAX reserves three quarters of the GPU's memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # The name to install by, and the module.
 PEERS = {

@@ -38,7 +38,7 @@ def read_arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--events", type=int, default=2)
-    parser.add_argument("--hits", type=int, default=10_000, help="hits an event")
+    parser.add_argument("--hits", type=int, default=10_000, help="per event")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
 

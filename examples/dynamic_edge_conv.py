@@ -2,9 +2,9 @@
 
     python examples/dynamic_edge_conv.py [--device cuda] [--events 2] [--hits 10000]
 
-torch_geometric.nn.DynamicEdgeConv is EdgeConv over the k nearest in the features of the moment, and these few lines are
-all it takes to give it another search; the parameters keep their names, so trained weights can be loaded. Features that
-neighbours are looked for in may have up to 16 dimensions.
+torch_geometric.nn.DynamicEdgeConv is EdgeConv over the k nearest points in the current features. These few lines give it
+another search. The parameters keep their names, so trained weights can be loaded. The search takes features of up to 16
+dimensions.
 """
 
 import comparison

@@ -2,8 +2,8 @@
 
     python examples/gravnet.py [--device cuda] [--events 2] [--hits 10000]
 
-The layer is that of torch_geometric.nn.GravNetConv, which cannot be built where its own search (pyg-lib) is missing:
-the same formula and the same names of parameters, so trained weights can be loaded. Its search is an argument.
+The layer is that of torch_geometric.nn.GravNetConv, which needs its own search (pyg-lib) to be installed: the same
+formula and parameter names, so trained weights can be loaded. Here the search is an argument.
 """
 
 import comparison

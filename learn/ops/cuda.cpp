@@ -9,7 +9,7 @@
 namespace starling::ops {
 namespace {
 
-/// Runs the core on the current stream of the points' device. Only the core knows of CUDA's runtime but for one
+/// Runs the core on the current stream of the points' device. Only the core calls CUDA's runtime, but for one
 /// question here; torch's CUDA libraries are not linked.
 class Cuda {
  public:
@@ -60,7 +60,7 @@ class Cuda {
     starling::distance_tangent(lists, points_tangent, queries_tangent, out, on_stream());
   }
 
-  /// Waits for the stream, but not while it is captured: then nobody can be told.
+  /// Waits for the stream, unless it is captured: then the row cannot be reported.
   void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
     if (!capturing_) throw_bad_row(bad_row.item<std::int32_t>(), num_points);
   }

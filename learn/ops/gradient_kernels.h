@@ -6,7 +6,7 @@
 
 #include "learn/ops/operands.h"
 
-// The operators that autograd is made of, on a device, written once as kernels.h is. Their arguments are what knn and
+// The operators that derivatives are made of, for every device, as in kernels.h. Their arguments are what knn and
 // radius saved: points and queries in the type that the distances have.
 namespace starling::ops {
 
@@ -68,7 +68,7 @@ std::tuple<at::Tensor, at::Tensor> distance_gradient(const at::Tensor& points, c
   const at::Tensor weights = weight.contiguous();
   const at::Tensor points_gradient = at::empty(points.sizes(), points.options());
   const at::Tensor queries_gradient = at::empty({queries ? queries->size(0) : 0, points.size(1)}, points.options());
-  translating_errors([&] {
+  translating_errors(op, [&] {
     for_type(points.scalar_type(), [&]<typename T>(T) {
       backend.distance_gradient(operands.lists<T>(), weights.const_data_ptr<T>(), points_gradient.mutable_data_ptr<T>(),
                                 queries ? queries_gradient.mutable_data_ptr<T>() : nullptr);
@@ -93,7 +93,7 @@ at::Tensor distance_tangent(const at::Tensor& points, const MaybeTensor& queries
   const at::Tensor points_moved = points_tangent.contiguous();
   const at::Tensor queries_moved = queries ? queries_tangent->contiguous() : at::Tensor();
   const at::Tensor out = at::empty(index.sizes(), points.options());
-  translating_errors([&] {
+  translating_errors(op, [&] {
     for_type(points.scalar_type(), [&]<typename T>(T) {
       backend.distance_tangent(operands.lists<T>(), points_moved.const_data_ptr<T>(),
                                queries ? queries_moved.const_data_ptr<T>() : nullptr, out.mutable_data_ptr<T>());

@@ -10,7 +10,7 @@
 
 #include "learn/ops/operands.h"
 
-// The operators on a device, written once: Host (cpu.cpp) and Cuda (cuda.cpp) call the core.
+// The operators for every device: Host (cpu.cpp) and Cuda (cuda.cpp) call the core.
 namespace starling::ops {
 
 inline std::span<std::byte> bytes(const at::Tensor& workspace) {
@@ -38,7 +38,7 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
   const at::Tensor index = at::empty({rows, k}, points.options().dtype(at::kInt));
   const at::Tensor distance2 = at::empty({rows, k}, operands.points.options());
   at::Tensor bad_row;
-  translating_errors([&] {
+  translating_errors(op, [&] {
     for_type(operands.points.scalar_type(), [&]<typename T>(T) {
       const auto search = operands.search<T>(loop, max_radius.value_or(std::numeric_limits<double>::infinity()));
       bad_row = backend.knn(search, static_cast<int>(k), index.mutable_data_ptr<std::int32_t>(),
@@ -66,7 +66,7 @@ WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& 
   const at::Tensor splits = at::zeros({rows + 1}, points.options().dtype(at::kLong));
   const at::Tensor within = at::empty({rows}, points.options().dtype(at::kInt));
   at::Tensor index, distance2;
-  translating_errors([&] {
+  translating_errors(op, [&] {
     for_type(operands.points.scalar_type(), [&]<typename T>(T) {
       const auto search = operands.search<T>(loop, radius);
       const at::Tensor count = at::empty({rows}, within.options());

@@ -6,8 +6,8 @@
 namespace starling::ops {
 namespace {
 
-void no_cuda(const c10::OperatorHandle&, torch::jit::Stack*) {
-  translating_errors([] { require_cuda(); });
+void no_cuda(const c10::OperatorHandle& op, torch::jit::Stack*) {
+  translating_errors(op.operator_name().name.c_str(), [] { require_cuda(); });
 }
 
 }  // namespace

@@ -54,9 +54,9 @@ at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTenso
   const at::Tensor narrow = splits->clamp(-1, kMaxRows).to(at::kInt).contiguous();
   if (!rows.is_cpu()) {  // on the host the core checks them itself
     const at::Tensor here = narrow.cpu();
-    translating_errors([&] {
+    translating_errors(op, [&] {
       starling::check_row_splits({here.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(here.numel())},
-                                 static_cast<std::int32_t>(rows.size(0)), std::string(op) + ": " + name);
+                                 static_cast<std::int32_t>(rows.size(0)), name);
     });
   }
   return narrow.to(rows.device(), /*non_blocking=*/true);
@@ -70,6 +70,12 @@ at::Tensor prepare_direction(const MaybeTensor& direction) {
 }
 
 }  // namespace
+
+std::string with_name(const char* op, std::string_view message) {
+  const std::size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_");
+  const bool named = end != std::string_view::npos && end > 0 && message.substr(end, 2) == ": ";
+  return std::string(op) + ": " + std::string(message.substr(named ? end + 2 : 0));
+}
 
 at::ScalarType compute_type(const at::Tensor& points) {
   return points.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -108,7 +114,7 @@ void check(const char* op, const Inputs& inputs) {
         ": direction is ", type, ": expected int8, uint8, bool, int32 or int64");
     TORCH_CHECK_VALUE(direction.dim() == 1 && holds(direction.sym_size(0).sym_eq(points.sym_size(0))), op,
                       ": direction has shape ", direction.sym_sizes(), ", points ", points.sym_sizes(),
-                      ": expected one value a point");
+                      ": expected one value per point");
     TORCH_CHECK_VALUE(direction.device() == points.device(), op, ": direction is on ", direction.device(),
                       ": expected ", points.device(), " as the points");
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -57,14 +59,19 @@ struct Operands {
 /// must be on the device, and their values are taken as they are.
 Operands prepare(const char* op, const Inputs& inputs, bool capturing);
 
+/// A message of the core as that of the operator: the name of the core's function before it gives way to the
+/// operator's.
+std::string with_name(const char* op, std::string_view message);
+
 /// Runs `call`, giving failures of the core to torch: ValueError for what the caller gave, else RuntimeError.
 template <typename Call>
-auto translating_errors(const Call& call) {
+auto translating_errors(const char* op, const Call& call) {
   try {
     return call();
   } catch (const Error& error) {
-    TORCH_CHECK_VALUE(error.kind() != ErrorKind::usage && error.kind() != ErrorKind::input, error.what());
-    TORCH_CHECK(false, error.what());
+    const std::string message = with_name(op, error.what());
+    TORCH_CHECK_VALUE(error.kind() != ErrorKind::usage && error.kind() != ErrorKind::input, message);
+    TORCH_CHECK(false, message);
   }
 }
 

@@ -1,7 +1,7 @@
 #include <torch/library.h>
 
-// The operators of learn/ops as torch knows them. cpu.cpp, cuda.cpp and autograd.cpp implement them;
-// python/starling/_operators.py tells their shapes while a program is traced.
+// The schemas of the operators. cpu.cpp, cuda.cpp and autograd.cpp implement them; python/starling registers their
+// shapes (_operators.py) and their rules for torch.func.vmap (_vmap.py).
 //
 // points [N, D] and queries [M, D] (none = the points) hold coordinates; float16 and bfloat16 are computed in float32.
 // Distances are squared, in ascending order of (d², index). Indices are int64 rows of points.
@@ -13,7 +13,7 @@ TORCH_LIBRARY(starling, m) {
       "bool loop=True, float? max_radius=None, Tensor? direction=None) -> (Tensor index, Tensor distance2)",
       {at::Tag::pt2_compliant_tag});
   // All within a radius, or the max_neighbors nearest of them: neighbor_row_splits [M + 1], index and distance2 [E];
-  // within [M], how many there are, those included that max_neighbors leaves out.
+  // within [M], the number within the radius, also of those that max_neighbors leaves out.
   m.def(
       "radius(Tensor points, float radius, Tensor? row_splits=None, Tensor? queries=None, "
       "Tensor? query_row_splits=None, bool loop=True, int? max_neighbors=None, Tensor? direction=None) -> "

@@ -1,4 +1,4 @@
-"""Loads the operators torch.ops.starling.* out of libstarling_ops.so, which stands beside this file."""
+"""Loads the operators torch.ops.starling.* from libstarling_ops.so, in the folder of this file."""
 
 from pathlib import Path
 

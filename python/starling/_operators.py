@@ -1,4 +1,4 @@
-"""Loads the operators of learn/ops and tells torch what shapes they return while a program is traced."""
+"""Loads the operators of learn/ops and registers the shapes that they return, for torch to trace programs."""
 
 from pathlib import Path
 

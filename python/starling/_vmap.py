@@ -1,4 +1,4 @@
-"""Tells torch.func.vmap how to run the operators: the examples of a batch become events of one call."""
+"""Registers how torch.func.vmap runs the operators: one call in which the examples of a batch are events."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ class _Examples:
         """Row splits of examples of so many rows as those of all examples together."""
         each = self.split(place, splits).long()
         if place < len(self.dims) and self.dims[place] is not None:
-            # Of splits that all examples share the operator sees what is wrong; of others it would see the ends alone.
+            # The operator finds wrong splits that all examples share. Of others it would see the last alone.
             fits = (each[:, 0] == 0) & (each[:, -1] == rows)
             if not bool(fits.all()):
                 example = int(fits.logical_not().nonzero()[0])

@@ -28,7 +28,7 @@ def knn_graph(
 
     Args:
         x: [N, D] or [N], floating-point or integer, finite.
-        k: the number of neighbours per point, itself included where `loop` says so.
+        k: the number of neighbours per point, the point itself included with `loop`.
         batch: [N], integers, sorted: the event of each row. Edges never cross events.
         loop: a point is its own first neighbour; else it is left out.
         flow: "source_to_target" or "target_to_source".
@@ -77,8 +77,8 @@ def radius_graph(
 
     Args:
         r: the radius, in the unit of the coordinates, not negative; infinity takes all points of the event.
-        max_num_neighbors: a point keeps at most so many, the nearest, itself included where `loop` says so; None keeps
-            all. The default, 32, is torch_cluster's: it cuts dense neighbourhoods.
+        max_num_neighbors: the largest number of neighbours per point, the nearest, the point itself included with `loop`;
+            None keeps all. The default, 32, is torch_cluster's: it cuts dense neighbourhoods.
 
     The other arguments, the result and the errors are those of :func:`knn_graph`.
 

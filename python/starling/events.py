@@ -1,4 +1,4 @@
-"""Several events in one tensor: `row_splits` (where each event begins) and `batch` (which event a row belongs to)."""
+"""Several events in one tensor: `row_splits` (the first row of each event) and `batch` (the event of each row)."""
 
 import torch
 from torch import Tensor

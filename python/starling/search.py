@@ -21,13 +21,13 @@ class NeighborsWithin(NamedTuple):
     """All neighbours within a radius, of M queries one after the other, each query's ascending by (d², index)."""
 
     row_splits: Tensor
-    """[M + 1], int64: the neighbours of query i stand from row_splits[i] to row_splits[i + 1] − 1."""
+    """[M + 1], int64: the neighbours of query i are the entries row_splits[i] to row_splits[i + 1] − 1."""
     index: Tensor  # type: ignore[assignment]
     """[E], int64: rows of the points."""
     distance2: Tensor
     """[E]: squared Euclidean distances, in the square of the coordinates' unit."""
     within: Tensor
-    """[M], int64: how many points are within the radius of each query, those included that `max_neighbors` leaves out."""
+    """[M], int64: the number of points within the radius of each query, also of those that `max_neighbors` leaves out."""
 
 
 def neighbors(
@@ -50,7 +50,7 @@ def neighbors(
     Args:
         x: [N, D], the points; D from 1 to 16; float32 or float64, float16 or bfloat16 (computed and returned in
             float32). Every coordinate must be finite.
-        k: the number of neighbours, the point itself included where `loop` says so; may exceed N.
+        k: the number of neighbours, the point itself included with `loop`; may exceed N.
         row_splits: [B + 1], int32 or int64: the first row of each event, then N; None is one event. See
             :func:`starling.row_splits_from_batch`.
         queries: [M, D] of the dtype of `x`; None asks for the neighbours of the points themselves (M = N).
@@ -95,7 +95,7 @@ def neighbors_within(
 
     Args:
         radius: in the coordinates' unit, not negative; infinity takes all points of the event.
-        max_neighbors: a query keeps at most so many, the nearest; None keeps all.
+        max_neighbors: the largest number of neighbours per query, the nearest; None keeps all.
 
     Returns:
         NeighborsWithin(row_splits [M + 1], index [E], distance2 [E], within [M]). A query with within > max_neighbors was

@@ -1,8 +1,10 @@
 """The functions of the package `starling`: results against brute force, conventions, errors."""
 
+import contextlib
 import doctest
 import importlib
 import inspect
+import io
 import math
 import re
 from pathlib import Path
@@ -108,6 +110,25 @@ def test_gradient_is_that_of_the_plain_formula(device, two_events):
     plain = ((x[:, None] - x[index.clamp(min=0)]) ** 2).sum(2)
     (expected,) = torch.autograd.grad((weight * plain)[found].sum(), x)
     torch.testing.assert_close(gradient, expected)
+
+
+def test_torch_func_sees_the_distances(device, two_events):
+    x, row_splits = two_events
+    x = x.double() / 40
+
+    for distance2 in (
+        lambda x: starling.neighbors(x, 4, row_splits).distance2,
+        lambda x: starling.neighbors_within(x, 0.3, row_splits).distance2,
+        lambda x: starling.binned_select_knn(4, x, row_splits)[1],
+    ):
+        energy = lambda x: torch.exp(-distance2(x)).sum()  # noqa: B023, E731
+        leaf = x.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(energy(leaf), leaf)
+        torch.testing.assert_close(torch.func.grad(energy)(x), expected)
+        slope = torch.func.jvp(energy, (x,), (x.flip(0),))[1]
+        torch.testing.assert_close(slope, (expected * x.flip(0)).sum())
+    each = torch.func.vmap(lambda x: starling.binned_select_knn(4, x, row_splits)[0])(torch.stack((x, x.flip(0))))
+    assert each[1].equal(starling.binned_select_knn(4, x.flip(0), row_splits)[0])
 
 
 @pytest.mark.parametrize("loop", [True, False])
@@ -541,14 +562,14 @@ def bad_calls(device):
 
 
 @pytest.mark.parametrize("name", bad_calls("cpu"))
-def test_bad_arguments_are_told(device, name):
+def test_bad_arguments_are_reported(device, name):
     with pytest.raises(ValueError, match="expected|more than memory can hold|without|row 2"):
         bad_calls(device)[name]()
 
 
 def test_devices_must_agree():
     if not torch.cuda.is_available():
-        pytest.skip("no GPU")
+        pytest.skip("no CUDA device")
     x = lattice(4, 2, device="cuda")
     with pytest.raises(ValueError, match="cpu"):
         starling.neighbors(x, 2, queries=x.cpu())
@@ -621,16 +642,20 @@ def python_blocks(page):
 
 
 def test_examples_in_the_page():
-    """Each block runs after those before it; a value in brackets after # is that of the line."""
+    """Each block runs after those before it. The comments of calls that say a value, and of print, are compared."""
     names = {}
     values = 0
     for block in python_blocks("docs/python.md"):
-        exec(block, names)
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(block, names)
+        printed = re.findall(r"^ *print\(.*\) +# (.*)$", block, re.MULTILINE)
+        assert output.getvalue().splitlines() == printed
         for expression, value in re.findall(r"^(starling\.\w+\(.*\))\s+# (\[[\d, ]+\])$", block, re.MULTILINE):
             assert eval(expression, names).tolist() == eval(value), expression
             values += 1
     assert values >= 2
-    assert names["assign"].shape == (2, 80)
+    assert names["assign"].shape == (2, 80) and names["forces"].shape == (8, 100, 3)
 
 
 def test_the_example_in_the_readme():

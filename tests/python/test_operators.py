@@ -209,12 +209,12 @@ def bad(x):
 @pytest.mark.parametrize("name", bad(torch.zeros(120, 3)))
 def test_bad_arguments(device, name):
     call, message = bad(lattice(120, 3, device=device))[name]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^starling::(knn|radius): .*{message}"):
         call()
 
 
 def test_unknown_direction():
-    with pytest.raises(ValueError, match="direction row 3 .*expected 0 to 3"):
+    with pytest.raises(ValueError, match="^starling::knn: direction row 3 .*expected 0 to 3"):
         ops.knn(lattice(5, 2), 2, direction=torch.tensor([0, 1, 2, 256, 0]))
 
 

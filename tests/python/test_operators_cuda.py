@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import starling  # noqa: F401
+import starling
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -73,7 +73,7 @@ def test_a_cuda_graph_holds_search_and_derivatives():
         graph.replay()
         right = derivatives(place, 16, weight, row_splits=splits)
         assert all(torch.equal(a, b) for a, b in zip(right, captured, strict=True))
-    # A row that is not finite harms nobody: there is nobody to be told.
+    # A row that is not finite cannot be reported; indices are still in range.
     place[17] = float("nan")
     graph.replay()
     assert captured[0].min() >= -1 and captured[0].max() < 20_000
@@ -93,6 +93,46 @@ def test_what_a_cuda_graph_cannot_hold():
     with pytest.raises(ValueError, match="row_splits is on cpu while a CUDA graph is captured: expected cuda"):
         capture(lambda: ops.knn(x, 3, torch.tensor([0, 1_000])))
     assert ops.knn(x, 3)[0].shape == (1_000, 3)
+
+
+def test_edges_by_angle_are_those_of_the_host():
+    x = points(20_000, 5) - 0.5
+    x[::1000] = 0
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        host = starling.knn_graph(x.to(dtype), 8, cosine=True)
+        assert torch.equal(starling.knn_graph(x.to("cuda", dtype), 8, cosine=True).cpu(), host)
+
+
+def test_many_coinciding_points_within_an_infinite_radius():
+    x = torch.zeros(100_000, 3)
+    host = starling.radius_graph(x, float("inf"), max_num_neighbors=7)
+    assert torch.equal(starling.radius_graph(x.cuda(), float("inf"), max_num_neighbors=7).cpu(), host)
+
+
+def test_jacobians_of_torch_func_are_those_of_the_host():
+    x = points(40, 3).double()
+
+    def energy(x):
+        return torch.exp(-ops.knn(x, 5)[1]).sum(1)
+
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(transform(energy)(x.cuda()).cpu(), transform(energy)(x))
+    batch = torch.stack([x, x.flip(0), x * 2])
+    each = torch.func.vmap(torch.func.grad(lambda x: energy(x).sum()))
+    torch.testing.assert_close(each(batch.cuda()).cpu(), each(batch))
+
+
+def test_a_cuda_graph_holds_the_batch_vector():
+    batch = torch.tensor([0, 0, 1, 1, 1, 3], device="cuda", dtype=torch.int16)
+    starling.row_splits_from_batch(batch, 4)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        splits = starling.row_splits_from_batch(batch, 4)
+    batch.copy_(torch.tensor([0, 1, 1, 2, 2, 2]))
+    graph.replay()
+    assert splits.tolist() == [0, 1, 3, 6, 6]
+    with pytest.raises(ValueError, match="must be given while a CUDA graph is captured"):
+        capture(lambda: starling.row_splits_from_batch(batch))
 
 
 def test_tensors_of_two_devices():
