@@ -391,7 +391,7 @@ TEST_F(EventTest, TracksReadBack) {
   EXPECT_EQ(read.hits, tracks.hits);
   tracks.hits = {0, 3};
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
-              HasSubstr("hit 3 of track 1: expected one of 3 hits"));
+              HasSubstr("x.csv: entry 1 of the tracks' hits is 3, expected 0..2"));
   EXPECT_THAT(names(), ElementsAre("event1-tracks.csv"));
 }
 

@@ -157,9 +157,9 @@ TEST(EdgeCounts, LeaveOutUnknownEndsAndNaN) {
 
 TEST(EdgeCounts, RejectWrongSizes) {
   const Event event = event_of({1, 1, 1});
-  const EdgeTruth truth = edge_truth({3, {0}, {1}}, truth_table(event, {}));
+  const EdgeTruth truth = edge_truth(EdgeList{3, {0}, {1}}, truth_table(event, {}));
   EXPECT_THROW(count_edges(truth, std::vector<float>(2), 0.5F), Error);
-  EXPECT_THROW(edge_truth({4, {0}, {1}}, truth_table(event, {})), Error);
+  EXPECT_THROW(edge_truth(EdgeList{4, {0}, {1}}, truth_table(event, {})), Error);
 }
 
 // Edges of the given sorts: 't' target, 'f' false, 'o' a true one of another particle, 'u' of unknown origin.
@@ -430,7 +430,7 @@ TEST_F(TrackOracle, TracksMayShareHits) {
 TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
   const TrackMatches matches = match_tracks(truth, tracks);
   for (const Tracks& bad : {Tracks{{0, 2}, {0, 22}}, Tracks{{0, 2}, {0, -1}}, Tracks{{0, 3}, {0, 1}},
-                            Tracks{{1, 2}, {0, 1}}, Tracks{{0, 2, 1, 2}, {0, 1}}, Tracks{{}, {}}}) {
+                            Tracks{{1, 2}, {0, 1}}, Tracks{{0, 2, 1, 2}, {0, 1}}}) {
     expect_usage([&] { match_tracks(truth, bad); });
     expect_usage([&] { count_tracks(event, truth, bad, matches); });
   }
@@ -474,7 +474,7 @@ TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
   expect_usage([&] { count_graph(truth, segments, found_segments(segments, edges), short_labels); });
   expect_usage([&] { count_edges(short_labels, std::vector<float>(2), 0.5F); });
   expect_usage([&] { RocCounts().add(labels, std::vector<float>(1)); });
-  expect_usage([&] { RocCounts().add(edge_truth({22, {0}, {17}}, truth), std::vector<float>{1.5F}); });
+  expect_usage([&] { RocCounts().add(edge_truth(EdgeList{22, {0}, {17}}, truth), std::vector<float>{1.5F}); });
 
   Event bad = event;
   bad.truth->particle_id.pop_back();

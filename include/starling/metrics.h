@@ -57,7 +57,7 @@ TruthTable truth_table(const Event& event, const TargetCuts& cuts);
 struct EdgeTruth {
   std::vector<std::uint8_t> same_particle, target, unknown;  ///< [E]
 };
-EdgeTruth edge_truth(const EdgeList& edges, const TruthTable& truth);
+EdgeTruth edge_truth(const EdgeListView& edges, const TruthTable& truth);
 
 /// A ratio with its central 68.27 % Clopper–Pearson interval (Biometrika 26 (1934) 404): low and high are quantiles of
 /// the beta distribution. 0/0 is NaN with the interval 0..1.
@@ -126,7 +126,7 @@ struct GraphCounts {
 };
 
 /// Per segment: is it an edge of the graph, in either direction. Throws ErrorKind::usage for an end that is not a node.
-std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeList& edges);
+std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeListView& edges);
 
 /// From the true segments of an event, which of them the graph has, and what its edges are. Throws ErrorKind::usage for
 /// sizes that do not fit.
@@ -134,7 +134,7 @@ GraphCounts count_graph(const TruthTable& truth, const Segments& segments, std::
                         const EdgeTruth& edges);
 
 /// The same where these are not at hand.
-GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeList& edges);
+GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeListView& edges);
 
 /// When a track finds a particle, by the hits that they share (docs/definitions.md, Metrics).
 enum class Matching {
@@ -159,8 +159,8 @@ struct TrackMatches {
 };
 
 /// Throws ErrorKind::usage where tracks name a hit that the table does not have, or their row splits do not fit.
-TrackMatches match_tracks(const TruthTable& truth, const Tracks& tracks, Matching matching = Matching::double_majority,
-                          int min_track_hits = 3);
+TrackMatches match_tracks(const TruthTable& truth, const TracksView& tracks,
+                          Matching matching = Matching::double_majority, int min_track_hits = 3);
 
 /// Counts of the track metrics, to be summed over events. Fakes, fragments and duplicates are ratios to the tracks that
 /// have min_track_hits hits of known origin. A track is held by the particle that made > 1/2 of those.
@@ -182,7 +182,7 @@ struct TrackCounts {
 
 /// Of one event with truth, and what match_tracks gave for its table and tracks. Throws ErrorKind::usage for sizes and
 /// indices that do not fit.
-TrackCounts count_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks,
+TrackCounts count_tracks(const Event& event, const TruthTable& truth, const TracksView& tracks,
                          const TrackMatches& matches);
 
 }  // namespace starling

@@ -93,9 +93,9 @@ Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, co
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
 
 /// Writes the columns (hit_id, track_id), one row per hit in the order of `hits`; −1 = on no track. A hit on several
-/// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where a hit of a track is
-/// not one of `hits`, and as check_tracks_place.
-void write_tracks(const std::filesystem::path& file, const Hits& hits, const Tracks& tracks);
+/// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where the
+/// tracks do not fit the hits, and as check_tracks_place.
+void write_tracks(const std::filesystem::path& file, const Hits& hits, const TracksView& tracks);
 
 /// Makes sure that write_tracks may write here: nothing is there, or an earlier result of it, which is a plain file
 /// whose header is exactly hit_id,track_id. An event's own truth has other columns. Throws ErrorKind::usage.

@@ -59,38 +59,10 @@ void check_table(const TruthTable& truth, std::int64_t num_hits, const char* cal
   }
 }
 
-void check_edges(const EdgeList& edges, const char* caller) {
-  check_size(caller, "dst", edges.dst.size(), edges.src.size(), "edges");
-  for (std::size_t e = 0; e < edges.src.size(); ++e) {
-    for (const std::int32_t node : {edges.src[e], edges.dst[e]}) {
-      if (node >= 0 && node < edges.num_nodes) continue;
-      refuse(caller, "edge " + std::to_string(e) + " has the end " + std::to_string(node) + ", expected one of " +
-                         std::to_string(edges.num_nodes) + " nodes");
-    }
-  }
-}
-
 void check_labels(const EdgeTruth& truth, std::size_t num_edges, const char* caller) {
   check_size(caller, "edge truth: same_particle", truth.same_particle.size(), num_edges, "edges");
   check_size(caller, "edge truth: target", truth.target.size(), num_edges, "edges");
   check_size(caller, "edge truth: unknown", truth.unknown.size(), num_edges, "edges");
-}
-
-void check_tracks(const Tracks& tracks, std::size_t num_hits, const char* caller) {
-  const auto& splits = tracks.row_splits;
-  if (splits.empty() || splits.front() != 0 || static_cast<std::size_t>(splits.back()) != tracks.hits.size()) {
-    refuse(caller, "row_splits of tracks: expected to begin with 0 and to end with the " +
-                       std::to_string(tracks.hits.size()) + " hits on tracks");
-  }
-  for (std::size_t t = 1; t < splits.size(); ++t) {
-    if (splits[t] < splits[t - 1]) refuse(caller, "row_splits of tracks fall at track " + std::to_string(t - 1));
-  }
-  for (const std::int32_t hit : tracks.hits) {
-    if (hit < 0 || static_cast<std::size_t>(hit) >= num_hits) {
-      refuse(caller,
-             "hit " + std::to_string(hit) + " on a track, expected one of " + std::to_string(num_hits) + " hits");
-    }
-  }
 }
 
 }  // namespace starling

@@ -1,8 +1,6 @@
 #pragma once
 
-#include "starling/graph.h"
 #include "starling/metrics.h"
-#include "starling/tracks.h"
 
 /// Sizes and indices of what callers give to the metrics. Throw ErrorKind::usage; the message begins with `caller`.
 namespace starling {
@@ -14,13 +12,7 @@ void check_event(const Event& event, const char* caller);
 /// of.
 void check_table(const TruthTable& truth, std::int64_t num_hits, const char* caller);
 
-/// As many sources as destinations, all of them nodes.
-void check_edges(const EdgeList& edges, const char* caller);
-
 /// Flags for each of `num_edges` edges.
 void check_labels(const EdgeTruth& truth, std::size_t num_edges, const char* caller);
-
-/// Row splits rise from 0 to the number of hits on tracks, which are all in 0 .. num_hits - 1.
-void check_tracks(const Tracks& tracks, std::size_t num_hits, const char* caller);
 
 }  // namespace starling

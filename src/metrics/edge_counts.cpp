@@ -3,8 +3,8 @@
 
 namespace starling {
 
-EdgeTruth edge_truth(const EdgeList& edges, const TruthTable& truth) {
-  check_edges(edges, "edge_truth");
+EdgeTruth edge_truth(const EdgeListView& edges, const TruthTable& truth) {
+  edges.check("edge_truth");
   check_table(truth, edges.num_nodes, "edge_truth");
   const std::size_t count = edges.src.size();
   EdgeTruth labels;

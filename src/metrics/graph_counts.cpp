@@ -22,9 +22,9 @@ void check_segments(const Segments& segments, std::int32_t num_hits, const char*
 
 }  // namespace
 
-std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeList& edges) {
+std::vector<std::uint8_t> found_segments(const Segments& segments, const EdgeListView& edges) {
   check_segments(segments, edges.num_nodes, "found_segments");
-  check_edges(edges, "found_segments");
+  edges.check("found_segments");
   const auto ends = [](std::int32_t a, std::int32_t b) { return std::pair(std::min(a, b), std::max(a, b)); };
   std::vector<std::pair<std::int32_t, std::int32_t>> present;
   present.reserve(edges.src.size());
@@ -61,7 +61,7 @@ GraphCounts count_graph(const TruthTable& truth, const Segments& segments, std::
   return counts;
 }
 
-GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeList& edges) {
+GraphCounts count_graph(const Event& event, const TruthTable& truth, const EdgeListView& edges) {
   const Segments segments = true_segments(event);
   return count_graph(truth, segments, found_segments(segments, edges), edge_truth(edges, truth));
 }

@@ -42,9 +42,9 @@ std::string to_string(Matching matching) {
   throw Error(ErrorKind::internal, "unknown matching");
 }
 
-TrackMatches match_tracks(const TruthTable& truth, const Tracks& tracks, Matching matching, int min_track_hits) {
+TrackMatches match_tracks(const TruthTable& truth, const TracksView& tracks, Matching matching, int min_track_hits) {
   check_table(truth, static_cast<std::int64_t>(truth.of_hit.size()), "match_tracks");
-  check_tracks(tracks, truth.of_hit.size(), "match_tracks");
+  tracks.check(static_cast<std::int32_t>(truth.of_hit.size()), "match_tracks");
   TrackMatches result;
   result.min_track_hits = min_track_hits;
   result.known_hits.assign(tracks.size(), 0);

@@ -8,7 +8,7 @@ namespace starling {
 namespace {
 
 // Adds the weights of an event's hits, and of those that a double-majority track shares with its particle.
-void add_weights(const Event& event, const TruthTable& table, const Tracks& tracks, const TrackMatches& matches,
+void add_weights(const Event& event, const TruthTable& table, const TracksView& tracks, const TrackMatches& matches,
                  TrackCounts& counts) {
   const std::vector<float>& weight = event.truth->weight;
   double all = 0;
@@ -31,7 +31,7 @@ void add_weights(const Event& event, const TruthTable& table, const Tracks& trac
   }
 }
 
-void check_matches(const TruthTable& truth, const Tracks& tracks, const TrackMatches& matches) {
+void check_matches(const TruthTable& truth, const TracksView& tracks, const TrackMatches& matches) {
   const auto fits = [](const std::vector<std::int32_t>& column, std::int32_t size) {
     return column.size() == static_cast<std::size_t>(size);
   };
@@ -44,12 +44,12 @@ void check_matches(const TruthTable& truth, const Tracks& tracks, const TrackMat
 
 }  // namespace
 
-TrackCounts count_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks,
+TrackCounts count_tracks(const Event& event, const TruthTable& truth, const TracksView& tracks,
                          const TrackMatches& matches) {
   if (!event.truth) throw Error(ErrorKind::usage, "count_tracks: event " + event.name + " has no truth");
   check_event(event, "count_tracks");
   check_table(truth, event.hits.size(), "count_tracks");
-  check_tracks(tracks, truth.of_hit.size(), "count_tracks");
+  tracks.check(static_cast<std::int32_t>(truth.of_hit.size()), "count_tracks");
   check_matches(truth, tracks, matches);
   TrackCounts counts;
   for (std::int32_t row = 0; row < truth.size(); ++row) {

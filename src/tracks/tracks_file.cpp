@@ -85,17 +85,13 @@ void check_tracks_place(const fs::path& file) {
   files::check_place(file, [](std::string_view head) { return head.starts_with("hit_id,track_id\n"); });
 }
 
-void write_tracks(const fs::path& file, const Hits& hits, const Tracks& tracks) {
+void write_tracks(const fs::path& file, const Hits& hits, const TracksView& tracks) {
+  tracks.check(hits.size(), file.c_str());
   std::vector<std::int32_t> first(hits.hit_id.size(), -1);  // track of each hit
   std::vector<std::pair<std::int32_t, std::int32_t>> more;  // (hit, track) of hits that are on another one already
   for (std::int32_t track = 0; track < tracks.size(); ++track) {
     for (std::int32_t i = tracks.row_splits[track]; i < tracks.row_splits[track + 1]; ++i) {
       const std::int32_t hit = tracks.hits[i];
-      if (hit < 0 || hit >= hits.size()) {
-        throw Error(ErrorKind::usage, file.string() + ": hit " + std::to_string(hit) + " of track " +
-                                          std::to_string(track) + ": expected one of " + std::to_string(hits.size()) +
-                                          " hits");
-      }
       if (first[hit] < 0) {
         first[hit] = track;
       } else {
