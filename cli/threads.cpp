@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -46,11 +47,13 @@ class Trial {
   }
 
   int error() const { return error_; }
-  std::size_t started() const { return started_.size(); }
 
  private:
   static void* wait(void* trial) {
     auto& self = *static_cast<Trial*>(trial);
+    // The allocator reserves address space for each thread too, which threads that come later take over.
+    void* volatile memory = std::malloc(1);
+    std::free(memory);
     std::unique_lock lock(self.mutex_);
     self.changed_.wait(lock, [&] { return self.over_; });
     return nullptr;
@@ -63,8 +66,8 @@ class Trial {
   std::vector<pthread_t> started_;
 };
 
-// Makes TBB start its threads now, while there is room for them: they stay. A second is enough on any machine, and not
-// more than a delay where TBB gives fewer.
+// Makes TBB start its threads now, while there is room for them: they stay. A second is enough on any machine, and only
+// a delay where TBB gives fewer.
 void start_all(int threads) {
   std::atomic<int> arrived = 0;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
@@ -81,16 +84,20 @@ void start_all(int threads) {
 
 void run_on_threads(int threads, const std::function<void()>& work) {
   if (threads == 0) threads = oneapi::tbb::this_task_arena::max_concurrency();
-  if (const Trial trial(threads - 1); trial.error() != 0) {
-    throw Error(ErrorKind::usage, "only " + std::to_string(trial.started() + 1) + " of " + std::to_string(threads) +
-                                      " threads can be started (" + std::generic_category().message(trial.error()) +
-                                      "): expected fewer --threads");
-  }
+  const auto refuse = [threads](const std::string& why) {
+    throw Error(ErrorKind::usage,
+                "--threads " + std::to_string(threads) + ": expected fewer, so many cannot be started here: " + why);
+  };
+  if (const Trial trial(threads - 1); trial.error() != 0) refuse(std::generic_category().message(trial.error()));
   using oneapi::tbb::global_control;
   const global_control limit(global_control::max_allowed_parallelism, static_cast<std::size_t>(threads));
   const global_control stack(global_control::thread_stack_size, kStackBytes);
   oneapi::tbb::task_arena(threads).execute([&] {
-    start_all(threads);
+    try {
+      start_all(threads);
+    } catch (const std::exception& error) {  // TBB takes memory for each thread, too
+      refuse(error.what());
+    }
     work();
   });
 }

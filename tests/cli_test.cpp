@@ -1,132 +1,15 @@
-// The program from outside: what a user types, sees and gets. STARLING_PROGRAM is the program under test.
-#include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
+// The commands from outside: what a user types, sees and gets.
+#include "program.h"
 
-#include <chrono>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <memory>
-#include <random>
+#include <sys/stat.h>
+
 #include <set>
 #include <sstream>
-#include <thread>
 
 #include "data.h"
-#include "starling/detector.h"
-#include "starling/event.h"
-#include "starling/simulate.h"
-#include "starling/track_finder.h"
-#include "temporary_folder.h"
-
-extern char** environ;
 
 namespace starling {
 namespace {
-
-namespace fs = std::filesystem;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::StartsWith;
-
-std::string content(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
-
-// A model with windows and random weights: good for nothing, but complete.
-void make_model(const fs::path& file) {
-  TrackFinder model;
-  model.network.shape.hidden = 8;
-  model.network.shape.steps = 2;
-  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
-  SimulationSettings simulation;
-  simulation.pileup = 5;
-  WindowSettings windows;
-  windows.events = 6;
-  windows.background_events = 2;
-  model.windows =
-      learn_windows([&](std::uint64_t event) { return simulate_event(detector, simulation, event); }, windows);
-  std::mt19937 random(1);
-  for (const DenseLayer& layer : layers(model.network.shape)) {
-    auto& weight = model.network.weights[layer.name + ".weight"];
-    for (int i = 0; i < layer.in * layer.out; ++i) {
-      weight.push_back((static_cast<float>(random()) / 4294967296.0F - 0.5F) * 4.0F / static_cast<float>(layer.in));
-    }
-    model.network.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
-  }
-  model.provenance = R"({"data": "random weights"})";
-  model.save(file);
-}
-
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-class Cli : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    temporary = std::make_unique<TemporaryFolder>();
-    folder = temporary->path();
-    make_model(path("model.safetensors"));
-    ASSERT_EQ(run("simulate --events 2 --pileup 5 --seed 3 --first 7 --out " + path("events")).code, 0);
-  }
-  static void TearDownTestSuite() { temporary.reset(); }
-
-  static std::string path(const std::string& name) { return (folder / name).string(); }
-  static std::string event() { return path("events/event000000007"); }
-  static std::string model() { return " --model " + path("model.safetensors") + " "; }
-
-  // Runs `before; starling arguments` in a shell.
-  static Result run(const std::string& arguments, const std::string& before = "") {
-    const std::string command =
-        before + "'" STARLING_PROGRAM "' " + arguments + " >" + path("stdout") + " 2>" + path("stderr") + " </dev/null";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(path("stdout")), content(path("stderr"))};
-  }
-
-  // A copy of the event with one file changed.
-  static std::string copy_of_event(const std::string& name) {
-    const fs::path copy = folder / name;
-    fs::remove_all(copy);
-    fs::create_directory(copy);
-    for (const char* end : {"-hits.csv", "-truth.csv", "-particles.csv"}) {
-      fs::copy(event() + end, copy / (std::string("event000000007") + end));
-    }
-    return (copy / "event000000007").string();
-  }
-
-  // The bad input ends with the code and one line that holds every part, and nothing is written.
-  static void expect_failure(const std::string& arguments, int code, const std::vector<std::string>& parts,
-                             const std::string& before = "") {
-    const Result result = run(arguments, before);
-    EXPECT_EQ(result.code, code) << arguments << '\n' << result.err;
-    EXPECT_THAT(result.err, StartsWith("starling: "));
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-    EXPECT_EQ(result.out, "") << arguments;
-    for (const std::string& part : parts) EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
-    if (fs::exists(path("unwritten"))) {
-      EXPECT_TRUE(fs::is_empty(path("unwritten"))) << arguments;
-      fs::remove_all(path("unwritten"));
-    }
-  }
-
-  static void expect_bad_event(const std::string& prefix, const std::vector<std::string>& parts) {
-    expect_failure("reconstruct " + prefix + model() + "--out " + path("unwritten"), 3, parts);
-  }
-
-  static inline std::unique_ptr<TemporaryFolder> temporary;
-  static inline fs::path folder;
-};
 
 TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
   const Result all = run("--help");
@@ -467,6 +350,69 @@ TEST_F(Cli, OptionsWithoutEffectAreRefused) {
   expect_failure("info a b", 2, {"b: one argument too many"});
 }
 
+TEST_F(Cli, SkipAndLimitChooseEvents) {
+  const auto events = [](const std::string& options) {
+    const Result result = run("reconstruct " + path("events") + model() + "--json --out " + path("chosen") + options);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return std::pair(result.out.find("event000000007") != std::string::npos,
+                     result.out.find("event000000008") != std::string::npos);
+  };
+  EXPECT_EQ(events(" --skip 1"), std::pair(false, true));
+  EXPECT_EQ(events(" --limit 1"), std::pair(true, false));
+  EXPECT_EQ(events(" --skip 0 --limit 99"), std::pair(true, true));
+  expect_failure("reconstruct " + path("events") + model() + "--skip 2 --out " + path("unwritten"), 2,
+                 {"--skip 2", "fewer than the 2 events"});
+}
+
+TEST_F(Cli, ReconstructWritesTheScoresOfEdges) {
+  const std::string arguments = event() + model() + "--out " + path("scores");
+  ASSERT_EQ(run("graph " + arguments).code, 0);
+  const Result result = run("reconstruct " + arguments + " --scores --json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(R"("scores_file":)"));
+  std::istringstream scores(content(path("scores/event000000007-scores.csv")));
+  std::istringstream edges(content(path("scores/event000000007-graph.csv")));
+  std::string scored, edge;
+  ASSERT_TRUE(std::getline(scores, scored) && std::getline(edges, edge));
+  EXPECT_EQ(scored, edge + ",score");
+  int rows = 0;
+  while (std::getline(edges, edge)) {
+    ASSERT_TRUE(std::getline(scores, scored));
+    ASSERT_THAT(scored, StartsWith(edge + ','));
+    const double score = std::stod(scored.substr(edge.size() + 1));
+    EXPECT_TRUE(score >= 0 && score <= 1) << scored;
+    ++rows;
+  }
+  EXPECT_GT(rows, 100);
+  EXPECT_FALSE(std::getline(scores, scored));
+}
+
+TEST_F(Cli, HitsOnNoEdgeAreSaid) {
+  const std::string metres = copy_of_event("metres");
+  std::istringstream hits(content(event() + "-hits.csv"));
+  std::ofstream scaled(metres + "-hits.csv");
+  std::string row;
+  std::getline(hits, row);
+  scaled << row << '\n';
+  while (std::getline(hits, row)) {
+    std::istringstream fields(row);
+    std::string field;
+    for (int i = 0; std::getline(fields, field, ','); ++i) {
+      if (i > 0) scaled << ',';
+      (i >= 1 && i <= 3 ? scaled << std::stod(field) / 1000 : scaled << field);
+    }
+    scaled << '\n';
+  }
+  scaled.close();
+  for (const char* command : {"graph ", "reconstruct "}) {
+    const Result result = run(command + metres + model() + "--out " + path("metres_out"));
+    EXPECT_EQ(result.code, 0);
+    EXPECT_THAT(result.err, StartsWith("warning: event000000007: 0 of "));
+    EXPECT_THAT(result.err, HasSubstr("expected positions in mm"));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1);
+  }
+}
+
 TEST_F(Cli, TrainSaysHowToGetStarlingLearn) {
   const Result help = run("train --help");
   EXPECT_EQ(help.code, 0);
@@ -553,53 +499,6 @@ TEST_F(Cli, BadModels) {
   other.replace(hidden, 6, "hiddem");
   expect_bad_model(other, {"bad.safetensors"});
   expect_failure("info " + path("nowhere.safetensors"), 3, {"nowhere.safetensors"});
-}
-
-TEST_F(Cli, OutputsThatCannotBeWritten) {
-  write(path("a_file"), "");
-  expect_failure("reconstruct " + event() + model() + "--out " + path("a_file"), 2, {"a_file"});
-  if (geteuid() != 0) {
-    fs::create_directory(path("locked"));
-    fs::permissions(path("locked"), fs::perms::owner_read | fs::perms::owner_exec);
-    expect_failure("reconstruct " + event() + model() + "--out " + path("locked"), 2, {"locked"});
-  }
-  // A file-size limit stands for a full disk. What fails leaves no file, whole or half.
-  expect_failure("simulate --out " + path("unwritten"), 2, {"unwritten/event"}, "trap '' XFSZ; ulimit -f 8; ");
-  const std::string to_full = std::string("'" STARLING_PROGRAM "' info --hidden 48 >/dev/full 2>") + path("stderr");
-  EXPECT_EQ(WEXITSTATUS(std::system(to_full.c_str())), 2);
-  EXPECT_THAT(content(path("stderr")), HasSubstr("output"));
-}
-
-TEST_F(Cli, AnInterruptLeavesWholeFiles) {
-  fs::remove_all(path("interrupted"));
-  const std::string out = path("interrupted");
-  std::vector<std::string> words = {STARLING_PROGRAM, "simulate", "--events", "100000", "--pileup", "5", "--out", out};
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, path("stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  pid_t child = 0;
-  ASSERT_EQ(posix_spawn(&child, STARLING_PROGRAM, &actions, nullptr, arguments.data(), environ), 0);
-  posix_spawn_file_actions_destroy(&actions);
-  for (int wait = 0; wait < 1000 && !fs::exists(out + "/event000000000-hits.csv"); ++wait) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  kill(child, SIGINT);
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_EQ(content(path("stderr")), "starling: interrupted\n");
-  std::size_t files = 0;
-  for (const auto& file : fs::directory_iterator(out)) {
-    EXPECT_THAT(file.path().string(), EndsWith(".csv"));
-    EXPECT_THAT(content(file), EndsWith("\n"));
-    ++files;
-  }
-  EXPECT_GE(files, 3U);
-  EXPECT_EQ(files % 3, 0U) << "events are whole";
 }
 
 TEST_F(Cli, ReconstructsRealEvents) {
