@@ -160,7 +160,7 @@ def radius(
     x, y = _points("x", x), _points("y", y)
     row_splits, query_row_splits = _both_row_splits(x, y, batch_x, batch_y, batch_size)
     most = max_num_neighbors
-    if ignore_same_index and most is not None:
+    if ignore_same_index and most is not None and most >= 0:
         most += 1
     splits, index, *_ = neighbors_within(
         x, r, row_splits, queries=y, query_row_splits=query_row_splits, max_neighbors=most

@@ -346,6 +346,8 @@ def test_radius_that_ignores_the_same_index(device, two_events, most):
     kept = (index >= 0).cumsum(1) <= (most or 120)
     expected = edges_of(index.masked_fill(~kept, -1), "target_to_source")
     assert starling.radius(x, y, 12.0, batch, batch, most, ignore_same_index=True).equal(expected)
+    with pytest.raises(ValueError, match="max_neighbors is -1"):
+        starling.radius(x, y, 12.0, batch, batch, -1, ignore_same_index=True)
 
 
 @pytest.mark.parametrize("most", [1, 32])
@@ -370,9 +372,11 @@ def test_graphs_without_points(device, batch):
     batch = None if batch is None else batch.to(device)
     for edges in (
         starling.knn_graph(x, 3, batch),
+        starling.knn_graph(x, 3, batch, cosine=True),
         starling.radius_graph(x, 3.0, batch),
         starling.knn(x, x, 3, batch, batch),
         starling.radius(x, x, 3.0, batch, batch),
+        starling.radius(x, x, 3.0, batch, batch, ignore_same_index=True),
     ):
         assert edges.shape == (2, 0) and edges.dtype == torch.int64
 
