@@ -403,6 +403,10 @@ TEST_F(EventTest, TracksOfOtherTools) {
     return read_tracks(file("tracks.csv"), hits);
   };
   const auto error = [&](const std::string& rows) { return error_of(ErrorKind::input, [&] { read(rows); }); };
+  put_gzip("tracks.csv.gz", "hit_id,track_id\n9,1\n");
+  EXPECT_THAT(read_tracks(file("tracks.csv"), hits).hits, ElementsAre(3));
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { read_tracks(file("none.csv"), hits); }),
+              HasSubstr("none.csv: cannot be"));
   // Particle ids as track ids, no track in every way of saying so.
   Tracks tracks = read("0,1,4505867370102784\n0,3,4505867370102784\n0,7,-1\n");
   EXPECT_THAT(tracks.hits, ElementsAre(0, 1));

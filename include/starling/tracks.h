@@ -101,7 +101,8 @@ void write_tracks(const std::filesystem::path& file, const Hits& hits, const Tra
 /// whose header is exactly hit_id,track_id. An event's own truth has other columns. Throws ErrorKind::usage.
 void check_tracks_place(const std::filesystem::path& file);
 
-/// Reads tracks from the columns (hit_id, track_id) of any program's file, plain or gzipped; other columns are ignored.
+/// Reads tracks from the columns (hit_id, track_id) of any program's `file`, or of `file`.gz where there is no
+/// `file`; other columns are ignored.
 /// −1, nan and an empty track_id mean no track, as does a hit without a row; any other integer of 64 bits names a
 /// track, and may be written as a float ("12.0"). A hit may have several rows, and is on each of their tracks. The hits
 /// of a track are in ascending order; tracks are ordered by their first hit, then by track_id. Throws ErrorKind::input

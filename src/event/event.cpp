@@ -19,18 +19,6 @@ fs::path appended(const fs::path& prefix, std::string_view end) {
   return file;
 }
 
-// The plain file where it is, else the gzipped one, else nothing.
-std::optional<fs::path> find_file(const fs::path& prefix, const std::string& end) {
-  for (const char* const packed : {"", ".gz"}) {
-    std::error_code error;
-    const fs::path file = appended(prefix, end + packed);
-    const fs::file_status status = fs::status(file, error);
-    if (fs::exists(status)) return file;
-    if (status.type() == fs::file_type::none) throw Error(ErrorKind::input, file.string() + ": " + error.message());
-  }
-  return std::nullopt;
-}
-
 // The prefix that a file of hits belongs to; empty for any other file. macOS leaves "._" files beside those that it
 // copies: they are no events.
 fs::path prefix_of_hits(const fs::path& file) {
@@ -45,7 +33,7 @@ fs::path prefix_of_hits(const fs::path& file) {
 Event read_event(const fs::path& prefix, const ReadOptions& options) {
   // Calls use(text, name) where there is such a file; whether there is.
   const auto with_file = [&](const std::string& end, auto use) {
-    const std::optional<fs::path> file = find_file(prefix, end);
+    const std::optional<fs::path> file = files::find(appended(prefix, end));
     if (!file) return false;
     const files::Bytes content = files::read_unpacked(*file, options.max_unpacked_bytes);
     use(content.text(), file->string());
@@ -88,10 +76,10 @@ Event read_event(const fs::path& prefix, const ReadOptions& options) {
 }
 
 std::vector<fs::path> find_events(const fs::path& path) {
-  if (path.has_filename() && find_file(path, std::string(kHitsEnd))) return {path};
+  if (path.has_filename() && files::find(appended(path, kHitsEnd))) return {path};
   std::error_code error;
   if (const fs::path prefix = prefix_of_hits(path); !prefix.empty() && !fs::is_directory(path, error)) {
-    const std::optional<fs::path> read = find_file(prefix, std::string(kHitsEnd));
+    const std::optional<fs::path> read = files::find(appended(prefix, kHitsEnd));
     if (read == path) return {prefix};
     throw Error(ErrorKind::input, path.string() + (read ? ": " + read->string() + " is beside it and would be read"
                                                         : std::string(": no such file")));

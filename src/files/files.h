@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,10 @@ class Bytes {
   friend Bytes read(const std::filesystem::path&, ErrorKind);
   friend Bytes unpack(std::string_view, const std::filesystem::path&, std::size_t);
 };
+
+/// `file` where it is there, else `file`.gz where that is, else nothing. Throws ErrorKind::input where the system does
+/// not say whether one is there.
+std::optional<std::filesystem::path> find(const std::filesystem::path& file);
 
 /// Copies a regular file into memory; an empty one is valid. A copy and not a mapping: where another program cuts a
 /// mapped file, reading it ends this program with SIGBUS. Never waits: a pipe, a socket or a device is refused. Throws

@@ -48,6 +48,18 @@ std::size_t claimed_size(std::string_view gzip, std::size_t max_bytes) {
 
 }  // namespace
 
+std::optional<std::filesystem::path> find(const std::filesystem::path& file) {
+  for (const char* const packed : {"", ".gz"}) {
+    std::filesystem::path candidate = file;
+    candidate += packed;
+    std::error_code error;
+    const std::filesystem::file_status status = std::filesystem::status(candidate, error);
+    if (std::filesystem::exists(status)) return candidate;
+    if (status.type() == std::filesystem::file_type::none) fail(ErrorKind::input, candidate, error.message());
+  }
+  return std::nullopt;
+}
+
 Bytes read(const std::filesystem::path& file, ErrorKind kind) {
   const auto fail_with = [&](int error) {
     fail(kind, file, "cannot be read: " + std::generic_category().message(error));

@@ -77,8 +77,9 @@ Tracks parse_tracks(std::string_view text, const std::string& name, const Hits& 
 }
 
 Tracks read_tracks(const fs::path& file, const Hits& hits) {
-  const files::Bytes content = files::read_unpacked(file, ReadOptions().max_unpacked_bytes);
-  return parse_tracks(content.text(), file.string(), hits);
+  const fs::path found = files::find(file).value_or(file);
+  const files::Bytes content = files::read_unpacked(found, ReadOptions().max_unpacked_bytes);
+  return parse_tracks(content.text(), found.string(), hits);
 }
 
 void check_tracks_place(const fs::path& file) {
