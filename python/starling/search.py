@@ -56,7 +56,7 @@ def neighbors(
         queries: [M, D] of the dtype of `x`; None asks for the neighbours of the points themselves (M = N).
         query_row_splits: [B + 1], the same for `queries`.
         loop: the point itself is its own first neighbour; False leaves it out. Without `queries` only.
-        max_radius: neighbours are at most this far away, in the coordinates' unit; None is no limit.
+        max_radius: neighbours are at most this far away (d² ≤ max_radius²), in the coordinates' unit; None is no limit.
         direction: [N], integers: 0 = no restriction, 1 = may only be a neighbour, 2 = may only have neighbours, 3 = neither.
             A point that may not have neighbours gets a row without any, not even itself. Without `queries` only.
 
@@ -89,7 +89,7 @@ def neighbors_within(
     max_neighbors: int | None = None,
     direction: Tensor | None = None,
 ) -> NeighborsWithin:
-    """All points within a radius of each query in the same event: those with d² ≤ radius².
+    """All points within a radius of each query in the same event: those with d² ≤ radius², which is computed in float64.
 
     Arguments and errors are those of :func:`neighbors`, but for:
 

@@ -622,12 +622,29 @@ def test_compiled_code_breaks_where_a_value_is_needed(device, two_events):
         assert torch.compile(function, backend="eager")(x, batch).equal(function(x, batch))
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_exports(device, two_events, strict):
+    class Model(torch.nn.Module):
+        def forward(self, x, batch):
+            return starling.knn_graph(x, 5, batch, batch_size=4)
+
+    x, row_splits = two_events
+    batch = events(row_splits, 120).to(device)
+    program = torch.export.export(Model(), (x, batch), strict=strict)
+    for splits in (row_splits, torch.tensor([0, 10, 100, 102, 120])):
+        batch = events(splits, 120).to(device)
+        assert program.module()(x.flip(0), batch).equal(starling.knn_graph(x.flip(0), 5, batch))
+
+
 def test_compiled_code_sees_an_unsorted_batch():
     x = lattice(4, 2)
     with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
         graph = compiled(lambda x, batch: starling.knn_graph(x, 2, batch, batch_size=2))
         with pytest.raises(RuntimeError, match="batch must ascend"):
             graph(x, torch.tensor([0, 1, 0, 1]))
+        graph = compiled(lambda x, batch: starling.knn(x, x, 2, batch, batch_size=1))
+        with pytest.raises(RuntimeError, match="batch must ascend"):
+            graph(x, torch.tensor([0, 0, 0, 1]))
 
 
 # --- documentation ---
