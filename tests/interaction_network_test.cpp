@@ -20,8 +20,9 @@ struct Graph {
   std::int32_t num_nodes = 0;
   std::vector<std::int32_t> src, dst;
   std::vector<float> node_features, edge_features;
+  std::vector<std::int32_t> order;
 
-  GraphView view() const { return {num_nodes, src, dst, node_features, edge_features}; }
+  GraphView view() const { return {num_nodes, src, dst, node_features, edge_features, order}; }
 };
 
 InteractionNetwork random_network(const InteractionNetworkShape& shape, unsigned seed) {
@@ -285,20 +286,57 @@ TEST(Network, ResultsDoNotDependOnThreadsOrMemory) {
   }
 }
 
-TEST(Network, TheOrderOfEdgesDoesNotMatter) {
-  const InteractionNetwork network = random_network(plain(16, 2), 8);
-  const Graph graph = random_graph({}, 50, 300, 9);
+TEST(Network, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
+  Graph graph = random_graph({}, 500, 3000, 9);
+  for (std::size_t e = 0; e < graph.src.size(); ++e) {  // no edge twice: those stay in the order that they have
+    graph.src[e] = static_cast<std::int32_t>(e / 6);
+    graph.dst[e] = static_cast<std::int32_t>((e / 6 + e % 6 * 83) % 490);  // ten nodes have no edge in
+  }
+  std::vector<std::int32_t> number(graph.num_nodes);
   std::vector<std::size_t> order(graph.src.size());
+  std::iota(number.begin(), number.end(), 0);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::shuffle(order.begin(), order.end(), std::mt19937(1));
+  std::mt19937 random(1);
+  std::shuffle(number.begin(), number.end(), random);
+  std::shuffle(order.begin(), order.end(), random);
   Graph shuffled = graph;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    shuffled.src[i] = graph.src[order[i]];
-    shuffled.dst[i] = graph.dst[order[i]];
+    shuffled.src[i] = number[graph.src[order[i]]];
+    shuffled.dst[i] = number[graph.dst[order[i]]];
     std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
   }
-  const std::vector<float> before = run(Plan(network), graph), after = run(Plan(network), shuffled);
-  for (std::size_t i = 0; i < order.size(); ++i) EXPECT_NEAR(after[i], before[order[i]], 1e-4f);
+  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
+    std::copy_n(graph.node_features.begin() + v * 12, 12, shuffled.node_features.begin() + number[v] * 12);
+  }
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(16, 2);
+    shape.norm = norm;
+    const Plan plan(random_network(shape, 8));
+    const std::vector<float> before = run(plan, graph), unordered = run(plan, shuffled);
+    shuffled.order = number;
+    const std::vector<float> after = run(plan, shuffled);
+    shuffled.order.clear();
+    for (std::size_t i = 0; i < order.size(); ++i) EXPECT_EQ(after[i], before[order[i]]) << to_string(norm);
+    int differ = 0;
+    for (std::size_t i = 0; i < order.size(); ++i) differ += unordered[i] != before[order[i]];
+    EXPECT_GT(differ, 100) << "without an order, sums run in that of the numbers";
+  }
+}
+
+TEST(Network, AnOrderHoldsEachNodeOnce) {
+  const Plan plan(random_network(plain(8, 2), 1));
+  Graph graph = random_graph({}, 4, 7, 1);
+  const std::vector<float> expected = run(plan, graph);
+  graph.order = {0, 1, 2, 3};
+  EXPECT_EQ(run(plan, graph), expected);
+  graph.order = {0, 1, 2, 1};
+  expect_error(ErrorKind::usage, "order holds 1 at entry 3, expected each of 0..3 once", [&] { run(plan, graph); });
+  graph.order = {0, 1, 2, 4};
+  expect_error(ErrorKind::usage, "order holds 4 at entry 3, expected each of 0..3 once", [&] { run(plan, graph); });
+  graph.order = {-1, 1, 2, 3};
+  expect_error(ErrorKind::usage, "order holds -1 at entry 0, expected each of 0..3 once", [&] { run(plan, graph); });
+  graph.order = {0, 1, 2};
+  expect_error(ErrorKind::usage, "order has 3 values, expected 4 x 1", [&] { run(plan, graph); });
 }
 
 TEST(Network, ALargerGraphsWorkspaceServesASmallerOne) {

@@ -55,6 +55,9 @@ struct GraphView {
   std::span<const std::int32_t> src, dst;  ///< [E] nodes
   std::span<const float> node_features;    ///< [num_nodes, node_inputs]
   std::span<const float> edge_features;    ///< [E, edge_inputs]
+  /// [num_nodes] all nodes in the order in which messages are summed, or empty: by index. The logits of two graphs that
+  /// agree but for the numbers of nodes and the order of edges are the same to the last bit where their orders agree.
+  std::span<const std::int32_t> order = {};
 
   std::int64_t num_edges() const { return static_cast<std::int64_t>(src.size()); }
 };

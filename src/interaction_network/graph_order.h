@@ -26,8 +26,8 @@ class Arena {
 };
 
 /// The order in which the runtime keeps nodes and edges. Rows are nodes: those with edges out only, then those with
-/// edges both ways, then those with edges in only, each in ascending order of nodes; nodes without edges come last
-/// where they are wanted at all. Edges are sorted by the row of their source, equal ones in the graph's order.
+/// edges both ways, then those with edges in only, each in the graph's order of nodes; nodes without edges come last
+/// where they are wanted at all. Edges are sorted by the rows of their source and destination, equal ones by index.
 struct GraphOrder {
   std::int32_t rows = 0;
   std::int32_t first_with_in = 0;  ///< rows [first_with_in, end_with_in) have edges in

@@ -126,8 +126,8 @@ Session::Session(const InteractionNetwork& network, SimdLevel level)
     : Session(std::make_shared<const Plan>(network, level)) {}
 
 std::vector<float> Session::logits(const HitGraph& graph) {
-  const GraphView view{graph.edges.num_nodes, graph.edges.src, graph.edges.dst, graph.node_features,
-                       graph.edge_features};
+  const GraphView view{graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
+                       graph.node_features,   graph.edge_features, graph.order};
   const std::size_t bytes = plan_->workspace_bytes(view.num_nodes, view.num_edges());
   if (workspace_ == nullptr || workspace_->bytes().size() < bytes) {
     workspace_.reset();

@@ -95,6 +95,7 @@ void check_graph(const GraphView& graph, const InteractionNetworkShape& shape) {
   size("dst", graph.dst.size(), edges, 1);
   size("node_features", graph.node_features.size(), graph.num_nodes, shape.node_inputs);
   size("edge_features", graph.edge_features.size(), edges, shape.edge_inputs);
+  if (!graph.order.empty()) size("order", graph.order.size(), graph.num_nodes, 1);
   for (std::int64_t edge = 0; edge < edges; ++edge) {
     for (const std::int32_t node : {graph.src[edge], graph.dst[edge]}) {
       if (node < 0 || node >= graph.num_nodes) {
