@@ -1,4 +1,5 @@
-// Times knn() on the host beside nanoflann on the same points, k and threads: building and asking together.
+// Times knn() on the host beside nanoflann on the same points, k and threads: building and asking together. Then the
+// two calls of a radius search, without a peer.
 //
 //   build/release/bench/bench_neighbors [DATA N D K [THREADS]]     DATA: uniform, cluster or tight
 //
@@ -14,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -68,6 +70,31 @@ void measure(const std::string& data, std::int32_t n, int dimensions, int k) {
   std::fflush(stdout);
 }
 
+void measure_radius(const char* data, const std::vector<float>& points, int dimensions, double radius,
+                    std::int32_t max_neighbors) {
+  NeighborSearch<float> search;
+  search.points = points.data();
+  search.num_points = static_cast<std::int32_t>(points.size()) / dimensions;
+  search.dimensions = dimensions;
+  search.max_radius = radius;
+  const auto rows = static_cast<std::size_t>(search.num_points);
+  std::vector<std::int32_t> count(rows), found(rows);
+  std::vector<std::byte> workspace(radius_workspace_bytes(search));
+  const double count_ms =
+      best_ms(3, [&] { radius_count(search, max_neighbors, count.data(), found.data(), std::span(workspace)); });
+  std::vector<std::int64_t> splits(rows + 1, 0);
+  std::partial_sum(count.begin(), count.end(), splits.begin() + 1, std::plus<std::int64_t>());
+  std::vector<std::int32_t> index(static_cast<std::size_t>(splits.back()));
+  std::vector<float> distance2(index.size());
+  const double fill_ms =
+      best_ms(3, [&] { radius_fill(search, splits.data(), index.data(), distance2.data(), std::span(workspace)); });
+  const auto all = std::accumulate(found.begin(), found.end(), std::int64_t{0});
+  std::printf("radius, %s, N %zu, D %d: %.1f within each, %.1f written: count %.1f ms, fill %.1f ms\n", data, rows,
+              dimensions, static_cast<double>(all) / static_cast<double>(rows),
+              static_cast<double>(splits.back()) / static_cast<double>(rows), count_ms, fill_ms);
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -90,6 +117,9 @@ int main(int argc, char** argv) {
       for (const char* const data : {"uniform", "cluster"}) measure(data, 50'000, 8, 64);
       measure("uniform", 100'000, 3, 16);
       measure("uniform", 1'000, 4, 64);
+      measure_radius("uniform", clouds::uniform<float>(200'000, 3, 1), 3, 0.0363, 200'000);
+      measure_radius("all within", clouds::uniform<float>(100'000, 3, 1), 3, 2, 32);
+      measure_radius("coincident", std::vector<float>(3 * 100'000, 0.25F), 3, 1, 32);
     });
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

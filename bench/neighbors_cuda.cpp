@@ -148,8 +148,9 @@ void measure_gradient(const Timer& timer, const std::string& data, std::int32_t 
               static_cast<double>(workspace.span().size()) / static_cast<double>(entries), along[7]);
 }
 
-void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float radius) {
-  const std::vector<float> points = clouds::uniform<float>(n, dimensions, 1);
+void measure_radius(const Timer& timer, const char* data, const std::vector<float>& points, int dimensions,
+                    double radius, std::int32_t max_neighbors) {
+  const auto n = static_cast<std::int32_t>(points.size()) / dimensions;
   const OnDevice<float> device(points.size());
   check(cudaMemcpy(device.data(), points.data(), points.size() * sizeof(float), cudaMemcpyHostToDevice));
   NeighborSearch<float> search = search_of(device, n, dimensions);
@@ -158,7 +159,9 @@ void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float ra
   const OnDevice<std::int32_t> count(rows), bad_row(1);
   const Execution execution = timer.on_stream(bad_row.data());
   const OnDevice<std::byte> workspace(radius_workspace_bytes(search, execution));
-  const auto call = [&] { radius_count<float>(search, n, count.data(), nullptr, workspace.span(), execution); };
+  const auto call = [&] {
+    radius_count<float>(search, max_neighbors, count.data(), nullptr, workspace.span(), execution);
+  };
   const auto counting = timer.run(15, call);
   std::vector<std::int32_t> counts(rows);
   check(cudaMemcpy(counts.data(), count.data(), rows * sizeof(std::int32_t), cudaMemcpyDeviceToHost));
@@ -172,7 +175,7 @@ void measure_radius(const Timer& timer, std::int32_t n, int dimensions, float ra
   const auto filling = timer.run(15, [&] {
     radius_fill<float>(search, device_splits.data(), index.data(), distance2.data(), workspace.span(), execution);
   });
-  std::printf("radius graph, uniform, N %d, D %d, %.1f neighbours each: count %.3f ms, fill %.3f ms\n", n, dimensions,
+  std::printf("radius graph, %s, N %d, D %d, %.1f neighbours each: count %.3f ms, fill %.3f ms\n", data, n, dimensions,
               static_cast<double>(entries) / n, counting[7], filling[7]);
 }
 
@@ -201,7 +204,9 @@ int main(int argc, char** argv) {
     for (const char* const data : {"cluster", "uniform"}) measure(timer, data, 200'000, 8, 64);
     for (const char* const data : {"uniform", "cluster"}) measure(timer, data, 1'000'000, 4, 64);
     measure(timer, "uniform", 1'000, 4, 64);
-    measure_radius(timer, 200'000, 3, 0.0363F);
+    measure_radius(timer, "uniform", clouds::uniform<float>(200'000, 3, 1), 3, 0.0363, 200'000);
+    measure_radius(timer, "all within", clouds::uniform<float>(200'000, 3, 1), 3, 2, 32);
+    measure_radius(timer, "coincident", std::vector<float>(3 * 200'000, 0.25F), 3, 1, 32);
     for (const char* const data : {"uniform", "cluster"}) measure_gradient(timer, data, 200'000, 4, 64);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -155,10 +155,55 @@ TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
   cases.back().loop = false;
   add("huge and small events", 4, 32, clouds::cluster<TypeParam>(splits.back(), 4, 2));
   cases.back().row_splits = splits;
+  add("all equal, more than a region", 3, 64, std::vector<TypeParam>(3 * 150'000, TypeParam(0.1)));
+  add("all equal, directions", 3, 64, std::vector<TypeParam>(3 * 40'000, TypeParam(0.1)));
+  cases.back().direction = neighbor_cases::random_directions(40'000, 1);
   for (const Case<TypeParam>& test : cases) {
     SCOPED_TRACE(test.name);
     expect_host_bytes(test);
   }
+}
+
+/// Counts the neighbours of points that are all within the radius, and lists 32. Returns the milliseconds of counting.
+template <typename T>
+float time_count(const std::vector<T>& points) {
+  const auto n = static_cast<std::int32_t>(points.size() / 3), most = 32;
+  NeighborSearch<T> host;
+  host.points = points.data();
+  host.num_points = n;
+  host.dimensions = 3;
+  host.max_radius = 0.01;
+  const DeviceSearch<T> search(host);
+  const OnDevice<std::int32_t> count(n), found(n), bad_row(1);
+  const Stream stream;
+  const Execution execution{.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()};
+  const OnDevice<std::byte> workspace(radius_workspace_bytes(*search, execution));
+  cudaEvent_t start = nullptr, stop = nullptr;
+  expect_ok(cudaEventCreate(&start));
+  expect_ok(cudaEventCreate(&stop));
+  expect_ok(cudaEventRecord(start, stream));
+  radius_count(*search, most, count.data(), found.data(), workspace.span(), execution);
+  expect_ok(cudaEventRecord(stop, stream));
+  expect_ok(cudaStreamSynchronize(stream));
+  EXPECT_THAT(found.get(), testing::Each(n));
+  EXPECT_THAT(count.get(), testing::Each(most));
+  float ms = 0;
+  expect_ok(cudaEventElapsedTime(&ms, start, stop));
+  expect_ok(cudaEventDestroy(start));
+  expect_ok(cudaEventDestroy(stop));
+  return ms;
+}
+
+// Counting may not visit all that lies within the radius: eight times the points would take 64 times as long.
+TYPED_TEST(NeighborsCuda, OfDenseCloudsAreCountedInProportion) {
+  const auto coincident = [](std::size_t n) { return std::vector<TypeParam>(3 * n, TypeParam(0.25)); };
+  const auto dense = [](std::int64_t n) {
+    return neighbor_cases::scaled(clouds::uniform<TypeParam>(n, 3, 1), TypeParam(1e-3), TypeParam(0));
+  };
+  time_count(coincident(50'000));  // kernels are loaded at their first start
+  const float few_coincident = time_count(coincident(100'000)), few_dense = time_count(dense(100'000));
+  EXPECT_LT(time_count(coincident(800'000)), 24 * few_coincident);
+  EXPECT_LT(time_count(dense(800'000)), 24 * few_dense);
 }
 
 TYPED_TEST(NeighborsCuda, OfRealCloudsAreThoseOfTheHost) {
@@ -260,7 +305,9 @@ TYPED_TEST(NeighborsCuda, WrongArgumentsAreUsageErrors) {
   const Execution execution{.device = Device::cuda};
   expect_usage([&] { knn_workspace_bytes(search, -1, execution); }, "k is -1");
   expect_usage([&] { knn<TypeParam>(search, 1, nullptr, nullptr, {}, execution); }, "workspace of 0 bytes");
-  expect_usage([&] { radius_workspace_bytes(search, execution); }, "max_radius");
+  search.max_radius = -1;
+  expect_usage([&] { radius_workspace_bytes(search, execution); }, "max_radius is -1");
+  search.max_radius = 1;
   std::vector<std::byte> workspace(knn_workspace_bytes(search, 1, execution));
   expect_usage([&] { knn<TypeParam>(search, 1, nullptr, nullptr, std::span(workspace), execution); },
                "execution.bad_row is null");

@@ -1,23 +1,26 @@
-#include "neighbors/formulas.h"
-
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <bit>
 #include <cub/device/device_radix_sort.cuh>
 
+#include "cuda/call.h"
+#include "cuda/launch.cuh"
+#include "cuda/rows.cuh"
+#include "cuda/warp.cuh"
 #include "memory/layout.h"
 #include "neighbors/backends.h"
 #include "neighbors/check.h"
-#include "neighbors/cuda_call.h"
-#include "neighbors/tree.cuh"
+#include "neighbors/dimensions.h"
+#include "neighbors/formulas.h"
 
 // A point's gradient gathers its own entries and those that hold it. The latter are found by a stable radix sort of the
 // entries by point: no atomics, and every sum has one order.
 namespace starling::neighbors::cuda {
-namespace {
 
-using namespace neighbors_cuda;
+using namespace starling::cuda;
+
+namespace {
 
 constexpr int kThreads = 256;
 constexpr int kGroup = kGradientParts;  // lanes that share a row: one a part of its sum
@@ -239,29 +242,19 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-int blocks(std::int64_t items, int each) { return static_cast<int>((items + each - 1) / each); }
-
-/// Calls action(std::integral_constant<int, padded dimensions>).
-template <typename Action>
-void with_padded(int dimensions, const Action& action) {
-  if (dimensions <= 4)
-    action(std::integral_constant<int, 4>());
-  else if (dimensions <= 8)
-    action(std::integral_constant<int, 8>());
-  else
-    action(std::integral_constant<int, 16>());
-}
+/// Numbers of dimensions that rows are padded to in registers.
+using PaddedRows = Dimensions<4, 8, 16>;
 
 template <typename T>
 void gather(const Terms<T>& terms, int rows, T* gradient, cudaStream_t stream) {
   if (rows == 0) return;
   const NeighborLists<T>& lists = terms.lists;
-  with_padded(lists.dimensions, [&](auto padded) {
-    using AllRows = Rows<T, decltype(padded)::value>;
+  with_padded_dimensions(PaddedRows(), lists.dimensions, [&]<int kDimensions>() {
+    using AllRows = Rows<T, kDimensions>;
     const AllRows points(lists.points, lists.dimensions);
     const AllRows queries(lists.queries != nullptr ? lists.queries : lists.points, lists.dimensions);
-    gather_kernel<T, decltype(padded)::value>
-        <<<blocks(rows, kGroups), kThreads, 0, stream>>>(terms, points, queries, rows, gradient);
+    gather_kernel<T, kDimensions>
+        <<<blocks_of(rows, kGroups), kThreads, 0, stream>>>(terms, points, queries, rows, gradient);
   });
   call(cudaGetLastError());
 }
@@ -272,15 +265,15 @@ void transpose(const NeighborLists<T>& lists, Incoming& incoming, Terms<T>& term
   const auto entries = static_cast<std::uint32_t>(num_entries(lists));
   int side = 0;
   if (entries > 0) {
-    number_kernel<<<blocks(entries, kThreads), kThreads, 0, stream>>>(lists, entries, incoming.point[0],
-                                                                      incoming.entry[0]);
+    number_kernel<<<blocks_of(entries, kThreads), kThreads, 0, stream>>>(lists, entries, incoming.point[0],
+                                                                         incoming.entry[0]);
     side = sort_by_point(incoming, incoming.scratch_bytes, entries, lists.num_points, stream);
     if (incoming.row != nullptr) {
       const int rows = num_rows(lists);
-      row_kernel<<<blocks(rows, kGroups), kThreads, 0, stream>>>(lists, rows, incoming.row);
+      row_kernel<<<blocks_of(rows, kGroups), kThreads, 0, stream>>>(lists, rows, incoming.row);
     }
   }
-  begin_kernel<<<blocks(lists.num_points + std::int64_t{1}, kThreads), kThreads, 0, stream>>>(
+  begin_kernel<<<blocks_of(lists.num_points + std::int64_t{1}, kThreads), kThreads, 0, stream>>>(
       incoming.point[side], entries, lists.num_points, incoming.begin);
   call(cudaGetLastError());
   terms.begin = incoming.begin;
@@ -317,10 +310,10 @@ void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, co
   const bool self = lists.queries == nullptr;
   const int rows = num_rows(lists);
   if (rows == 0) return;
-  with_padded(lists.dimensions, [&](auto padded) {
-    using AllRows = Rows<T, decltype(padded)::value>;
+  with_padded_dimensions(PaddedRows(), lists.dimensions, [&]<int kDimensions>() {
+    using AllRows = Rows<T, kDimensions>;
     const auto all = [&](const T* rows_of) { return AllRows(rows_of, lists.dimensions); };
-    tangent_kernel<T, decltype(padded)::value><<<blocks(rows, kGroups), kThreads, 0, execution.stream>>>(
+    tangent_kernel<T, kDimensions><<<blocks_of(rows, kGroups), kThreads, 0, execution.stream>>>(
         lists, all(lists.points), all(self ? lists.points : lists.queries), all(points_tangent),
         all(self ? points_tangent : queries_tangent), rows, out);
   });

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "neighbors/tree.cuh"
+#include "neighbors/cuda/tree.cuh"
 
-namespace starling::neighbors_cuda {
+namespace starling::neighbors::cuda {
 
 /// A neighbour's rank in the order (d², self first, row).
 template <typename T>
@@ -50,6 +50,8 @@ class Nearest {
 
   /// Whether rows decide about candidates at the bound.
   __device__ bool cuts_ties() const { return bound_tie_ != kWarp; }
+  /// Then no candidate at the bound with this row or a later one can be among the k nearest.
+  __device__ std::uint32_t bound_tie() const { return bound_tie_; }
   __device__ bool admits(const Key<T>& key) const {
     return key.distance2 < bound_ || (key.distance2 == bound_ && (!cuts_ties() || rank(key) <= bound_tie_));
   }
@@ -407,4 +409,4 @@ class Nearest {
   int lane_;
 };
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::neighbors::cuda

@@ -1,12 +1,10 @@
-#pragma once
-
 #include <cuda_runtime.h>
 
 #include <bit>
 
-#include "neighbors/build.cuh"
-#include "neighbors/cuda_call.h"
-#include "neighbors/launch_after.cuh"
+#include "cuda/call.h"
+#include "cuda/launch.cuh"
+#include "neighbors/cuda/build.cuh"
 
 // Splits the events of more than one group into groups, a level of splits a round. The places of a group are fixed
 // multiples of 1024, so a split does not halve its segment: it falls on the place whose group number has the most
@@ -15,7 +13,7 @@
 // each dimension, ready; they say which dimension the segment is widest in and which of its bins holds the split.
 // Points below that bin come first, then those in it, which go either way, then those above. Meanwhile each point is
 // counted in the histograms of its side, for a later round.
-namespace starling::neighbors_cuda {
+namespace starling::neighbors::cuda {
 namespace {
 
 // Two points a thread: their loads overlap, and blocks of the next kernel find room before this one ends.
@@ -372,8 +370,10 @@ __global__ void __launch_bounds__(kSplitThreads)
   count_points(build, counting, left, right, points, publish, publish);
 }
 
+}  // namespace
+
 template <typename T>
-void split_events(const Build<T>& build, cudaStream_t stream) {
+void split_events(const Build<T>& build, CUstream_st* stream) {
   const int groups = build.tree.num_nodes[kGroupLevel];
   const int rounds = std::bit_width(static_cast<unsigned>(groups - 1));
   call(cudaMemsetAsync(build.split.zeroed, 0, build.split.zeroed_bytes, stream));
@@ -387,5 +387,7 @@ void split_events(const Build<T>& build, cudaStream_t stream) {
   }
 }
 
-}  // namespace
-}  // namespace starling::neighbors_cuda
+template void split_events(const Build<float>&, CUstream_st*);
+template void split_events(const Build<double>&, CUstream_st*);
+
+}  // namespace starling::neighbors::cuda

@@ -2,24 +2,19 @@
 
 #include <cuda_runtime.h>
 
-#include "neighbors/cuda_call.h"
-#include "neighbors/large_k.cuh"
-#include "neighbors/launch.h"
-#include "neighbors/launch_after.cuh"
+#include "cuda/call.h"
+#include "cuda/launch.cuh"
+#include "neighbors/cuda/large_k.cuh"
+#include "neighbors/cuda/search.h"
 
 // Instantiated by search_4.cu, search_8.cu, search_10.cu and search_16.cu, for rows padded to so many dimensions.
-namespace starling::neighbors_cuda {
-
-inline int blocks_of_queries(int num_queries, int threads) {
-  const int in_block = threads / 32;
-  return (num_queries + in_block - 1) / in_block;
-}
+namespace starling::neighbors::cuda {
 
 template <int kMaxNeighbors, typename T, int kDimensions>
 void launch_lists(const Search<T>& search, int above, cudaStream_t stream) {
   constexpr int threads = kSearchThreads<kMaxNeighbors>;
-  launch_after(nearest_kernel<T, kDimensions, kMaxNeighbors>, blocks_of_queries(search.num_queries, threads), threads,
-               0, stream, search, above);
+  launch_after(nearest_kernel<T, kDimensions, kMaxNeighbors>, blocks_of(search.num_queries, threads / 32), threads, 0,
+               stream, search, above);
 }
 
 template <typename T, int kDimensions>
@@ -44,8 +39,7 @@ void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream)
 
 template <typename T, int kDimensions>
 void launch_count(const Search<T>& search, cudaStream_t stream) {
-  count_kernel<T, kDimensions>
-      <<<blocks_of_queries(search.num_queries, kCountThreads), kCountThreads, 0, stream>>>(search);
+  count_kernel<T, kDimensions><<<blocks_of(search.num_queries, kCountThreads / 32), kCountThreads, 0, stream>>>(search);
   call(cudaGetLastError());
 }
 
@@ -55,4 +49,4 @@ void launch_count(const Search<T>& search, cudaStream_t stream) {
   template void launch_count<float, kDimensions>(const Search<float>&, cudaStream_t);          \
   template void launch_count<double, kDimensions>(const Search<double>&, cudaStream_t)
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::neighbors::cuda

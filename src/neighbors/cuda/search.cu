@@ -2,27 +2,24 @@
 
 #include <algorithm>
 
+#include "cuda/call.h"
 #include "memory/layout.h"
 #include "neighbors/backends.h"
-#include "neighbors/build.cuh"
 #include "neighbors/check.h"
-#include "neighbors/cuda_call.h"
+#include "neighbors/cuda/build.cuh"
+#include "neighbors/cuda/search.h"
 #include "neighbors/formulas.h"
-#include "neighbors/launch.h"
-#include "neighbors/search.cuh"
 
-// Every call builds the tree (build.cu), then one warp a query walks it (search.cuh). Nothing here waits for the
-// device.
+// Every call but radius_fill() builds the tree (build.cu), then one warp per query walks it (search.cuh). Nothing here
+// waits for the device.
 namespace starling::neighbors::cuda {
 namespace {
-
-using namespace neighbors_cuda;
 
 template <typename T>
 std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::span<std::byte> memory) {
   memory::Layout layout(memory);
   const std::size_t n = search.num_points;
-  const int padded = padded_dimensions(search.dimensions);
+  const int padded = padded_dimensions(Padded(), search.dimensions);
   const bool copied = is_copied<T>(padded);
   Tree<T>& tree = build.tree;
   std::size_t nodes = n;
@@ -35,6 +32,9 @@ std::size_t lay_out(const NeighborSearch<T>& search, Build<T>& build, std::span<
     tree.low[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
     tree.high[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
   }
+  for (const int level : {kGroupLevel, kRegionLevel})
+    tree.num_candidates[level] = layout.take<std::int32_t>(static_cast<std::size_t>(tree.num_nodes[level]));
+  tree.min_row = layout.take<std::int32_t>(static_cast<std::size_t>(tree.num_nodes[kGroupLevel]));
   const std::size_t places = tree.num_places();
   tree.order = layout.take<std::int32_t>(places);
   Split& split = build.split;
@@ -67,8 +67,8 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   build.tree.points = search.points;
   build.row_splits = search.row_splits;
   build.num_events = search.num_events;
-  build.direction = reinterpret_cast<const std::int8_t*>(search.direction);
-  build.padded = padded_dimensions(search.dimensions);
+  build.direction = search.direction;
+  build.padded = padded_dimensions(Padded(), search.dimensions);
   build.bad_row = bad_row;
   if (bad_row != nullptr) {
     call(cudaMemsetAsync(bad_row, kNoBadRowByte, sizeof(std::int32_t), stream));
@@ -90,25 +90,11 @@ Search<T> prepare(const NeighborSearch<T>& search, std::int32_t* bad_row, std::s
   return result;
 }
 
-/// Calls run.operator()<P>() with the dimensions that rows are padded to.
-template <typename Run>
-void for_padded(int dimensions, const Run& run) {
-  switch (padded_dimensions(dimensions)) {
-    case 4:
-      return run.template operator()<4>();
-    case 8:
-      return run.template operator()<8>();
-    case 10:
-      return run.template operator()<10>();
-    default:
-      return run.template operator()<kMaxPadded>();
-  }
-}
-
 template <typename T>
 void run_nearest(const Search<T>& search, int largest_k, cudaStream_t stream) {
   if (search.num_queries == 0 || largest_k == 0) return;
-  for_padded(search.tree.dimensions, [&]<int kPadded>() { launch_nearest<T, kPadded>(search, largest_k, stream); });
+  with_padded_dimensions(Padded(), search.tree.dimensions,
+                         [&]<int kPadded>() { launch_nearest<T, kPadded>(search, largest_k, stream); });
 }
 
 }  // namespace
@@ -137,7 +123,8 @@ void radius_count(const NeighborSearch<T>& search, std::int32_t max_neighbors, s
   device.count = count;
   device.found = found;
   if (device.num_queries == 0) return;
-  for_padded(search.dimensions, [&]<int kPadded>() { launch_count<T, kPadded>(device, execution.stream); });
+  with_padded_dimensions(Padded(), search.dimensions,
+                         [&]<int kPadded>() { launch_count<T, kPadded>(device, execution.stream); });
 }
 
 template <typename T>

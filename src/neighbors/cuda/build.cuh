@@ -4,11 +4,11 @@
 
 #include <cstddef>
 
-#include "neighbors/tree.cuh"
+#include "neighbors/cuda/tree.cuh"
 
 struct CUstream_st;
 
-namespace starling::neighbors_cuda {
+namespace starling::neighbors::cuda {
 
 /// Where the device splits events into groups. Each split is named by the group that its right side starts with.
 struct Split {
@@ -30,11 +30,11 @@ struct Build {
   Tree<T> tree;
   const std::int32_t* row_splits = nullptr;
   int num_events = 1;
-  const std::int8_t* direction = nullptr;
+  const Direction* direction = nullptr;
   int padded = 0;
   bool in_fours = false;  // set by build_tree(): rows are multiples of four coordinates, at a multiple of 16 bytes
   std::int32_t* bad_row = nullptr;
-  // Of events larger than a group only, see split.cuh.
+  // Of events larger than a group only, see split.cu.
   Split split;
 };
 
@@ -57,6 +57,10 @@ __device__ inline T coordinate(const Build<T>& build, std::int32_t row, const Ro
 inline constexpr int kNoBadRowByte = 0x7f;
 inline constexpr std::int32_t kNoBadRow = 0x7f7f7f7f;
 
+/// Orders the points of events larger than a group so that each group of places has points that lie close together.
+template <typename T>
+void split_events(const Build<T>& build, CUstream_st* stream);
+
 /// Orders the points and fills the boxes. Lowers *bad_row to the first row that is not finite.
 template <typename T>
 void build_tree(Build<T> build, CUstream_st* stream);
@@ -65,4 +69,4 @@ void build_tree(Build<T> build, CUstream_st* stream);
 template <typename T>
 void check_rows(const T* rows, int num_rows, int dimensions, int first_row, std::int32_t* bad_row, CUstream_st* stream);
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::neighbors::cuda

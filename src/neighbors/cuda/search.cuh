@@ -1,35 +1,18 @@
 #pragma once
 
-#include "neighbors/launch_after.cuh"
-#include "neighbors/select.cuh"
+#include "cuda/launch.cuh"
+#include "neighbors/cuda/search.h"
+#include "neighbors/cuda/select.cuh"
+#include "neighbors/formulas.h"
 
-namespace starling::neighbors_cuda {
+namespace starling::neighbors::cuda {
 
-/// Threads of a block that finds so many neighbours a query; wide lists leave less room.
+/// Threads of a block that finds so many neighbours per query; wide lists leave less room.
 template <int kMaxNeighbors>
 inline constexpr int kSearchThreads = kMaxNeighbors <= 64 ? 128 : 64;
 inline constexpr int kCountThreads = 128;
 /// More neighbours than this are found by large_k.cuh.
 inline constexpr int kMaxWarpNeighbors = 512;
-
-template <typename T>
-struct Search {
-  Tree<T> tree;
-  const std::int32_t* row_splits = nullptr;
-  int num_events = 1;
-  const T* queries = nullptr;  // nullptr: the points are the queries
-  int num_queries = 0;
-  const std::int32_t* query_row_splits = nullptr;
-  const std::int8_t* direction = nullptr;
-  bool loop = true;
-  T radius2 = 0;
-  int k = 0;                                          // knn; radius_count: the largest count
-  const std::int64_t* neighbor_row_splits = nullptr;  // radius_fill: replaces k
-  std::int32_t* index = nullptr;
-  T* distance2 = nullptr;
-  std::int32_t* count = nullptr;
-  std::int32_t* found = nullptr;
-};
 
 /// The row of a query. Points that are queries come in tree order, so that warps that run together read the same
 /// leaves.
@@ -54,7 +37,7 @@ struct Query {
     if (search.queries == nullptr) {
       self = number;
       x = load_row<T, kDimensions>(search.tree.points, row, search.tree.dimensions);
-      if (search.direction != nullptr) active = uniform(search.direction[row] == 0 || search.direction[row] == 2);
+      if (search.direction != nullptr) active = uniform(has_neighbors(search.direction, row));
     } else {
       x = load_row<T, kDimensions>(search.queries, row, search.tree.dimensions);
     }
@@ -68,10 +51,12 @@ struct Query {
     }
   }
 
-  /// Whether the point at a place is of the query's event and not the query itself.
-  __device__ bool may_have(int place) const {
-    return (static_cast<unsigned>(place) >= first) & (static_cast<unsigned>(place) < last) & (place != self);
+  /// Whether the point at a place is of the query's event.
+  __device__ bool shares_event(int place) const {
+    return (static_cast<unsigned>(place) >= first) & (static_cast<unsigned>(place) < last);
   }
+  /// And is not the query itself.
+  __device__ bool may_have(int place) const { return shares_event(place) & (place != self); }
 };
 
 /// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
@@ -92,7 +77,7 @@ struct Lists {
   int quarter[4 * kFull + 8];
 };
 
-/// The children of a node, one a lane, that are within a bound, taken as they come.
+/// The children of a node, one per lane, that are within a bound, taken as they come.
 template <typename T>
 class Children {
  public:
@@ -128,6 +113,27 @@ class Children {
   }
   __device__ void leave_out(int child) {
     if (child >= begin_ && child < begin_ + kChildren) left_ &= ~(1u << (child - begin_));
+  }
+  /// Leaves out the groups at the bound or beyond it in which no row is below `end`.
+  __device__ void drop_rows_from(const Tree<T>& tree, T bound, std::uint32_t end) {
+    const int lane = threadIdx.x % 32;
+    bool keep = (left_ >> lane & 1) != 0;
+    if (keep) keep = distance2_ < bound || static_cast<std::uint32_t>(tree.min_row[begin_ + lane]) < end;
+    left_ = __ballot_sync(kWarp, keep);
+  }
+  /// Takes the groups or regions that lie within the radius and in the query's event as a whole. Returns the number of
+  /// possible neighbours in the lane's, the query included.
+  template <int kDimensions>
+  __device__ int take_whole(const Tree<T>& tree, int level, const Query<T, kDimensions>& query, T radius2) {
+    const int lane = threadIdx.x % 32, child = begin_ + lane;
+    const unsigned points = level == kGroupLevel ? kGroupPoints : kRegionPoints;
+    const unsigned begin = static_cast<unsigned>(child) * points, end = begin + points;
+    bool whole = (left_ >> lane & 1) != 0 && begin >= query.first && end <= query.last;
+    if (whole)
+      whole = far_distance2(query.x, load_padded<T, kDimensions>(tree.low[level], child),
+                            load_padded<T, kDimensions>(tree.high[level], child)) <= radius2;
+    left_ &= ~__ballot_sync(kWarp, whole);
+    return whole ? tree.num_candidates[level][child] : 0;
   }
   __device__ void drop_beyond(T bound) { left_ &= __ballot_sync(kWarp, distance2_ <= bound); }
 
@@ -176,13 +182,13 @@ struct Window {
   unsigned leaves = 0;  // one a bit
 };
 
-/// Visits all leaves that the bound does not exclude, but for those of the window: first the rest of the window's
-/// group, then everything in the order of the tree, since by then the bound is so good that sorting would not save
-/// anything. Each piece of code is there once: instructions that do not fit in the cache cost more than those that are
-/// executed.
-template <typename T, int kDimensions, typename Bound, typename Visit>
+/// Visits all leaves that neither the bound nor filter(groups or regions, level) excludes, but for those of the window:
+/// first the rest of the window's group, then everything in the order of the tree, since by then the bound is so good
+/// that sorting would not save anything. Each piece of code is there once: instructions that do not fit in the cache
+/// cost more than those that are executed.
+template <typename T, int kDimensions, typename Bound, typename Filter, typename Visit>
 __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimensions>& query, const Window& window,
-                                     Lists& lists, const Bound& bound, const Visit& visit) {
+                                     Lists& lists, const Bound& bound, const Filter& filter, const Visit& visit) {
   if (query.first >= query.last) return;
   const int lane = threadIdx.x % 32;
   const unsigned last = query.last - 1;
@@ -195,10 +201,12 @@ __device__ __forceinline__ void walk(const Tree<T>& tree, const Query<T, kDimens
         if (start > last_start) return -1;
         regions = Children<T>(tree, kRegionLevel, start++, query.x, query.first / kRegionPoints, last / kRegionPoints,
                               bound());
+        filter(regions, kRegionLevel);
       }
       groups = Children<T>(tree, kGroupLevel, regions.take(), query.x, query.first / kGroupPoints, last / kGroupPoints,
                            bound());
       groups.leave_out(window.group);
+      filter(groups, kGroupLevel);
     }
     return groups.take();
   };
@@ -305,6 +313,10 @@ __device__ __forceinline__ void nearest_of(const Search<T>& search, int number, 
     window = look_around(search, query, query.self >= 0 ? query.self : place_near(search.tree, query), nearest);
   walk(
       search.tree, query, window, lists, [&] { return nearest.bound(); },
+      [&](Children<T>& groups, int level) {  // without it, points that coincide would all be visited
+        if (level == kGroupLevel && nearest.cuts_ties())
+          groups.drop_rows_from(search.tree, nearest.bound(), nearest.bound_tie());
+      },
       [&](int place_a, T d2_a, int place_b, T d2_b) {
         nearest.push(query.may_have(place_a), {d2_a, static_cast<std::uint32_t>(place_a)}, query.may_have(place_b),
                      {d2_b, static_cast<std::uint32_t>(place_b)});
@@ -332,8 +344,8 @@ inline constexpr int kWantedBlocks = !is_copied<T>(kDimensions) || sizeof(T) > 4
                                      : kMaxNeighbors <= 128                      ? 16
                                                                                  : 12;
 
-/// The k nearest, a query a warp. Where search.neighbor_row_splits is set, of the queries with more than `above` and at
-/// most kMaxNeighbors.
+/// The k nearest, one query per warp. Where search.neighbor_row_splits is set, of the queries with more than `above`
+/// and at most kMaxNeighbors.
 template <typename T, int kDimensions, int kMaxNeighbors>
 __global__ void __launch_bounds__(kSearchThreads<kMaxNeighbors>, (kWantedBlocks<T, kDimensions, kMaxNeighbors>))
     nearest_kernel(const __grid_constant__ Search<T> search, int above) {
@@ -347,7 +359,8 @@ __global__ void __launch_bounds__(kSearchThreads<kMaxNeighbors>, (kWantedBlocks<
   nearest_of<T, kDimensions, kMaxNeighbors>(search, number, above, in_register(keys[warp]), *in_register(&lists[warp]));
 }
 
-/// Counts the neighbours within the radius of a query a warp.
+/// Counts the neighbours within the radius, one query per warp. Groups and regions that are within it as a whole are
+/// not opened, so that only what crosses the sphere costs time.
 template <typename T, int kDimensions>
 __global__ void __launch_bounds__(kCountThreads) count_kernel(const __grid_constant__ Search<T> search) {
   __shared__ Lists lists[kCountThreads / 32];
@@ -356,18 +369,21 @@ __global__ void __launch_bounds__(kCountThreads) count_kernel(const __grid_const
   const int number = blockIdx.x * (kCountThreads / 32) + warp;
   if (number >= search.num_queries) return;
   const Query<T, kDimensions> query(search, number);
-  int mine = lane == 0 && query.active && query.self >= 0 && search.loop;
+  int mine = 0;
   if (query.active)
     walk(
         search.tree, query, Window{}, lists[warp], [&] { return search.radius2; },
+        [&](Children<T>& nodes, int level) { mine += nodes.take_whole(search.tree, level, query, search.radius2); },
         [&](int place_a, T d2_a, int place_b, T d2_b) {
-          mine += d2_a <= search.radius2 && query.may_have(place_a);
-          mine += d2_b <= search.radius2 && query.may_have(place_b);
+          mine += d2_a <= search.radius2 && query.shares_event(place_a);
+          mine += d2_b <= search.radius2 && query.shares_event(place_b);
         });
-  const int total = __reduce_add_sync(kWarp, mine);
+  int total = __reduce_add_sync(kWarp, mine);
   if (lane != 0) return;
+  // A query that may be a neighbour has counted itself, unless it is not finite.
+  if (query.active && query.self >= 0) total = max(total - (search.tree.order[query.self] >= 0) + search.loop, 0);
   search.count[query.row] = min(total, search.k);
   if (search.found != nullptr) search.found[query.row] = total;
 }
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::neighbors::cuda

@@ -3,10 +3,15 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
-#include "neighbors/cuda_call.h"
+#include "cuda/call.h"
 
-namespace starling::neighbors_cuda {
+namespace starling::cuda {
+
+/// Blocks for so many items, `each` per block.
+inline int blocks_of(std::int64_t items, int each) { return static_cast<int>((items + each - 1) / each); }
 
 /// Starts a kernel while the one ahead of it in the stream is still running, to hide the time that a start takes.
 /// Before it touches memory it must call after_previous(). The one ahead must be a kernel.
@@ -36,4 +41,4 @@ __device__ __forceinline__ void after_previous() {
 #endif
 }
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::cuda

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "neighbors/search.cuh"
+#include "neighbors/cuda/search.cuh"
 
-namespace starling::neighbors_cuda {
+namespace starling::neighbors::cuda {
 
 inline constexpr int kLargeThreads = 256;
 
@@ -137,4 +137,4 @@ __global__ void __launch_bounds__(kLargeThreads) large_kernel(const __grid_const
   for (int i = thread; i < size; i += kLargeThreads) index[i] = index[i] == 0 ? query.row : index[i] - 1;
 }
 
-}  // namespace starling::neighbors_cuda
+}  // namespace starling::neighbors::cuda

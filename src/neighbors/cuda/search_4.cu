@@ -1,0 +1,7 @@
+#include "neighbors/cuda/launch_search.cuh"
+
+namespace starling::neighbors::cuda {
+
+STARLING_INSTANTIATE_SEARCH(4);
+
+}  // namespace starling::neighbors::cuda

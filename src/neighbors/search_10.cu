@@ -1,7 +1,0 @@
-#include "neighbors/launch.cuh"
-
-namespace starling::neighbors_cuda {
-
-STARLING_INSTANTIATE_SEARCH(10);
-
-}  // namespace starling::neighbors_cuda
