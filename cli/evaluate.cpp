@@ -252,9 +252,9 @@ class Evaluate final : public Command {
     options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "and |eta| up to here");
     options.flag("--secondaries", secondaries_, "count particles made in the detector too");
     options.flag("--electrons", electrons_, "count electrons too");
-    options.flag("--all", target.all, "no cuts: every particle with --min-hits is a target")
+    options.flag("--all", target.all, "no cuts: every particle of at least --min-hits hits is a target")
         .excludes({"--min-pt", "--max-radius", "--max-eta", "--secondaries", "--electrons"});
-    options_.tracks.declare(options, "cut of the edge metrics and of components, junction_removal");
+    options_.tracks.declare(options, "cut of the edge metrics; components, junction_removal: edges below take no part");
     declare_device(options, options_.device);
     options.flag("--json", options_.json, "one JSON line instead of a table");
     options.threads();

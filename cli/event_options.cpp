@@ -16,7 +16,7 @@ void EventOptions::declare(Options& options) {
              "prefix of an event's files (dir/event000001000), its hits file, or a folder of events")
       .required();
   options.number("--skip", skip, std::uint64_t{0}, ~std::uint64_t{0}, "leave out the first N of these events");
-  options.number("--limit", limit, std::uint64_t{1}, ~std::uint64_t{0}, "take at most N events; default: all");
+  options.number("--limit", limit, std::uint64_t{1}, ~std::uint64_t{0}, "take at most N events").by_default("all");
   options.flag("--keep-going", keep_going, "leave out an event that cannot be read or is too large, and name it");
 }
 
@@ -42,7 +42,7 @@ std::vector<fs::path> EventOptions::prefixes() const {
 }
 
 Option& declare_model(Options& options, fs::path& model) {
-  return options.path("--model", "FILE", model, "model file; default: the shipped models/tracking.safetensors");
+  return options.path("--model", "FILE", model, "model file").by_default("the shipped models/tracking.safetensors");
 }
 
 void set_default_model(fs::path& model) {
@@ -60,11 +60,13 @@ void check_device(const std::string& device) {
 }
 
 void TrackOptions::declare(Options& options, const std::string& meaning_of_score) {
-  options.text("--builder", builder, "default: what the model says", {"components", "walkthrough", "junction_removal"});
-  options.number("--score", score, 0.0F, 1.0F, meaning_of_score + "; default: what the model says");
-  options.number("--walk-min", walk_min, 0.0F, 1.0F, "walkthrough: the least score of an edge");
-  options.number("--walk-add", walk_add, 0.0F, 1.0F,
-                 "walkthrough: the score from which every continuation is followed");
+  constexpr const char* kModels = "what the model says";
+  options.text("--builder", builder, "how edges become tracks", {"components", "walkthrough", "junction_removal"})
+      .by_default(kModels);
+  options.number("--score", score, 0.0F, 1.0F, meaning_of_score).by_default(kModels);
+  options.number("--walk-min", walk_min, 0.0F, 1.0F, "walkthrough: the least score of an edge").by_default(kModels);
+  options.number("--walk-add", walk_add, 0.0F, 1.0F, "walkthrough: the score from which every continuation is followed")
+      .by_default(kModels);
 }
 
 TrackCuts TrackOptions::applied_to(TrackCuts cuts, bool score_elsewhere) const {

@@ -9,7 +9,7 @@
 namespace starling::cli {
 namespace {
 
-constexpr std::size_t kIndent = 26, kWidth = 100;  // of --help, columns
+constexpr std::size_t kHelpIndent = 26, kHelpWidth = 100;  // columns
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
@@ -21,25 +21,25 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-// "  --seed N" and its description beside it, in lines of at most kWidth columns.
+// "  --seed N" and its description beside it, in lines of at most kHelpWidth columns.
 std::string paragraph(std::string line, const std::string& description) {
   std::string text;
   line = "  " + line;
-  if (line.size() + 2 > kIndent) {
+  if (line.size() + 2 > kHelpIndent) {
     text = line + '\n';
     line.clear();
   }
-  line.resize(kIndent, ' ');
-  std::size_t columns = kIndent;
+  line.resize(kHelpIndent, ' ');
+  std::size_t columns = kHelpIndent;
   for (std::size_t begin = 0; begin < description.size();) {
     const std::size_t end = std::min(description.find(' ', begin), description.size());
     const std::string word = description.substr(begin, end - begin);
-    if (columns + 1 + word.size() > kWidth && columns > kIndent) {
+    if (columns + 1 + word.size() > kHelpWidth && columns > kHelpIndent) {
       text += line + '\n';
-      line.assign(kIndent, ' ');
-      columns = kIndent;
+      line.assign(kHelpIndent, ' ');
+      columns = kHelpIndent;
     }
-    if (columns > kIndent) line += ' ';
+    if (columns > kHelpIndent) line += ' ';
     line += word;
     columns += word.size() + 1;
     begin = end + 1;
@@ -134,7 +134,7 @@ Option& Options::paths(std::string name, std::string kind, std::vector<std::file
 
 void Options::threads() {
   threads_ = 0;
-  number("--threads", *threads_, 0, 1024, "threads to use; 0: one per processor");
+  number("--threads", *threads_, 0, 1024, "threads to use, 0: one per processor");
 }
 
 Option* Options::find(const std::string& name) {

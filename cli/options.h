@@ -23,6 +23,11 @@ struct Option {
     needed = true;
     return *this;
   }
+  /// What --help says of the default where the variable does not.
+  Option& by_default(std::string text) {
+    initial = std::move(text);
+    return *this;
+  }
   /// Options that have no meaning beside this one.
   Option& excludes(std::vector<std::string> names) {
     excluded = std::move(names);

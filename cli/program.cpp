@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -22,13 +21,11 @@
 namespace starling::cli {
 namespace {
 
-[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::usage, message); }
-
 // A file opened later would become descriptor 0, 1 or 2 and receive what is printed.
 void open_standard_streams() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) >= 0) continue;
-    if (open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY) != descriptor) std::abort();
+    if (open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY) != descriptor) _exit(1);
   }
 }
 
@@ -81,7 +78,7 @@ void run(const Program& program, const std::vector<std::string>& words) {
     commands.push_back(make());
     names.push_back(commands.back()->name());
   }
-  if (words.empty()) fail("expected a command; " + program.name + " --help lists them");
+  if (words.empty()) throw Error(ErrorKind::usage, "expected a command; " + program.name + " --help lists them");
   if (words[0] == "--help" || words[0] == "-h") {
     std::fputs(help(program, commands).c_str(), stdout);
   } else if (words[0] == "--version") {
@@ -90,8 +87,9 @@ void run(const Program& program, const std::vector<std::string>& words) {
     for (const auto& command : commands) {
       if (command->name() == words[0]) return run_command(program, *command, {words.begin() + 1, words.end()});
     }
-    fail(files::printable(words[0]) + ": no such " + (words[0].starts_with('-') ? "option" : "command") +
-         did_you_mean(words[0], names) + " (" + program.name + " --help lists the commands)");
+    throw Error(ErrorKind::usage,
+                files::printable(words[0]) + ": no such " + (words[0].starts_with('-') ? "option" : "command") +
+                    did_you_mean(words[0], names) + " (" + program.name + " --help lists the commands)");
   }
 }
 

@@ -21,12 +21,12 @@ class Simulate final : public Command {
                 "starling simulate --events 10 --pileup 200 --seed 1 --out events") {}
 
   void declare(Options& options) override {
-    options.number("--events", events_, 1, 100'000'000, "how many");
+    options.number("--events", events_, 1, 100'000'000, "how many events");
     options.number("--first", first_, std::uint64_t{0}, kEventNumbers - 1, "number of the first event");
-    options.number("--pileup", pileup_, 0.0, 1000.0, "mean number of collisions beside the first; default: 200");
-    options.number("--seed", seed_, std::uint64_t{0}, ~std::uint64_t{0}, "of the random numbers; default: 1");
+    options.number("--pileup", pileup_, 0.0, 1000.0, "mean number of collisions beside the first").by_default("200");
+    options.number("--seed", seed_, std::uint64_t{0}, ~std::uint64_t{0}, "seed of the random numbers").by_default("1");
     options.path("--out", "DIR", out_, "folder to write to").required();
-    options.path("--detector", "FILE", detector_, "TOML file; default: the shipped detectors/trackml.toml");
+    options.path("--detector", "FILE", detector_, "TOML file").by_default("the shipped detectors/trackml.toml");
     options.path("--config", "FILE", config_,
                  "TOML file whose section [simulation] is used, such as a training's; the other options override it");
     options.threads();

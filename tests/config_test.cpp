@@ -191,6 +191,34 @@ TEST(Config, RangesAndTypes) {
   EXPECT_THAT(usage_error([&] { (void)config.table_count("k"); }), HasSubstr("expected sections [[k]]"));
 }
 
+TEST(Config, NumbersAreFinite) {
+  Config config = Config::parse("a = inf\nb = -inf\nc = [1, nan]\n", "run.toml");
+  double value = 0;
+  std::vector<double> values;
+  EXPECT_EQ(usage_error([&] { config.get("a", value, -kInfinity, kInfinity); }),
+            "run.toml:1: a = inf: expected a number");
+  EXPECT_EQ(usage_error([&] { config.get("b", value, -kInfinity, kInfinity); }),
+            "run.toml:2: b = -inf: expected a number");
+  EXPECT_EQ(usage_error([&] { config.get("c", values, -kInfinity, kInfinity); }),
+            "run.toml:3: c = nan: expected a number");
+  for (const char* number : {"a=010", "a=1_", "a=+-1", "a=99999999999999999999"}) {
+    Config one = Config::parse("");
+    one.set(number);
+    int integer = 0;
+    EXPECT_THAT(usage_error([&] { one.get("a", integer, 0, 100); }), HasSubstr("expected an integer from 0 to 100"));
+  }
+}
+
+TEST(Config, SectionsOfOtherCommandsAreLeftToThem) {
+  Config config = Config::parse("[training]\nx = 1\n[simulation]\npileup = 2\n", "run.toml");
+  double pileup = 0;
+  config.get("simulation.pileup", pileup, 0, 10);
+  config.leave_to_others("training");
+  config.leave_to_others("absent");
+  config.finish();
+  EXPECT_EQ(pileup, 2);
+}
+
 TEST(Config, OverridesFromTheCommandLine) {
   Config config = Config::parse("[training]\nepochs = 1\n[[layer]]\nradius = 1\n", "run.toml");
   config.set("training.epochs=5");
