@@ -190,7 +190,11 @@ TEST_F(Train, SaysWhatIsWrong) {
   EXPECT_EQ(run("wrong", {"--set", "simulation.detector=nowhere.toml"}), 2);
   EXPECT_THAT(errors("wrong"), HasSubstr("nowhere.toml"));
   EXPECT_EQ(run("wrong", {"--set", "training.pileup=[3]"}), 2);
-  EXPECT_EQ(run("wrong", {"--nonsense"}), 2);
+  EXPECT_EQ(run("wrong", {"--resum"}), 2);
+  EXPECT_EQ(errors("wrong"),
+            "starling-learn: train: --resum: no such option, did you mean --resume? (--help lists them)\n");
+  EXPECT_EQ(run("wrong", {"--device"}), 2);
+  EXPECT_EQ(errors("wrong"), "starling-learn: train: --device: expected a value\n");
 }
 
 TEST_F(Train, NeedsTheDeviceItIsAskedFor) {
