@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <random>
 
@@ -286,6 +287,38 @@ TEST(Network, ResultsDoNotDependOnThreadsOrMemory) {
   }
 }
 
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// One arithmetic: the table of variants, with widths that fill vectors and partial sums and that do not.
+TEST(Network, EveryLevelGivesTheSameBytes) {
+  const auto expect_same = [](const InteractionNetworkShape& shape, const Graph& graph) {
+    const InteractionNetwork network = random_network(shape, 7);
+    const std::vector<float> expected = run(Plan(network, SimdLevel::reference), graph);
+    EXPECT_TRUE(std::all_of(expected.begin(), expected.end(), [](float logit) { return std::isfinite(logit); }));
+    for (const SimdLevel level : simd_levels()) {
+      EXPECT_TRUE(same_bytes(run(Plan(network, level), graph), expected)) << to_string(level);
+    }
+  };
+  for (int variant = 0; variant < 24; ++variant) {
+    InteractionNetworkShape shape = plain(0, 2);
+    shape.norm = static_cast<Norm>(variant % 3);
+    shape.recurrent = variant / 3 % 2 == 1;
+    shape.bias = variant / 6 % 2 == 1;
+    shape.concat = variant / 12 == 1;
+    for (const int hidden : {1, 8, 20, 33, 48, 72}) {
+      SCOPED_TRACE(testing::Message() << "H " << hidden << ", variant " << variant);
+      shape.hidden = hidden;
+      expect_same(shape, random_graph(shape, 40, 90, 2));
+    }
+    // Several tiles and chunks, whose moments are merged.
+    shape.hidden = 40;
+    SCOPED_TRACE(testing::Message() << "many rows, variant " << variant);
+    expect_same(shape, random_graph(shape, 900, 2500, 3));
+  }
+}
+
 TEST(Network, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
   Graph graph = random_graph({}, 500, 3000, 9);
   for (std::size_t e = 0; e < graph.src.size(); ++e) {  // no edge twice: those stay in the order that they have
@@ -379,9 +412,32 @@ TEST(Network, WrongArgumentsAreUsageErrors) {
   InteractionNetworkShape other = plain(8, 2);
   other.node_inputs = 4;
   expect_error(ErrorKind::usage, "4 node and 6 edge features", [&] { Session(random_network(other, 1)); });
+  Graph short_arrays = random_graph({}, 10, 20, 1);
+  short_arrays.node_features.pop_back();
+  expect_error(ErrorKind::usage, "node_features has 119 values, expected 10 x 12",
+               [&] { plan.run(short_arrays.view(), logits, workspace); });
+  short_arrays = random_graph({}, 10, 20, 1);
+  short_arrays.dst.pop_back();
+  expect_error(ErrorKind::usage, "dst has 19 values, expected 20 x 1",
+               [&] { plan.run(short_arrays.view(), logits, workspace); });
+  short_arrays = random_graph({}, 10, 20, 1);
+  short_arrays.edge_features.push_back(0.f);
+  expect_error(ErrorKind::usage, "edge_features has 121 values, expected 20 x 6",
+               [&] { plan.run(short_arrays.view(), logits, workspace); });
   HitGraph uneven;
   uneven.edges.num_nodes = 2;
   expect_error(ErrorKind::usage, "do not fit together", [&] { Session(random_network(plain(8, 2), 1)).run(uneven); });
+}
+
+TEST(Network, SessionsShareAPlan) {
+  const auto plan = std::make_shared<const Plan>(random_network(plain(8, 2), 1));
+  HitGraph graph;
+  graph.edges = {2, {0}, {1}};
+  graph.node_features.resize(2 * kNodeFeatures, 0.5f);
+  graph.edge_features.resize(kEdgeFeatures, 0.5f);
+  Session one(plan), two(plan);
+  EXPECT_EQ(one.run(graph), two.run(graph));
+  EXPECT_EQ(plan.use_count(), 3);
 }
 
 TEST(Network, ASessionGivesTheSigmoidOfTheLogits) {

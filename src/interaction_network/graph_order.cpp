@@ -27,13 +27,13 @@ std::int32_t GraphOrder::most_rows(std::int32_t num_nodes, std::int64_t num_edge
   return isolated ? num_nodes : static_cast<std::int32_t>(std::min<std::int64_t>(num_nodes, 2 * num_edges));
 }
 
-void GraphOrder::take(Arena& arena, std::int32_t num_nodes, std::int64_t num_edges, bool isolated) {
+void GraphOrder::take(memory::Layout& layout, std::int32_t num_nodes, std::int64_t num_edges, bool isolated) {
   const std::int32_t most = most_rows(num_nodes, num_edges, isolated);
-  node = arena.take<std::int32_t>(most);
-  for (std::int32_t** const array : {&edge, &src, &dst, &in_edges}) *array = arena.take<std::int32_t>(num_edges);
+  node = layout.take<std::int32_t>(most);
+  for (std::int32_t** const array : {&edge, &src, &dst, &in_edges}) *array = layout.take<std::int32_t>(num_edges);
   for (std::int32_t** const array : {&out_splits, &in_splits})
-    *array = arena.take<std::int32_t>(most + std::int64_t{1});
-  row = arena.take<std::int32_t>(num_nodes);
+    *array = layout.take<std::int32_t>(most + std::int64_t{1});
+  row = layout.take<std::int32_t>(num_nodes);
 }
 
 void GraphOrder::fill(const GraphView& graph, bool isolated) {

@@ -1,29 +1,11 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
+#include "memory/layout.h"
 #include "starling/interaction_network.h"
 
 namespace starling::interaction_network {
-
-/// Hands out aligned arrays of one block of memory; without a block it only counts.
-class Arena {
- public:
-  explicit Arena(std::byte* begin = nullptr) : begin_(begin) {}
-
-  template <typename T>
-  T* take(std::int64_t count) {
-    T* const out = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + used_);
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
-    return out;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* begin_;
-  std::size_t used_ = 0;
-};
 
 /// The order in which the runtime keeps nodes and edges. Rows are nodes: those with edges out only, then those with
 /// edges both ways, then those with edges in only, each in the graph's order of nodes; nodes without edges come last
@@ -45,7 +27,7 @@ struct GraphOrder {
   /// Rows that a graph has at most.
   static std::int32_t most_rows(std::int32_t num_nodes, std::int64_t num_edges, bool isolated);
 
-  void take(Arena& arena, std::int32_t num_nodes, std::int64_t num_edges, bool isolated);
+  void take(memory::Layout& layout, std::int32_t num_nodes, std::int64_t num_edges, bool isolated);
   /// Fills it for a graph whose edges are checked. `isolated`: keep nodes without edges.
   void fill(const GraphView& graph, bool isolated);
 };

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 
+#include "dense/kernels.h"
 #include "interaction_network/run.h"
 #include "interaction_network/shape.h"
 #include "starling/error.h"
@@ -15,20 +16,6 @@
 namespace starling {
 
 namespace {
-
-const interaction_network::Kernels& kernels_for(SimdLevel level) {
-  require_simd_level(level);
-  switch (level) {
-#if defined(__x86_64__)
-    case SimdLevel::avx2:
-      return interaction_network::kAvx2Kernels;
-    case SimdLevel::avx512:
-      return interaction_network::kAvx512Kernels;
-#endif
-    default:
-      return interaction_network::kReferenceKernels;
-  }
-}
 
 const InteractionNetwork& checked(const InteractionNetwork& network) {
   interaction_network::check_weights(network, ErrorKind::usage, "");
@@ -39,20 +26,20 @@ const InteractionNetwork& checked(const InteractionNetwork& network) {
 
 struct Plan::Packed {
   InteractionNetworkShape shape;
-  const interaction_network::Kernels& kernels;
+  const dense::FloatKernels& kernels;
   interaction_network::PackedWeights weights;
 
   // The workspace with `slots` threads, and the bytes that takes.
   std::size_t bytes(std::int32_t num_nodes, std::int64_t num_edges, int slots) const {
-    interaction_network::Arena arena;
-    interaction_network::Workspace(arena, shape, kernels, num_nodes, num_edges, slots);
-    return arena.used() + interaction_network::kAlignment;
+    memory::Layout layout;
+    interaction_network::Workspace(layout, shape, weights, kernels, num_nodes, num_edges, slots);
+    return layout.bytes();
   }
 };
 
 Plan::Plan(const InteractionNetwork& network, SimdLevel level)
-    : packed_(new Packed{network.shape, kernels_for(level),
-                         interaction_network::PackedWeights(checked(network), kernels_for(level))}) {}
+    : packed_(new Packed{network.shape, dense::float_kernels(level),
+                         interaction_network::PackedWeights(checked(network), dense::float_kernels(level))}) {}
 
 Plan::~Plan() = default;
 
@@ -81,12 +68,9 @@ void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::b
   const int slots = static_cast<int>(
       std::min<std::size_t>(tbb::this_task_arena::max_concurrency(), 1 + (workspace.size() - one) / each));
 
-  void* begin = workspace.data();
-  std::size_t left = workspace.size();
-  std::align(interaction_network::kAlignment, 1, begin, left);
-  interaction_network::Arena arena(static_cast<std::byte*>(begin));
-  interaction_network::Workspace arrays(arena, packed_->shape, packed_->kernels, graph.num_nodes, graph.num_edges(),
-                                        slots);
+  memory::Layout layout(workspace);
+  interaction_network::Workspace arrays(layout, packed_->shape, packed_->weights, packed_->kernels, graph.num_nodes,
+                                        graph.num_edges(), slots);
   interaction_network::run(packed_->shape, packed_->weights, packed_->kernels, graph, arrays, slots, logits.data());
 }
 

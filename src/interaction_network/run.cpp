@@ -10,7 +10,9 @@ namespace starling::interaction_network {
 
 namespace {
 
-constexpr int kMostAhead = 8;      // edges a node whose rows are fetched early: a hub's would throw out everything else
+using dense::apply, dense::Product, dense::product_of, dense::Rows;
+
+constexpr int kMostAhead = 8;  // edges per node whose rows are fetched early: a hub's would throw out everything else
 constexpr int kTilesPerChunk = 8;  // a chunk is what a thread takes at a time
 
 std::int64_t chunk_count(std::int64_t rows, int tile) {
@@ -27,7 +29,7 @@ struct Range {
 
 class Runner {
  public:
-  Runner(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+  Runner(const InteractionNetworkShape& shape, const PackedWeights& weights, const dense::FloatKernels& kernels,
          const GraphView& graph, Workspace& workspace, int slots, float* logits)
       : shape_(shape),
         weights_(weights),
@@ -37,8 +39,8 @@ class Runner {
         order_(workspace.order),
         slots_(slots),
         width_(shape.hidden),
-        padded_(padded_width(shape, kernels)),
-        tile_(tile_rows(padded_)),
+        padded_(dense::padded(shape.hidden, kernels)),
+        tile_(tile_rows(shape.hidden)),
         batch_(shape.norm == Norm::batch),
         logits_(logits) {}
 
@@ -50,7 +52,8 @@ class Runner {
  private:
   using Tile = Workspace::Tile;
 
-  // One pass over the nodes and one over the edges a step: a tile goes through all its layers while it is in the cache.
+  // One pass over the nodes and one over the edges per step: a tile goes through all its layers while it is in the
+  // cache.
   void by_tiles() {
     for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
       mlp(weights_.node_encoder, node_features(range, tile), row(work_.x0, range.first), tile);
@@ -64,8 +67,7 @@ class Runner {
         mlp(weights_.step(step).edge, edge_inputs(step, range), e, tile, edges_ahead(range));
         if (!last) return;
         mlp(weights_.edge_decoder, one_input(e, range.count), e, tile);
-        mlp(weights_.edge_output, one_input(e, range.count), nullptr, tile);
-        write_logits(range, tile.hidden[1]);
+        write_logits(range, mlp(weights_.edge_output, one_input(e, range.count), nullptr, tile));
       });
       if (last) return;
       for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
@@ -76,7 +78,7 @@ class Runner {
     }
   }
 
-  // Batch normalisation needs every row of a layer before the next: one pass a layer.
+  // Batch normalisation needs every row of a layer before the next: one pass per layer.
   void by_layers() {
     layers(weights_.node_encoder, order_.rows, work_.x0,
            [&](const Range& range, Tile& tile) { return node_features(range, tile); });
@@ -116,21 +118,13 @@ class Runner {
   float* row(float* array, std::int64_t at) const { return array + at * padded_; }
   Rows state(const float* array, std::int64_t at) const { return {array + at * padded_, padded_, width_}; }
 
-  Product with_inputs(std::initializer_list<Rows> inputs, int rows) const {
-    Product product{};
-    std::copy(inputs.begin(), inputs.end(), product.inputs);
-    product.num_inputs = static_cast<int>(inputs.size());
-    product.rows = rows;
-    return product;
-  }
-
-  Product one_input(const float* rows, int count) const { return with_inputs({{rows, padded_, width_}}, count); }
+  Product one_input(const float* rows, int count) const { return product_of({{rows, padded_, width_}}, count); }
 
   Product features(const float* source, const std::int32_t* places, int inputs, const Range& range, Tile& tile) const {
     for (int i = 0; i < range.count; ++i) {
       std::copy_n(source + std::int64_t{places[range.first + i]} * inputs, inputs, tile.features + i * inputs);
     }
-    return with_inputs({{tile.features, inputs, inputs}}, range.count);
+    return product_of({{tile.features, inputs, inputs}}, range.count);
   }
   Product node_features(const Range& range, Tile& tile) const {
     return features(graph_.node_features.data(), order_.node, shape_.node_inputs, range, tile);
@@ -141,7 +135,7 @@ class Runner {
 
   Product edge_inputs(int step, const Range& range) const {
     const Rows e = state(step == 0 ? work_.e0 : work_.e, range.first), e0 = state(work_.e0, range.first);
-    Product product = weights_.has_encoded(step) ? with_inputs({e, e0}, range.count) : with_inputs({e}, range.count);
+    Product product = weights_.has_encoded(step) ? product_of({e, e0}, range.count) : product_of({e}, range.count);
     product.by_src = work_.by_src;
     product.by_dst = work_.by_dst;
     product.src = order_.src + range.first;
@@ -160,16 +154,16 @@ class Runner {
       out.data = tile.sums[1];
     }
     const Rows x = state(step == 0 ? work_.x0 : work_.x, range.first), x0 = state(work_.x0, range.first);
-    return weights_.has_encoded(step) ? with_inputs({in, out, x, x0}, range.count)
-                                      : with_inputs({in, out, x}, range.count);
+    return weights_.has_encoded(step) ? product_of({in, out, x, x0}, range.count)
+                                      : product_of({in, out, x}, range.count);
   }
 
   // What the edges of a step read from the nodes; nothing reads by_src of a node without edges out.
   void project(int step, const Range& range) const {
     const Rows x = state(step == 0 ? work_.x0 : work_.x, range.first), x0 = state(work_.x0, range.first);
-    const auto product = [&](const Linear& linear, float* out) {
-      Product p = weights_.has_encoded(step) ? with_inputs({x, x0}, range.count) : with_inputs({x}, range.count);
-      apply(linear, p, row(out, range.first));
+    const auto product = [&](const dense::PackedLayer& layer, float* out) {
+      Product p = weights_.has_encoded(step) ? product_of({x, x0}, range.count) : product_of({x}, range.count);
+      apply(kernels_, layer, p, row(out, range.first), padded_);
     };
     if (range.first < order_.end_with_out) product(weights_.step(step).by_src, work_.by_src);
     if (range.first + range.count > order_.first_with_in && range.first < order_.end_with_in) {
@@ -177,77 +171,54 @@ class Runner {
     }
   }
 
-  void apply(const Linear& linear, Product& product, float* out) const {
-    product.weights = linear.weights;
-    product.bias = linear.bias;
-    product.columns = linear.columns;
-    product.out = out;
-    product.out_stride = linear.columns;
-    kernels_.product(product);
-  }
-
   // What the tile after an edge or a node tile will gather.
-  Ahead edges_ahead(const Range& range) const {
+  dense::Ahead edges_ahead(const Range& range) const {
     const std::int64_t after = range.first + range.count;
     return {work_.by_dst, order_.dst + after,
-            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges() - after))};
+            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges() - after)), padded_};
   }
-  Ahead nodes_ahead(const Range& range) const {
+  dense::Ahead nodes_ahead(const Range& range) const {
     const std::int64_t after = range.first + range.count, end = std::min<std::int64_t>(after + tile_, order_.rows);
     const std::int32_t first = order_.in_splits[after];
-    return {work_.e, order_.in_edges + first, std::min(order_.in_splits[end] - first, kMostAhead * tile_)};
+    return {work_.e, order_.in_edges + first, std::min(order_.in_splits[end] - first, kMostAhead * tile_), padded_};
   }
 
-  // All layers on one tile, the last into `out` (null: tile.hidden[1]), which may be the input.
-  void mlp(const Mlp& mlp, Product product, float* out, Tile& tile, const Ahead& ahead = {}) const {
-    const int count = static_cast<int>(mlp.layers.size());
-    for (int k = 0; k < count; ++k) {
-      const Linear& linear = mlp.layers[k];
-      float* const to = k + 1 == count && out != nullptr ? out : tile.hidden[k % 2];
-      product.relu = linear.relu;
-      if (linear.normalised) {
-        product.inverse_deviation = tile.scale[k % 2];
-        product.squares = tile.squares;
-        product.normalised_width = width_;
-        product.epsilon = kLayerNormEpsilon;
-      }
-      apply(linear, product, to);
-      Product next = one_input(to, product.rows);
-      next.row_scale = product.inverse_deviation;
-      if (k == 0) next.ahead = ahead;
-      product = next;
-    }
+  // All layers on one tile, the last into `out` (null: a buffer of the tile), which may be the input.
+  const float* mlp(const dense::Mlp& layers, const Product& product, float* out, Tile& tile,
+                   const dense::Ahead& ahead = {}) const {
+    return run_mlp(kernels_, layers, product, out, padded_, tile.layers, ahead);
   }
 
   // All layers on all rows, one behind the other, through `array`: it holds each layer's outputs before their
   // normalisation, at last the outputs themselves. `first(range, tile)` gives the inputs, which may lie in it.
   template <typename First>
-  void layers(const Mlp& mlp, std::int64_t rows, float* array, const First& first) {
-    for (std::size_t k = 0; k < mlp.layers.size(); ++k) {
-      const Linear& linear = mlp.layers[k];
-      const bool logit = &mlp == &weights_.edge_output && k + 1 == mlp.layers.size();
+  void layers(const dense::Mlp& mlp, std::int64_t rows, float* array, const First& first) {
+    for (std::size_t k = 0; k < mlp.size(); ++k) {
+      const dense::PackedLayer& layer = mlp[k];
+      const bool logit = &mlp == &weights_.edge_output && k + 1 == mlp.size(), normalised = layer.norm == Norm::batch;
       for_tiles(rows, [&](const Range& range, Tile& tile) {
+        float *const in = tile.layers.hidden[0], *const out = tile.layers.hidden[1];
         Product product;
         if (k == 0) {
           product = first(range, tile);
         } else {
           kernels_.scale_shift_relu(row(array, range.first), range.count, padded_, work_.norm_scale, work_.norm_shift,
-                                    tile.hidden[0]);
-          product = one_input(tile.hidden[0], range.count);
+                                    in);
+          product = one_input(in, range.count);
         }
-        product.relu = linear.relu && !linear.normalised;
-        apply(linear, product, tile.hidden[1]);
-        if (logit) return write_logits(range, tile.hidden[1]);
-        if (linear.normalised) add_moments(range, tile);
-        std::copy_n(tile.hidden[1], std::int64_t{range.count} * padded_, row(array, range.first));
+        product.relu = layer.relu && !normalised;
+        apply(kernels_, layer, product, out, layer.columns);
+        if (logit) return write_logits(range, out);
+        if (normalised) add_moments(range, tile);
+        std::copy_n(out, std::int64_t{range.count} * padded_, row(array, range.first));
       });
-      if (linear.normalised) finish_moments(linear, rows);
+      if (normalised) finish_moments(layer, rows);
     }
   }
 
-  // Merges the moments of tile.hidden[1] into those of its chunk (Chan, Golub and LeVeque's pairwise update).
+  // Merges the moments of tile.layers.hidden[1] into those of its chunk (Chan, Golub and LeVeque's pairwise update).
   void add_moments(const Range& range, Tile& tile) const {
-    kernels_.moments(tile.hidden[1], range.count, padded_, tile.moments[0], tile.moments[1]);
+    kernels_.moments(tile.layers.hidden[1], range.count, padded_, tile.moments[0], tile.moments[1]);
     double* const mean = work_.chunk_moments + range.chunk * 2 * padded_;
     double* const m2 = mean + padded_;
     const double before = range.opens_chunk ? 0. : double(range.first % (std::int64_t{tile_} * kTilesPerChunk));
@@ -265,7 +236,7 @@ class Runner {
     }
   }
 
-  void finish_moments(const Linear& linear, std::int64_t rows) const {
+  void finish_moments(const dense::PackedLayer& layer, std::int64_t rows) const {
     const std::int64_t chunk_rows = std::int64_t{tile_} * kTilesPerChunk;
     double* const mean = work_.chunk_moments;
     double* const m2 = mean + padded_;
@@ -275,9 +246,9 @@ class Runner {
       merge(double(before), mean, m2, double(std::min(chunk_rows, rows - before)), other, other + padded_);
     }
     for (int c = 0; c < padded_; ++c) {
-      const double scale = double{linear.norm_weight[c]} / std::sqrt(m2[c] / double(rows) + double{kBatchNormEpsilon});
+      const double scale = double{layer.norm_weight[c]} / std::sqrt(m2[c] / double(rows) + double{kBatchNormEpsilon});
       work_.norm_scale[c] = static_cast<float>(scale);
-      work_.norm_shift[c] = static_cast<float>(double{linear.norm_bias[c]} - mean[c] * scale);
+      work_.norm_shift[c] = static_cast<float>(double{layer.norm_bias[c]} - mean[c] * scale);
     }
   }
 
@@ -287,7 +258,7 @@ class Runner {
 
   const InteractionNetworkShape& shape_;
   const PackedWeights& weights_;
-  const Kernels& kernels_;
+  const dense::FloatKernels& kernels_;
   const GraphView& graph_;
   Workspace& work_;
   GraphOrder& order_;
@@ -298,45 +269,44 @@ class Runner {
 
 }  // namespace
 
-int padded_width(const InteractionNetworkShape& shape, const Kernels& kernels) {
-  return (shape.hidden + kernels.width - 1) / kernels.width * kernels.width;
+// A multiple of every kernel's block of rows, at most 16 KB per buffer where that leaves a block.
+int tile_rows(int hidden) {
+  const int padded = (hidden + dense::kPartialSums - 1) / dense::kPartialSums * dense::kPartialSums;
+  return 24 * std::clamp(4096 / (24 * padded), 1, 4);
 }
 
-// A multiple of every kernel's block of rows, at most 16 KB a buffer where that leaves a block.
-int tile_rows(int padded) { return 24 * std::clamp(4096 / (24 * padded), 1, 4); }
-
-Workspace::Workspace(Arena& arena, const InteractionNetworkShape& shape, const Kernels& kernels, std::int32_t num_nodes,
-                     std::int64_t num_edges, int slots) {
+Workspace::Workspace(memory::Layout& layout, const InteractionNetworkShape& shape, const PackedWeights& weights,
+                     const dense::FloatKernels& kernels, std::int32_t num_nodes, std::int64_t num_edges, int slots) {
   const bool batch = shape.norm == Norm::batch;
-  const int padded = padded_width(shape, kernels), rows = tile_rows(padded);
-  order.take(arena, num_nodes, num_edges, batch);
-  const std::int64_t nodes = GraphOrder::most_rows(num_nodes, num_edges, batch);
-  for (float** const array : {&x0, &by_src, &by_dst}) *array = arena.take<float>(nodes * padded);
-  e0 = arena.take<float>(num_edges * padded);
+  const std::size_t padded = dense::padded(shape.hidden, kernels), rows = tile_rows(shape.hidden), edges = num_edges;
+  order.take(layout, num_nodes, num_edges, batch);
+  const std::size_t nodes = GraphOrder::most_rows(num_nodes, num_edges, batch);
+  for (float** const array : {&x0, &by_src, &by_dst}) *array = layout.take<float>(nodes * padded);
+  e0 = layout.take<float>(edges * padded);
   // Without concat the encoded states are read once, as the first states.
-  x = shape.concat ? arena.take<float>(nodes * padded) : x0;
-  e = shape.concat && shape.steps > 1 ? arena.take<float>(num_edges * padded) : e0;
+  x = shape.concat ? layout.take<float>(nodes * padded) : x0;
+  e = shape.concat && shape.steps > 1 ? layout.take<float>(edges * padded) : e0;
   chunk_moments = nullptr;
   if (batch) {
-    chunk_moments = arena.take<double>(chunk_count(std::max<std::int64_t>(nodes, num_edges), rows) * 2 * padded);
+    const std::int64_t chunks = chunk_count(std::max<std::int64_t>(nodes, num_edges), static_cast<int>(rows));
+    chunk_moments = layout.take<double>(chunks * 2 * padded);
   }
-  norm_scale = arena.take<float>(padded);
-  norm_shift = arena.take<float>(padded);
-  tiles = arena.take<Tile>(slots);
+  norm_scale = layout.take<float>(padded);
+  norm_shift = layout.take<float>(padded);
+  tiles = layout.take<Tile>(slots);
   for (int i = 0; i < slots; ++i) {
     Tile tile;
-    tile.features = arena.take<float>(rows * std::max(shape.node_inputs, shape.edge_inputs));
-    for (float** const buffer : {&tile.sums[0], &tile.sums[1], &tile.hidden[0], &tile.hidden[1]}) {
-      *buffer = arena.take<float>(rows * padded);
-    }
-    for (float** const buffer : {&tile.scale[0], &tile.scale[1]}) *buffer = arena.take<float>(rows);
-    tile.squares = arena.take<float>(rows * kernels.width);
-    for (float** const buffer : {&tile.moments[0], &tile.moments[1]}) *buffer = arena.take<float>(padded);
+    tile.features = layout.take<float>(rows * std::max(shape.node_inputs, shape.edge_inputs));
+    for (float** const buffer : {&tile.sums[0], &tile.sums[1]}) *buffer = layout.take<float>(rows * padded);
+    for (float*& buffer : tile.layers.hidden) buffer = layout.take<float>(rows * weights.most_columns());
+    for (float*& buffer : tile.layers.scale) buffer = layout.take<float>(rows);
+    tile.layers.squares = layout.take<float>(rows * dense::kPartialSums);
+    for (float*& buffer : tile.moments) buffer = layout.take<float>(padded);
     if (tiles != nullptr) tiles[i] = tile;
   }
 }
 
-void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const dense::FloatKernels& kernels,
          const GraphView& graph, Workspace& workspace, int slots, float* logits) {
   Runner(shape, weights, kernels, graph, workspace, slots, logits).run();
 }

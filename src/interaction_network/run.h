@@ -1,19 +1,17 @@
 #pragma once
 
 #include "interaction_network/graph_order.h"
-#include "interaction_network/pack.h"
+#include "interaction_network/weights.h"
 
 namespace starling::interaction_network {
 
 /// The caller's memory, as one run uses it.
 struct Workspace {
   /// What one thread at a time works in. Aligned, so that each takes the same number of bytes.
-  struct alignas(kAlignment) Tile {
-    float* features;    ///< [tile rows, inputs]
-    float* sums[2];     ///< [tile rows, padded]: messages into and out of nodes
-    float* hidden[2];   ///< [tile rows, padded]
-    float* scale[2];    ///< [tile rows]
-    float* squares;     ///< [tile rows, vector width]
+  struct alignas(memory::Layout::kAlignment) Tile {
+    float* features;  ///< [tile rows, inputs]
+    float* sums[2];   ///< [tile rows, padded]: messages into and out of nodes
+    dense::TileBuffers layers;
     float* moments[2];  ///< [padded]
   };
 
@@ -24,17 +22,15 @@ struct Workspace {
   float *norm_scale, *norm_shift;   ///< [padded]
   Tile* tiles;                      ///< [slots]
 
-  Workspace(Arena& arena, const InteractionNetworkShape& shape, const Kernels& kernels, std::int32_t num_nodes,
-            std::int64_t num_edges, int slots);
+  Workspace(memory::Layout& layout, const InteractionNetworkShape& shape, const PackedWeights& weights,
+            const dense::FloatKernels& kernels, std::int32_t num_nodes, std::int64_t num_edges, int slots);
 };
 
-/// Rows that a tile holds at this padded width.
-int tile_rows(int padded);
+/// Rows that a tile holds: the same at every instruction level, since moments are merged tile by tile.
+int tile_rows(int hidden);
 
 /// All of Plan::run() behind its checks; the graph has edges. `slots` is how many threads work at most.
-void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const Kernels& kernels,
+void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const dense::FloatKernels& kernels,
          const GraphView& graph, Workspace& workspace, int slots, float* logits);
-
-int padded_width(const InteractionNetworkShape& shape, const Kernels& kernels);
 
 }  // namespace starling::interaction_network

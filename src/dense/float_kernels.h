@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The arithmetic of the network on a tile of rows, once for each instruction set. This header and the files that
-/// implement it include nothing else: an inline function compiled with instruction-set flags must not be what the rest
-/// of the program links.
-namespace starling::interaction_network {
+/// The arithmetic of dense layers in float on a tile of rows, once per instruction level, with the same bytes at every
+/// level (docs/network.md, Arithmetic). This header and the files that implement it include nothing else: an inline
+/// function compiled with instruction-set flags must not be what the rest of the program links.
+namespace starling::dense {
 
 /// Columns `width` of rows that lie `stride` floats apart. No data = zeros.
 struct Rows {
@@ -15,19 +15,21 @@ struct Rows {
   int width;
 };
 
-/// Rows of as many floats as the product has columns, that what comes next will gather: they are fetched into the cache
-/// in the course of the product.
+/// Rows of `columns` floats that the next product will gather: this product fetches them into the cache.
 struct Ahead {
   const float* data = nullptr;
   const std::int32_t* rows = nullptr;
-  int count = 0;
+  int count = 0, columns = 0;
 };
 
 inline constexpr int kMostParts = 4;
 
-/// out = W [inputs side by side] and what follows the product while it is in registers:
-/// y = out * row_scale + bias + gathered rows; squares; ReLU. Every row is computed by the same operations in the same
-/// order wherever it stands in a tile.
+/// Partial sums of the squares of a row: column c is added to sum c % kPartialSums.
+inline constexpr int kPartialSums = 16;
+
+/// out = W [inputs side by side] and what follows the product while it is in registers: row_scale, bias, gathered rows,
+/// squares, ReLU, in this order. Every value is computed by the same operations in the same order wherever it stands in
+/// a tile and at every level.
 struct Product {
   Rows inputs[kMostParts];
   int num_inputs;
@@ -41,9 +43,9 @@ struct Product {
   const std::int32_t* src = nullptr;
   const std::int32_t* dst = nullptr;
   /// [rows], else null: 1 / sqrt(mean of y² over normalised_width + epsilon). With weights whose outputs have mean 0
-  /// (see PackedWeights) this is what LayerNorm multiplies by.
+  /// (see FloatPacker) this is what LayerNorm multiplies by.
   float* inverse_deviation = nullptr;
-  float* squares = nullptr;  ///< [rows, vector width], scratch for inverse_deviation
+  float* squares = nullptr;  ///< [rows, kPartialSums], scratch for inverse_deviation
   int normalised_width = 0;
   float epsilon = 0.f;
   bool relu = false;
@@ -62,7 +64,7 @@ struct RowSums {
   float* out;  ///< [rows, columns]
 };
 
-struct Kernels {
+struct FloatKernels {
   int width;          ///< floats in a vector; rows are padded to a multiple
   int panel_vectors;  ///< most vectors in a panel of packed weights
   void (*product)(const Product&);
@@ -74,12 +76,13 @@ struct Kernels {
                            float* out);
 };
 
-extern const Kernels kReferenceKernels, kAvx2Kernels, kAvx512Kernels;
+extern const FloatKernels kFloatReference, kFloatAvx2, kFloatAvx512;
 
 /// Packed weights are panels of columns, one behind the other: panel_vectors() vectors for each input column in turn.
+/// A panel begins at a multiple of kPartialSums columns.
 static inline int panel_vectors(int vectors_left, int most) {
-  if (vectors_left == most + 1 && most > 2) return 2;  // two panels of 2, not 3 and 1
+  if (vectors_left == 4 && most == 3) return 2;  // two panels of 2, not 3 and 1
   return vectors_left < most ? vectors_left : most;
 }
 
-}  // namespace starling::interaction_network
+}  // namespace starling::dense

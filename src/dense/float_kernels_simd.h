@@ -1,22 +1,24 @@
-// The kernels over a vector type V, included by one file for each instruction set, which defines V in an anonymous
+// The kernels over a vector type V, included by one file per instruction level, which defines V in an anonymous
 // namespace first: nothing here is visible to another file.
 //
-// V has: Float, kWidth, kPanel (most vectors in a panel), rows_at_once(panel), load, store, zero, broadcast, add, mul,
-// fma(a, b, c) = a b + c, relu (NaN stays NaN), sum.
+// V has: Float, kWidth (a divisor of kPartialSums), kPanel (most vectors in a panel), rows_at_once(panel), load, store,
+// zero, broadcast, add, mul, fma(a, b, c) = a b + c rounded once, relu (NaN stays NaN).
 
-#include "interaction_network/kernels.h"
+#include "dense/float_kernels.h"
 
 namespace {
 
-using namespace starling::interaction_network;
+using namespace starling::dense;
+
+static_assert(kPartialSums % V::kWidth == 0);
 
 template <int kVectors, int kRows>
 void product_block(const Product& p, const float* weights, int row, int column) {
   if (column == 0) {
     const int from = row * p.ahead.count / p.rows, to = (row + kRows) * p.ahead.count / p.rows;
     for (int i = from; i < to; ++i) {
-      const float* const next = p.ahead.data + std::ptrdiff_t{p.ahead.rows[i]} * p.columns;
-      for (int c = 0; c < p.columns; c += 16) __builtin_prefetch(next + c);
+      const float* const next = p.ahead.data + std::ptrdiff_t{p.ahead.rows[i]} * p.ahead.columns;
+      for (int c = 0; c < p.ahead.columns; c += 16) __builtin_prefetch(next + c);
     }
   }
   V::Float sum[kRows][kVectors];
@@ -77,11 +79,20 @@ void product_block(const Product& p, const float* weights, int row, int column) 
   if (p.inverse_deviation != nullptr) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      float* const squares = p.squares + (row + r) * V::kWidth;
-      V::Float square = column == 0 ? V::zero() : V::load(squares);
+      // A panel begins at a multiple of kPartialSums, so its vector v belongs to vector v % kSums of the partial sums.
+      constexpr int kSums = kPartialSums / V::kWidth, kTouched = kVectors < kSums ? kVectors : kSums;
+      float* const squares = p.squares + (row + r) * kPartialSums;
+      V::Float square[kTouched];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) square = V::fma(sum[r][v], sum[r][v], square);
-      V::store(squares, square);
+      for (int v = 0; v < kTouched; ++v) square[v] = column == 0 ? V::zero() : V::load(squares + v * V::kWidth);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) square[v % kSums] = V::fma(sum[r][v], sum[r][v], square[v % kSums]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kTouched; ++v) V::store(squares + v * V::kWidth, square[v]);
+      if (column == 0) {
+#pragma GCC unroll 4
+        for (int v = kTouched; v < kSums; ++v) V::store(squares + v * V::kWidth, V::zero());
+      }
     }
   }
   if (p.relu) {
@@ -121,6 +132,9 @@ void product(const Product& p) {
       case 2:
         product_panel<2>(p, weights, column);
         break;
+      case 3:
+        product_panel < V::kPanel<3 ? V::kPanel : 3>(p, weights, column);
+        break;
       default:
         product_panel<V::kPanel>(p, weights, column);
     }
@@ -130,8 +144,11 @@ void product(const Product& p) {
   if (p.inverse_deviation == nullptr) return;
   const float width = static_cast<float>(p.normalised_width);
   for (int row = 0; row < p.rows; ++row) {
-    const float variance = V::sum(V::load(p.squares + row * V::kWidth)) / width;
-    p.inverse_deviation[row] = 1.f / __builtin_sqrtf(variance + p.epsilon);
+    float* const squares = p.squares + row * kPartialSums;
+    for (int half = kPartialSums / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) squares[i] += squares[i + half];
+    }
+    p.inverse_deviation[row] = 1.f / __builtin_sqrtf(squares[0] / width + p.epsilon);
   }
 }
 
@@ -179,6 +196,6 @@ void scale_shift_relu(const float* data, int rows, int columns, const float* sca
   }
 }
 
-constexpr Kernels kKernels{V::kWidth, V::kPanel, product, sum_rows, moments, scale_shift_relu};
+constexpr FloatKernels kKernels{V::kWidth, V::kPanel, product, sum_rows, moments, scale_shift_relu};
 
 }  // namespace

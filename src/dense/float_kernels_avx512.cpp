@@ -16,11 +16,10 @@ struct V {
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float relu(Float a) { return _mm512_max_ps(zero(), a); }  // the second operand where one is NaN
-  static float sum(Float a) { return _mm512_reduce_add_ps(a); }
 };
 
 }  // namespace
 
-#include "interaction_network/kernels_simd.h"
+#include "dense/float_kernels_simd.h"
 
-const starling::interaction_network::Kernels starling::interaction_network::kAvx512Kernels = kKernels;
+const starling::dense::FloatKernels starling::dense::kFloatAvx512 = kKernels;

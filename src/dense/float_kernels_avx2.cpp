@@ -16,15 +16,10 @@ struct V {
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }  // the second operand where one is NaN
-  static float sum(Float a) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-  }
 };
 
 }  // namespace
 
-#include "interaction_network/kernels_simd.h"
+#include "dense/float_kernels_simd.h"
 
-const starling::interaction_network::Kernels starling::interaction_network::kAvx2Kernels = kKernels;
+const starling::dense::FloatKernels starling::dense::kFloatAvx2 = kKernels;

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "dense/float_kernels.h"
+#include "starling/device.h"
+
+namespace starling::dense {
+
+/// What computes products of dense layers. There is one table per number type, of the instruction levels that it is
+/// written for: number types differ in what they pack and in the sets that serve them (AVX-512 VNNI, AMX and NEON are
+/// no steps of one ladder), so a type adds its kernels and its table beside these.
+///
+/// Throws ErrorKind::device for a level that does not run here or has no kernels for floats.
+const FloatKernels& float_kernels(SimdLevel level);
+
+}  // namespace starling::dense
