@@ -4,6 +4,8 @@
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,6 +13,10 @@
 #include <numbers>
 #include <random>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "data.h"
 #include "hit_graph/geometry.h"
@@ -138,8 +144,77 @@ TEST(EdgeFeatures, SlopesAreZeroWithoutAStepInRadiusAndClampedElsewhere) {
   EXPECT_NEAR(f[6 + 5], 10., 0.01);
 }
 
-TEST(EdgeFeatures, RefuseNodesOfAnotherGraph) {
-  EXPECT_THROW(edge_features(std::vector<float>(12), EdgeList{2, {0}, {1}}), Error);
+// The message of the Error of this kind that `call` throws.
+template <class Call>
+std::string message_of(ErrorKind kind, const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(EdgeFeatures, RefuseSizesAndEndsThatDoNotFit) {
+  const auto refused = [](std::size_t nodes, const EdgeList& edges) {
+    return message_of(ErrorKind::usage, [&] { edge_features(std::vector<float>(nodes), edges); });
+  };
+  EXPECT_EQ(refused(12, {2, {0}, {1}}), "edge_features: nodes: 12 features, expected 12 for each of 2");
+  EXPECT_EQ(refused(24, {2, {0, 1}, {1}}), "edge_features: 2 src and 1 dst, expected as many of each");
+  EXPECT_EQ(refused(24, {2, {0, 1}, {1, 2}}), "edge_features: edge 1 ends at node 2, expected 0..1");
+  EXPECT_EQ(refused(24, {2, {-1}, {1}}), "edge_features: edge 0 starts at node -1, expected 0..1");
+  std::vector<float> nodes(24), features(5);
+  EXPECT_EQ(message_of(ErrorKind::usage,
+                       [&] {
+                         edge_features(nodes, EdgeList{2, {0}, {1}}, {}, features);
+                       }),
+            "edge_features: 5 features, expected 6 for each of 1");
+}
+
+TEST(Hits, ColumnsMustBeOfOneLength) {
+  using Spoil = void (*)(Hits&);
+  const std::pair<const char*, Spoil> columns[] = {{"hit_id", [](Hits& h) { h.hit_id.pop_back(); }},
+                                                   {"y", [](Hits& h) { h.y.pop_back(); }},
+                                                   {"z", [](Hits& h) { h.z.push_back(0); }},
+                                                   {"volume_id", [](Hits& h) { h.volume_id.clear(); }},
+                                                   {"layer_id", [](Hits& h) { h.layer_id.pop_back(); }},
+                                                   {"module_id", [](Hits& h) { h.module_id.pop_back(); }}};
+  for (const auto& [name, spoil] : columns) {
+    Event event;
+    for (int k = 0; k < 3; ++k) add_hit(event.hits, 30.f, 1.f, 2.f);
+    event.truth = Truth{{1, 1, 1}, {}};
+    spoil(event.hits);
+    const std::string start = std::string("hits: column ") + name + " has ";
+    const auto refused = [&](const auto& call) {
+      EXPECT_TRUE(message_of(ErrorKind::usage, call).starts_with(start)) << name;
+    };
+    refused([&] { build_hit_graph(event.hits, Windows()); });
+    refused([&] { node_features(event.hits, {}); });
+    refused([&] { hit_graph_reference(event.hits, Windows()); });
+    refused([&] { true_segments(event); });
+  }
+  // A framework's own columns: views are checked too.
+  const std::vector<float> three(3), two(2);
+  const std::vector<std::int32_t> ids(3);
+  const HitsView view{three, three, two, ids, ids, ids};
+  const std::string message = "hits: column z has 2 entries, expected 3 as in column x";
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { build_hit_graph(view, Windows()); }), message);
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { node_features(view, {}); }), message);
+}
+
+TEST(Windows, AMovedFromObjectHasNone) {
+  Windows windows = learned();
+  const Windows taken = std::move(windows);
+  EXPECT_GT(taken.layer_pairs(), 0);
+  EXPECT_EQ(windows.layer_pairs(), 0);  // NOLINT: that is what is tested
+  EXPECT_EQ(windows.layer_triples(), 0);
+  EXPECT_EQ(windows.min_pt(), 0.);
+  EXPECT_EQ(build_hit_graph(simulated(0, 1).hits, windows).edges.size(), 0);
+  const Windows copy = windows;  // NOLINT
+  EXPECT_EQ(copy.layer_pairs(), 0);
+  windows = taken;
+  EXPECT_EQ(windows.layer_pairs(), taken.layer_pairs());
 }
 
 // --- Segments
@@ -422,6 +497,63 @@ TEST(HitGraph, IsTheSameOnAnyNumberOfThreads) {
   EXPECT_GT(one.edges.size(), 1000);
 }
 
+TEST(HitGraph, IsTheSameInMemoryThatIsUsedAgain) {
+  HitGraph graph;
+  for (const double pileup : {30., 5., 0.}) {
+    const Event event = simulated(pileup, 10003);
+    build_hit_graph(event.hits, learned(), {}, graph);
+    const HitGraph fresh = build_hit_graph(event.hits, learned());
+    expect_same_edges(graph, fresh);
+    EXPECT_EQ(graph.node_features, fresh.node_features);
+    EXPECT_EQ(graph.edge_features, fresh.edge_features);
+    EXPECT_EQ(graph.layer, fresh.layer);
+    EXPECT_EQ(graph.order, fresh.order);
+    EXPECT_EQ(graph.hits_outside, fresh.hits_outside);
+  }
+}
+
+/// The barrel layers of TrackML's detector: volume, layer, radius.
+constexpr std::tuple<int, int, float> kBarrel[] = {{8, 2, 32},   {8, 4, 72},   {8, 6, 116},  {8, 8, 172},
+                                                   {13, 2, 260}, {13, 4, 360}, {13, 6, 500}, {13, 8, 660},
+                                                   {17, 2, 820}, {17, 4, 1020}};
+
+TEST(HitGraph, AHundredTracksInTheCoreOfOneJet) {
+  std::mt19937 random(3);
+  std::uniform_real_distribution<double> uniform(-1., 1.);
+  Hits hits;
+  for (int track = 0; track < 100; ++track) {
+    const double phi = 1. + 0.01 * uniform(random), cot = 0.3 + 0.01 * uniform(random), k = 2e-4 * uniform(random);
+    for (const auto& [volume, layer, radius] : kBarrel) {
+      const double angle = phi + std::asin(0.5 * k * radius);
+      add_hit(hits, static_cast<float>(radius * std::cos(angle)), static_cast<float>(radius * std::sin(angle)),
+              static_cast<float>(cot * radius), volume, layer, track);
+    }
+  }
+  const HitGraph graph = build_hit_graph(hits, learned());
+  std::set<std::pair<std::int32_t, std::int32_t>> edges;
+  for (std::size_t e = 0; e < graph.edges.src.size(); ++e) edges.emplace(graph.edges.src[e], graph.edges.dst[e]);
+  int kept = 0;
+  for (std::int32_t hit = 0; hit + 1 < hits.size(); ++hit) {
+    kept += hits.layer_id[hit + 1] + 100 * hits.volume_id[hit + 1] > hits.layer_id[hit] + 100 * hits.volume_id[hit] &&
+            edges.count({hit, hit + 1}) > 0;
+  }
+  EXPECT_GT(kept, 890) << "of 900";
+  EXPECT_GT(graph.triplets.edges.size(), 100000u);
+}
+
+TEST(HitGraph, RefusesThousandsOfHitsAtOneAngle) {
+  for (const auto& [count, what] : {std::pair(1000, "more than 268435456 candidate triplets among 4000 hits"),
+                                    std::pair(210, "more than 33554432 triplets among 840 hits")}) {
+    Hits hits;
+    for (int l = 0; l < 4; ++l) {
+      const auto& [volume, layer, radius] = kBarrel[l];
+      for (int i = 0; i < count; ++i) add_hit(hits, radius, 0.f, 0.f, volume, layer, i);
+    }
+    const std::string message = message_of(ErrorKind::input, [&] { build_hit_graph(hits, learned()); });
+    EXPECT_NE(message.find(what), std::string::npos) << message;
+  }
+}
+
 TEST(HitGraph, WithoutWindowsEveryHitIsOutside) {
   const Event event = simulated(0, 1);
   const HitGraph graph = build_hit_graph(event.hits, Windows());
@@ -501,6 +633,25 @@ TEST(LearnWindows, OverlapsJoinModulesOfOneLayer) {
   }
   EXPECT_GT(overlaps, 50);
   EXPECT_GT(2 * same, overlaps);
+}
+
+TEST(LearnWindows, ReportRisingProgressFromOneThreadAtATime) {
+  WindowSettings settings = quick_settings();
+  settings.events = 24;
+  const tbb::global_control allow(tbb::global_control::max_allowed_parallelism, 4);
+  std::vector<double> seen;  // not guarded: the thread sanitizer finds calls that overlap
+  std::atomic<int> inside{0};
+  tbb::task_arena(4).execute([&] {
+    learn_windows([](std::uint64_t i) { return simulated(3, i); }, settings,
+                  [&](double done) {
+                    EXPECT_EQ(++inside, 1);
+                    seen.push_back(done);
+                    --inside;
+                  });
+  });
+  ASSERT_EQ(seen.size(), 26u);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(seen.back(), 1.);
 }
 
 TEST(LearnWindows, AreTheSameOnAnyNumberOfThreads) {

@@ -103,7 +103,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
 /// overlaps where the windows have them (docs/definitions.md, Windows). Deterministic; parallel in the caller's arena.
 /// Another order of the hits gives the same graph under other indices, but for which of two hits that agree in layer,
 /// module and coordinates is which. Throws ErrorKind::usage for columns of unequal length and ErrorKind::input where
-/// the windows let more than 2^25 doublets or 2^28 candidate triplets through.
+/// there are more than 2^25 doublets, 2^28 pairs of them to test or 2^25 triplets: no event that the windows are for.
 HitGraph build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales = {});
 
 /// The same in place of what `graph` held, whose memory is used again: for event after event.

@@ -25,9 +25,9 @@ inline bool widest_window(const Windows::Content& w, std::int32_t pair, const Po
   float lower = 0.f;
   for (std::int32_t c = w.pair_cells[pair]; c < last; ++c) {
     // |cot θ| = |za − z0| / s(ra) with s between ra and its arc length at the largest k.
-    const float far = (std::fabs(a.z) + w.pair_z0[c]) / a.r * 1.0001f;
-    const float near = (std::fabs(a.z) - w.pair_z0[c]) / arc_length(a.r, w.pair_k[c]) * 0.9999f;
-    if (far >= lower && (near <= w.pair_cot[c])) {
+    const float most = (std::fabs(a.z) + w.pair_z0[c]) * 1.0001f;
+    const float least = (std::fabs(a.z) - w.pair_z0[c]) * 0.9999f;
+    if (most >= lower * a.r && least <= w.pair_cot[c] * arc_length(a.r, w.pair_k[c])) {
       k = std::max(k, w.pair_k[c]);
       z0 = std::max(z0, w.pair_z0[c]);
     }
@@ -86,6 +86,29 @@ inline bool search_region(const Point& a, const HitLayout::Layer& target, float 
   return true;
 }
 
+/// Two tests that let every partner b of a pass which the exact ones let pass, and need no root and no division: most
+/// hits of a search region fail them.
+class DoubletBounds {
+ public:
+  DoubletBounds(const Point& a, float k_max, float z0_max)
+      : a_(a), z0_(z0_max), k2_(k_max * k_max * (1.001f / 8.f)), curvature_(0.2501f * k_max * k_max * a.r * a.r) {}
+
+  bool may_pass(const Point& b) const {
+    // z0·(sb − sa) = za·sb − zb·sa, with s between r and r·(1 + k²r²/24).
+    const float ab = a_.z * b.r, ba = b.z * a_.r;
+    const float stretch = k2_ * b.r * b.r + 1e-5f;
+    const float slack = stretch * (std::fabs(ab) + std::fabs(ba)) + 1e-5f * z0_ * b.r;
+    if (std::fabs(ab - ba) > z0_ * (b.r - a_.r) * (1.f + stretch) + slack) return false;
+    const float dx = b.x - a_.x, dy = b.y - a_.y, cross = a_.x * b.y - a_.y * b.x;
+    const float most = curvature_ * b.r * b.r * (dx * dx + dy * dy);
+    return !(cross * cross > most && most > 1e-30f);  // below, a float has lost too much of it
+  }
+
+ private:
+  const Point& a_;
+  float z0_, k2_, curvature_;
+};
+
 /// Calls visit(position of b, pair, fit, cell) for every doublet a → b that passes its window, a at `source`; partners
 /// in ascending order of pair, then of the search.
 template <class Visit>
@@ -100,11 +123,13 @@ void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int
     if (!widest_window(w, pair, a, k_max, z0_max) || !search_region(a, target, k_max, z0_max, region)) continue;
     const int low = target.long_bin(region.low), high = target.long_bin(region.high);
     const int last_row = phi_bin(phi + region.half_phi);
+    const DoubletBounds bounds(a, k_max, z0_max);
     for (int row = phi_bin(phi - region.half_phi); row <= last_row; ++row) {
       const int wrapped = row & (HitLayout::kPhiBins - 1);
       const std::int32_t* const bins = hits.bins.data() + target.first_bin + wrapped * HitLayout::kLongBins;
       const std::int32_t end = bins[high + 1];
       for (std::int32_t b = bins[low]; b < end; ++b) {
+        if (!bounds.may_pass(hits.points[b])) continue;
         DoubletFit fit;
         if (!fit_doublet(a, hits.points[b], fit)) continue;
         if (!(std::fabs(fit.k) <= k_max) || !(std::fabs(fit.z0) <= z0_max)) continue;

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -59,9 +61,12 @@ HitGraph hit_graph_reference(const HitsView& hits, const Windows& windows) {
   std::set<Ends> edges;
   std::set<std::pair<Ends, Ends>> triplets;
   const auto hit_of = [&](std::int32_t position) { return layout.hit[static_cast<std::size_t>(position)]; };
+  const auto from = [&](std::int32_t a) {  // doublets are in ascending order of a
+    return std::lower_bound(doublets.begin(), doublets.end(), a,
+                            [](const Doublet& d, std::int32_t b) { return d.a < b; });
+  };
   for (const Doublet& first : doublets) {
-    for (const Doublet& second : doublets) {
-      if (first.b != second.a) continue;
+    for (const Doublet& second : std::span(from(first.b), from(first.b + 1))) {
       for (std::int32_t triple = 0; triple < w.triples(); ++triple) {
         const auto t = static_cast<std::size_t>(triple);
         if (w.triple_first[t] != first.pair || w.triple_second[t] != second.pair) continue;

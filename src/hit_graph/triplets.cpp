@@ -12,7 +12,7 @@
 namespace starling {
 namespace {
 
-constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::int64_t{1} << 26;
+constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::int64_t{1} << 25;
 
 [[noreturn]] void refuse(const char* what, std::int64_t most, const HitLayout& hits) {
   throw Error(ErrorKind::input, "hit graph: more than " + std::to_string(most) + " " + what + " among " +
@@ -23,7 +23,7 @@ constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::in
 
 std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
                                                 const Doublets& doublets) {
-  constexpr std::int32_t kTile = 1024;
+  constexpr std::int32_t kTile = 256;
   const Csr into = group_edges(doublets.dst, hits.size());
   std::int64_t tested = 0;
   for (std::int32_t middle = 0; middle < hits.size(); ++middle) {
@@ -45,7 +45,7 @@ std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Win
         for_each_triplet(
             hits, windows, doublets, into, middle, in, out,
             [&](const TripletArm& ab, const TripletArm* first, const TripletArm* last, std::int32_t triple) {
-              const TripletWindow window(windows, triple, ab.step);
+              const TripletWindow window(windows, triple, ab.step, triplet_cot(ab.step));
               const Point& a = hits.points[ab.other];
               for (const TripletArm* bc = first; bc != last; ++bc) {
                 if (window.passes(a, ab.step, bc->step)) tile.push_back({ab.doublet, bc->doublet});

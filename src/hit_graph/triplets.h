@@ -16,28 +16,34 @@ struct TripletArm {
   Step step;
 };
 
-/// The window of a triplet that one first arm a → b leaves for its second ones.
+/// The window that one first arm a → b and a triple of layers leave for second arms b → c.
 struct TripletWindow {
   float k, d0, bend;
-  float most_cross2;  ///< no triplet inside has (ab × bc)² above this times |bc|²·|ac|²
+  float most_cross2;   ///< no triplet inside has (ab × bc)² above this times |bc|²·|ac|²
+  float k2, slack_ab;  ///< k²/24, and how much a bend inside can miss for the arc of ab being taken for its chord
 
-  TripletWindow(const Windows::Content& w, std::int32_t triple, const Step& ab) {
-    const std::int32_t cell =
-        find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab));
+  TripletWindow(const Windows::Content& w, std::int32_t triple, const Step& ab, float cot) {
+    const std::int32_t cell = find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], cot);
     k = w.triple_k[cell];
     d0 = w.triple_d0[cell];
     bend = w.triple_bend[cell];
     most_cross2 = 0.2501f * k * k * ab.chord * ab.chord;
+    k2 = k * k * (1.001f / 24.f);
+    slack_ab = k2 * ab.chord * ab.chord + 1e-5f;
   }
 
-  /// Whether a → b → c passes. Most do not, and for their curvature: the first test, a shade wider than the one in k,
-  /// needs no root and no division.
+  /// Whether a → b → c passes. Most do not: two tests that let all pass which the exact ones let pass need no root and
+  /// no division. They are of no use where their terms are too small for a float's precision or too large for its
+  /// range.
   bool passes(const Point& a, const Step& ab, const Step& bc) const {
+    const float bend_ab = bc.dz * ab.chord, bend_bc = ab.dz * bc.chord;
+    const float slack = std::fabs(bend_ab) * slack_ab + std::fabs(bend_bc) * (k2 * bc.chord * bc.chord + 1e-5f);
+    if (std::fabs(bend_ab - bend_bc) > 1.0001f * bend * ab.length * bc.length + slack + 1e-30f) return false;
     const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
     const float bc2 = bc.chord * bc.chord;
     const float ac2 = ab.chord * ab.chord + bc2 + 2.f * (ab.dx * bc.dx + ab.dy * bc.dy);
     const float most = most_cross2 * bc2 * ac2;
-    if (cross * cross > most && most > 1e-30f) return false;  // below, too much of it is lost
+    if (cross * cross > most && most > 1e-30f) return false;
     const float curvature = triplet_curvature(ab, bc);
     if (!(std::fabs(curvature) <= k)) return false;
     if (!(std::fabs(triplet_bend(ab, bc, curvature)) <= bend)) return false;
@@ -83,7 +89,7 @@ struct Triplet {
 };
 
 /// The triplets that pass their windows, in tiles: all in order of the middle hit's position, then of their doublets.
-/// Throws ErrorKind::input where there are more than 2^28 pairs of doublets to test or 2^26 triplets that pass: no
+/// Throws ErrorKind::input where there are more than 2^28 pairs of doublets to test or 2^25 triplets that pass: no
 /// event that the windows were made for.
 std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
                                                 const Doublets& doublets);
