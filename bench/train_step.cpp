@@ -1,5 +1,5 @@
 // Times one training step (forward, loss, backward, AdamW) of the interaction network on a random graph, and counts its
-// memory, beside the same network written plainly with LibTorch: concatenated [E, 6H] inputs, one parameter tensor a
+// memory, beside the same network written plainly with LibTorch: concatenated [E, 6H] inputs, one parameter tensor per
 // layer, torch::optim::AdamW. On a CPU with one thread.
 //
 // usage: bench_train_step [cpu|cuda] [hidden] [steps] [nodes] [edges] [float|bfloat16]
@@ -145,14 +145,14 @@ int main(int argc, char** argv) {
   {
     learn::InteractionNetwork network(architecture);
     network->to(device);
-    AdamW optimiser(network->flat(), 0.01, true);
+    AdamW optimiser(network->weights()->flat(), 0.01, true);
     const auto step = [&] {
-      network->flat().mutable_grad().reset();
+      network->weights()->flat().mutable_grad().reset();
       edge_loss(network->forward(graph, mixed ? torch::kBFloat16 : torch::kFloat), labels, weights).backward();
       optimiser.step(5e-4);
     };
     ours_ms = time_step(device, step);
-    std::printf("ours:  %.1f ms a step, %.2f GB\n", ours_ms, peak_gb(device, step));
+    std::printf("ours:  %.1f ms per step, %.2f GB\n", ours_ms, peak_gb(device, step));
   }
   {
     Plain network(architecture);
@@ -165,7 +165,7 @@ int main(int argc, char** argv) {
       optimiser.step();
     };
     plain_ms = time_step(device, step);
-    std::printf("plain: %.1f ms a step, %.2f GB\n", plain_ms, peak_gb(device, step));
+    std::printf("plain: %.1f ms per step, %.2f GB\n", plain_ms, peak_gb(device, step));
   }
   std::printf("ratio: %.2fx\n", plain_ms / ours_ms);
 }

@@ -1,6 +1,6 @@
 #include "command.h"
 #include "ending.h"
-#include "learn/train/train.h"
+#include "learn/tasks/tracking/train.h"
 #include "plot.h"
 #include "progress.h"
 #include "starling/device.h"
@@ -20,16 +20,20 @@ class Console final : public learn::Monitor {
     Plot plot(1100, 480);
     plot << "$data << END\n";
     for (std::size_t i = 0; i < curves.epoch.size(); ++i) {
-      plot << curves.epoch[i] << ' ' << curves.training_loss[i] << ' ' << curves.validation_loss[i] << ' '
-           << curves.efficiency[i] << ' ' << curves.target_purity[i] << '\n';
+      plot << curves.epoch[i] << ' ' << curves.training_loss[i] << ' ' << curves.validation_loss[i];
+      for (const auto& [name, column] : curves.metrics) plot << ' ' << column[i];
+      plot << '\n';
     }
     plot << "END\n"
             "set multiplot layout 1,2\n"
             "set xlabel 'epoch'\nset grid\nset logscale y\nset ylabel 'loss'\n"
             "plot $data using 1:2 with lines title 'training', $data using 1:3 with lines title 'validation'\n"
-            "unset logscale y\nset ylabel 'validation, score above 0.5'\nset key bottom right\n"
-            "plot $data using 1:4 with lines title 'efficiency', $data using 1:5 with lines title 'target purity'\n"
-            "unset multiplot\n";
+            "unset logscale y\nset ylabel 'validation'\nset key bottom right\n";
+    for (std::size_t i = 0; i < curves.metrics.size(); ++i) {
+      plot << (i == 0 ? "plot " : ", ") << "$data using 1:" << i + 4 << " with lines title "
+           << Plot::quoted(learn::title(curves.metrics[i].first));
+    }
+    plot << "\nunset multiplot\n";
     drawable_ = plot.save(folder / "training.png");
   }
 
@@ -46,7 +50,7 @@ class Training final : public Command {
 
   void declare(Options& options) override {
     options.path("CONFIG", "", request_.configuration, "TOML file, see docs/training.md").required();
-    options.flag("--resume", request_.resume, "go on from the checkpoint in the output folder, if there is one");
+    options.flag("--resume", request_.run.resume, "go on from the checkpoint in the output folder, if there is one");
     options.texts("--set", "KEY=VALUE", request_.assignments,
                   "section.key=value, over what the file says; may be given several times");
     options.text("--device", device_, "", {"cpu", "cuda"});
@@ -55,13 +59,13 @@ class Training final : public Command {
   void run() override {
     only_note_interrupts();  // the run is saved before it ends
     Console console;
-    request_.device = parse_device(device_);
-    request_.monitor = &console;
-    learn::train(request_);
+    request_.run.device = parse_device(device_);
+    request_.run.monitor = &console;
+    learn::tracking::train(request_);
   }
 
  private:
-  learn::TrainingRequest request_;
+  learn::tracking::TrainingRequest request_;
   std::string device_ = "cpu";
 };
 

@@ -28,6 +28,16 @@ if(STARLING_SANITIZE)
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${STARLING_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
   target_link_options(starling_options INTERFACE -fsanitize=${STARLING_SANITIZE})
 endif()
+if(STARLING_SANITIZE STREQUAL thread)
+  # oneTBB is not instrumented: tests/tsan/tbb.h takes its place, under the names of its headers.
+  set(stand_in "#include \"${PROJECT_SOURCE_DIR}/tests/tsan/tbb.h\"\n")
+  foreach(header blocked_range enumerable_thread_specific global_control info parallel_for parallel_invoke
+      parallel_pipeline parallel_reduce parallel_scan parallel_sort partitioner task_arena)
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/tbb/tbb/${header}.h CONTENT "${stand_in}")
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/tbb/oneapi/tbb/${header}.h CONTENT "${stand_in}")
+  endforeach()
+  include_directories(BEFORE ${PROJECT_BINARY_DIR}/tbb)
+endif()
 
 # starling_simd_sources(avx512 kernels_avx512.cpp -O3): compiles the source with the flags of an instruction level, and
 # leaves it out on processors that lack the level. These flags are a matter of the named file alone: an inline function

@@ -1,9 +1,8 @@
-// The network and the parts of training that need LibTorch.
+// The networks and tasks of learn/.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -12,9 +11,9 @@
 
 #include "data.h"
 #include "learn/nn/interaction_network.h"
+#include "learn/tasks/tracking/events.h"
+#include "learn/tasks/tracking/labelled_graph.h"
 #include "learn/train/adamw.h"
-#include "learn/train/events.h"
-#include "learn/train/graph_stream.h"
 #include "starling/error.h"
 #include "starling/safetensors.h"
 
@@ -22,6 +21,7 @@ namespace {
 
 using namespace starling;
 using namespace starling::learn;
+using namespace starling::learn::tracking;
 
 InteractionNetworkShape architecture(int hidden, int steps) {
   InteractionNetworkShape result;
@@ -70,9 +70,10 @@ TEST_P(GoldenNetwork, LogitsLossAndGradients) {
   const auto golden = [&](const std::string& name) { return tensor(file.at(GetParam() + "/" + name)); };
   learn::InteractionNetwork network(variant(GetParam()));
   std::map<std::string, std::vector<float>> weights;
-  for (const auto& [name, unused] : network->weights()) weights[name] = file.at(GetParam() + "/" + name).f32();
-  network->set_weights(weights);
-  EXPECT_EQ(network->weights(), weights);
+  for (const auto& [name, unused] : network->weights()->values())
+    weights[name] = file.at(GetParam() + "/" + name).f32();
+  network->weights()->set_values(weights);
+  EXPECT_EQ(network->weights()->values(), weights);
 
   const torch::Tensor ends = golden("edge_index");
   const torch::Tensor logits = network->forward({golden("x"), golden("edge_attr"), ends[0], ends[1]});
@@ -81,7 +82,7 @@ TEST_P(GoldenNetwork, LogitsLossAndGradients) {
   EXPECT_NEAR(loss.item<double>(), golden("loss").item<double>(), 1e-5);
 
   loss.backward();
-  for (const auto& [name, gradient] : network->split(network->flat().grad())) {
+  for (const auto& [name, gradient] : network->weights()->split(network->weights()->flat().grad())) {
     const torch::Tensor expected = golden("grad/" + name);
     // Batch normalisation takes away the bias before it: the gradient is zero but for rounding.
     const bool none = largest(expected) < 1e-15;
@@ -109,30 +110,31 @@ TEST(InteractionNetwork, HasThePublishedParameterCounts) {
                                                {48, 2, 84913},
                                                {64, 4, 265537},
                                                {64, 2, 150081}}) {
-    EXPECT_EQ(learn::InteractionNetwork(architecture(count.hidden, count.steps))->flat().numel(), count.parameters);
+    EXPECT_EQ(learn::InteractionNetwork(architecture(count.hidden, count.steps))->weights()->flat().numel(),
+              count.parameters);
   }
   for (const Count& count : std::vector<Count>{{48, 8, 52369}, {64, 8, 92353}, {96, 8, 206113}, {128, 8, 364929}}) {
     InteractionNetworkShape recurrent = architecture(count.hidden, count.steps);
     recurrent.recurrent = true;
-    EXPECT_EQ(learn::InteractionNetwork(recurrent)->flat().numel(), count.parameters);
+    EXPECT_EQ(learn::InteractionNetwork(recurrent)->weights()->flat().numel(), count.parameters);
   }
   InteractionNetworkShape other = architecture(48, 8);
   other.norm = Norm::batch;
-  EXPECT_EQ(learn::InteractionNetwork(other)->flat().numel(), 283921);
+  EXPECT_EQ(learn::InteractionNetwork(other)->weights()->flat().numel(), 283921);
   other = architecture(48, 8);
   other.bias = false;
-  EXPECT_EQ(learn::InteractionNetwork(other)->flat().numel(), 277392);
+  EXPECT_EQ(learn::InteractionNetwork(other)->weights()->flat().numel(), 277392);
 }
 
 TEST(InteractionNetwork, NeverRunsTheLastNodeNetwork) {
   learn::InteractionNetwork network(architecture(8, 3));
   const GraphTensors graph = random_graph(12, 40);
   const torch::Tensor before = network->forward(graph).detach();
-  auto weights = network->weights();
+  auto weights = network->weights()->values();
   for (auto& [name, values] : weights) {
     if (name.starts_with("node_network.2.")) std::fill(values.begin(), values.end(), std::nanf(""));
   }
-  network->set_weights(weights);
+  network->weights()->set_values(weights);
   EXPECT_TRUE(torch::equal(network->forward(graph), before));
 }
 
@@ -141,7 +143,7 @@ TEST(InteractionNetwork, GivesTheSameBytesAgain) {
   const auto gradient = [&] {
     learn::InteractionNetwork network(architecture(16, 3), 7);
     network->forward(graph).square().sum().backward();
-    return network->flat().grad();
+    return network->weights()->flat().grad();
   };
   EXPECT_TRUE(torch::equal(gradient(), gradient()));
 }
@@ -164,13 +166,13 @@ TEST(InteractionNetwork, TakesGraphsWithoutEdges) {
 
 TEST(InteractionNetwork, RefusesOtherWeights) {
   learn::InteractionNetwork network(architecture(8, 2));
-  auto missing = network->weights(), extra = missing, longer = missing;
+  auto missing = network->weights()->values(), extra = missing, longer = missing;
   missing.erase("node_encoder.0.bias");
   extra["more"] = {1};
   longer["edge_output.1.bias"] = {1, 2};
   for (const auto& wrong : {missing, extra, longer}) {
     try {
-      network->set_weights(wrong);
+      network->weights()->set_values(wrong);
       FAIL();
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::input);
@@ -254,69 +256,6 @@ TEST(Turned, IsASymmetryOfTheFeatures) {
   }
 }
 
-// Graph i holds i as its only node feature, so that what comes out can be told apart.
-LabelledGraph numbered(std::uint64_t number) {
-  Sample sample;
-  sample.num_nodes = 1;
-  sample.node_features.assign(12, 0.f);
-  sample.node_features[0] = static_cast<float>(number);
-  return to_tensors(sample, false);
-}
-
-std::vector<float> numbers(const TrainingSettings& settings, std::uint64_t first, int count, int workers) {
-  GraphStream stream(numbered, settings, {}, first, workers);
-  std::vector<float> result;
-  for (int i = 0; i < count; ++i) result.push_back(stream.next(torch::kCPU).graph.nodes[0][0].item<float>());
-  return result;
-}
-
-TEST(GraphStream, GivesNewGraphsInOrder) {
-  TrainingSettings settings;
-  EXPECT_EQ(numbers(settings, 0, 6, 3), (std::vector<float>{0, 1, 2, 3, 4, 5}));
-  EXPECT_EQ(numbers(settings, 4, 2, 1), (std::vector<float>{4, 5}));
-}
-
-TEST(GraphStream, ReusesTheLatestGraphsTheSameWayFromAnyStep) {
-  TrainingSettings settings;
-  settings.reuse = 3;
-  settings.reuse_window = 4;
-  const std::vector<float> all = numbers(settings, 0, 40, 2);
-  for (std::size_t step = 0; step < all.size(); ++step) {
-    const auto newest = static_cast<float>(step / 3);
-    if (step % 3 == 0) {
-      EXPECT_EQ(all[step], newest);
-    }
-    EXPECT_LE(all[step], newest);
-    EXPECT_GT(all[step], newest - 4);
-  }
-  for (const std::size_t first : {1u, 2u, 3u, 13u, 15u, 29u}) {
-    EXPECT_EQ(numbers(settings, first, static_cast<int>(40 - first), 3),
-              std::vector<float>(all.begin() + static_cast<std::ptrdiff_t>(first), all.end()));
-  }
-}
-
-TEST(Prefetcher, PassesOnWhatWentWrong) {
-  Prefetcher<int> numbers(
-      [](std::uint64_t i) {
-        if (i == 2) throw Error(ErrorKind::input, "the third");
-        return static_cast<int>(i);
-      },
-      0, 2, 4);
-  EXPECT_EQ(numbers.next(), 0);
-  EXPECT_EQ(numbers.next(), 1);
-  EXPECT_THROW(numbers.next(), Error);
-  EXPECT_EQ(numbers.next(), 3);
-}
-
-TEST(Prefetcher, MakesNothingAfterTheEnd) {
-  std::atomic<int> made = 0;
-  {
-    Prefetcher<int> numbers([&](std::uint64_t i) { return made++, static_cast<int>(i); }, 0, 3, 5, 4);
-    for (int i = 0; i < 4; ++i) EXPECT_EQ(numbers.next(), i);
-  }
-  EXPECT_EQ(made, 4);
-}
-
 TEST(DropIsolatedNodes, ChangesNoLogit) {
   Sample sample;
   sample.num_nodes = 9;
@@ -339,7 +278,7 @@ TEST(DropIsolatedNodes, ChangesNoLogit) {
 }
 
 TEST(Events, LeavesAShareOfTheEventsInPartOfTheDetector) {
-  TrainingSettings settings;
+  TrackingSettings settings;
   settings.detector = STARLING_SOURCE_DIR "/detectors/trackml.toml";
   settings.simulation.pileup = 0;
   settings.simulation.hard_particles = 20;
@@ -371,16 +310,6 @@ TEST(Events, LeavesAShareOfTheEventsInPartOfTheDetector) {
   }
   EXPECT_GT(subsets, 3);
   EXPECT_LT(subsets, 17);
-}
-
-TEST(TrainingSettings, RateWarmsUpDecaysAndHasAFloor) {
-  const TrainingSettings settings;
-  EXPECT_DOUBLE_EQ(settings.rate(0), 1e-4);
-  EXPECT_DOUBLE_EQ(settings.rate(4), 5e-4);
-  EXPECT_DOUBLE_EQ(settings.rate(14), 5e-4);
-  EXPECT_DOUBLE_EQ(settings.rate(15), 4.5e-4);
-  EXPECT_DOUBLE_EQ(settings.rate(30), 5e-4 * 0.81);
-  EXPECT_DOUBLE_EQ(settings.rate(100000), 5e-6);
 }
 
 }  // namespace

@@ -183,6 +183,36 @@ TEST_F(Train, LearnsFromFiles) {
   EXPECT_THAT(errors("files"), HasSubstr("expected fewer than the 6 events"));
 }
 
+// Events that are held out now may be among those that the windows were learned of.
+TEST_F(Train, LearnsWindowsAnewWithMoreEventsHeldOut) {
+  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
+  SimulationSettings simulation;
+  simulation.pileup = 3;
+  fs::create_directories(path("few"));
+  for (std::uint64_t event = 10; event < 16; ++event) {
+    write_event(path("few"), simulate_event(detector, simulation, event));
+  }
+  const auto train = [](const std::string& held_out) {
+    fs::remove(path("again/checkpoint.safetensors"));
+    EXPECT_EQ(run("again", {"--set", "training.data=[\"" + path("few").string() + "\"]", "--set", "training.epochs=1",
+                            "--set", "training.validation_events=" + held_out}),
+              0)
+        << errors("again");
+    return errors("again");
+  };
+  EXPECT_THAT(train("2"), HasSubstr("triples, learned in"));
+  const std::string windows = content(path("again/windows.safetensors"));
+  EXPECT_THAT(train("2"), testing::Not(HasSubstr("triples, learned in")));
+  EXPECT_THAT(train("3"), HasSubstr("triples, learned in"));
+  EXPECT_NE(content(path("again/windows.safetensors")), windows);
+}
+
+TEST_F(Train, MoreWorkersThanProcessorsAreNoSlower) {
+  EXPECT_EQ(run("workers", {"--set", "training.workers=1024", "--set", "training.epochs=1"}), 0) << errors("workers");
+  EXPECT_THAT(errors("workers"), HasSubstr("training.workers = 1024: using "));
+  EXPECT_EQ(lines(path("workers/metrics.jsonl")), 1);
+}
+
 TEST_F(Train, SaysWhatIsWrong) {
   EXPECT_EQ(run("wrong", {"--set", "training.epoch=1"}), 2);
   EXPECT_THAT(errors("wrong"), HasSubstr("training.epochs"));

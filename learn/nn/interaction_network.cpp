@@ -59,27 +59,20 @@ Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
 
 }  // namespace
 
-InteractionNetworkImpl::InteractionNetworkImpl(const InteractionNetworkShape& architecture, std::uint64_t seed)
-    : architecture_(architecture), layers_(starling::layers(architecture)) {
+InteractionNetworkImpl::InteractionNetworkImpl(const InteractionNetworkShape& shape, std::uint64_t seed)
+    : shape_(shape), layers_(starling::layers(shape)) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  std::vector<Tensor> values;
-  const auto add = [&](std::string name, std::vector<std::int64_t> shape, Tensor value) {
-    pieces_.push_back({std::move(name), std::move(shape), value.numel()});
-    sizes_.push_back(value.numel());
-    values.push_back(std::move(value));
-  };
+  std::vector<FlatParametersImpl::Named> values;
   for (const DenseLayer& layer : layers_) {
     const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
-    const auto random = [&](std::int64_t count) { return torch::empty({count}).uniform_(-bound, bound, generator); };
     for (const ArrayShape& array : arrays(layer)) {
       const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
-      add(array.name, array.shape,
-          scale   ? torch::ones({layer.out})
-          : shift ? torch::zeros({layer.out})
-                  : random(array.count()));
+      values.push_back({array.name, scale   ? torch::ones(array.shape)
+                                    : shift ? torch::zeros(array.shape)
+                                            : torch::empty(array.shape).uniform_(-bound, bound, generator)});
     }
   }
-  flat_ = register_parameter("flat", torch::cat(values));
+  weights_ = register_module("weights", FlatParameters(values));
 }
 
 std::size_t InteractionNetworkImpl::first_layer(const std::string& mlp) const {
@@ -90,11 +83,11 @@ std::size_t InteractionNetworkImpl::first_layer(const std::string& mlp) const {
 }
 
 std::vector<InteractionNetworkImpl::Weights> InteractionNetworkImpl::unpack(torch::ScalarType type) const {
-  const std::vector<Tensor> parts = flat_.to(type).split_with_sizes(sizes_);
+  const std::vector<Tensor> parts = weights_->unpack(type);
   std::vector<Weights> weights(layers_.size());
   std::size_t part = 0;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    weights[i].weight = parts[part++].view({layers_[i].out, layers_[i].in});
+    weights[i].weight = parts[part++];
     if (layers_[i].bias) weights[i].bias = parts[part++];
     if (layers_[i].norm == Norm::batch) {
       weights[i].norm_weight = parts[part++];
@@ -135,21 +128,21 @@ Tensor InteractionNetworkImpl::encode(const std::string& mlp, const Tensor& inpu
 }
 
 Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarType type) {
-  const std::int64_t nodes = graph.nodes.size(0), hidden = architecture_.hidden;
+  const std::int64_t nodes = graph.nodes.size(0), hidden = shape_.hidden;
   if (graph.edges.size(0) == 0) return torch::zeros({0}, graph.edges.options());
   const std::vector<Weights> weights = unpack(type);
 
   const Tensor x0 = encode("node_encoder", graph.nodes, weights, type);
   const Tensor e0 = encode("edge_encoder", graph.edges, weights, type);
   Tensor x = x0, e = e0;
-  for (int step = 0; step < architecture_.steps; ++step) {
-    const std::string number = std::to_string(architecture_.recurrent ? 0 : step);
+  for (int step = 0; step < shape_.steps; ++step) {
+    const std::string number = std::to_string(shape_.recurrent ? 0 : step);
     const std::size_t edge_layer = first_layer("edge_network." + number);
     // Columns of the first layer's weights: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
-    const std::vector<Tensor> parts = weights[edge_layer].weight.split(architecture_.concat ? 2 * hidden : hidden, 1);
-    const Tensor states = architecture_.concat ? torch::cat({x, x0}, 1) : x;
+    const std::vector<Tensor> parts = weights[edge_layer].weight.split(shape_.concat ? 2 * hidden : hidden, 1);
+    const Tensor states = shape_.concat ? torch::cat({x, x0}, 1) : x;
     Tensor sums;
-    if (architecture_.concat) {
+    if (shape_.concat) {
       const std::vector<Tensor> halves = parts[0].split(hidden, 1);
       sums = linear(e, halves[0], weights[edge_layer].bias).addmm_(e0, halves[1].t());
     } else {
@@ -159,7 +152,7 @@ Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarT
     sums.add_(Gather::apply(torch::mm(states, parts[2].t()), graph.dst));
     e = finish(sums, edge_layer, weights, type);
 
-    if (step + 1 == architecture_.steps) break;  // the last node network feeds nothing
+    if (step + 1 == shape_.steps) break;  // the last node network feeds nothing
     const std::size_t node_layer = first_layer("node_network." + number);
     const Tensor incoming = Scatter::apply(e, graph.dst, nodes), outgoing = Scatter::apply(e, graph.src, nodes);
     const Tensor inputs = torch::cat({incoming, outgoing, states}, 1);
@@ -170,46 +163,6 @@ Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarT
   e = finish(linear(e, weights[decoder].weight, weights[decoder].bias), decoder, weights, type);
   e = finish(linear(e, weights[output].weight, weights[output].bias), output, weights, type);
   return e.squeeze(1).to(accumulation_type(type));
-}
-
-std::map<std::string, Tensor> InteractionNetworkImpl::split(const Tensor& flat) const {
-  const std::vector<Tensor> parts = flat.split_with_sizes(sizes_);
-  std::map<std::string, Tensor> named;
-  for (std::size_t i = 0; i < pieces_.size(); ++i) named[pieces_[i].name] = parts[i].view(pieces_[i].shape);
-  return named;
-}
-
-std::map<std::string, std::vector<float>> InteractionNetworkImpl::weights() const {
-  const Tensor values = flat_.detach().to(torch::kCPU, torch::kFloat).contiguous();
-  std::map<std::string, std::vector<float>> named;
-  const float* from = values.const_data_ptr<float>();
-  for (const Piece& piece : pieces_) {
-    named[piece.name].assign(from, from + piece.size);
-    from += piece.size;
-  }
-  return named;
-}
-
-void InteractionNetworkImpl::set_weights(const std::map<std::string, std::vector<float>>& weights) {
-  std::vector<float> values;
-  for (const Piece& piece : pieces_) {
-    const auto found = weights.find(piece.name);
-    if (found == weights.end()) throw Error(ErrorKind::input, "weights: no tensor " + piece.name);
-    if (static_cast<std::int64_t>(found->second.size()) != piece.size) {
-      throw Error(ErrorKind::input, "weights: " + piece.name + " has " + std::to_string(found->second.size()) +
-                                        " values, expected " + std::to_string(piece.size));
-    }
-    values.insert(values.end(), found->second.begin(), found->second.end());
-  }
-  if (weights.size() != pieces_.size()) {
-    for (const auto& [name, unused] : weights) {
-      bool known = false;
-      for (const Piece& piece : pieces_) known = known || piece.name == name;
-      if (!known) throw Error(ErrorKind::input, "weights: unknown tensor " + name);
-    }
-  }
-  const torch::NoGradGuard guard;
-  flat_.copy_(torch::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}));
 }
 
 Tensor edge_loss(const Tensor& logits, const Tensor& labels, const Tensor& weights) {

@@ -1,12 +1,12 @@
 #include "learn/train/checkpoint.h"
 
 #include <algorithm>
-#include <array>
-#include <exception>
 #include <sstream>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "starling/config.h"
 #include "starling/error.h"
 #include "starling/safetensors.h"
 
@@ -15,20 +15,29 @@ namespace {
 
 constexpr const char* kFormat = "starling checkpoint 1";
 
-std::array<std::pair<const char*, torch::Tensor>, 5> state_of(InteractionNetwork& network, const AdamW& optimiser) {
-  return {{{"parameters", network->flat().detach()},
-           {"mean", optimiser.mean},
-           {"square", optimiser.square},
-           {"largest_square", optimiser.largest_square},
-           {"steps", optimiser.steps}}};
+std::vector<std::pair<std::string, torch::Tensor>> tensors_of(torch::nn::Module& network, const AdamW& optimiser) {
+  std::vector<std::pair<std::string, torch::Tensor>> tensors = {{"parameters", flat_parameter(network).detach()},
+                                                                {"mean", optimiser.mean},
+                                                                {"square", optimiser.square},
+                                                                {"largest_square", optimiser.largest_square},
+                                                                {"steps", optimiser.steps}};
+  for (const auto& buffer : network.named_buffers()) tensors.emplace_back("buffer." + buffer.key(), buffer.value());
+  return tensors;
 }
 
+// The lines of the keys that must not change, each with its section: "[training] decay = 0.9".
 std::vector<std::string> lines_that_matter(const std::string& configuration) {
+  std::istringstream text(select_keys(configuration, [](std::string_view key) {
+    return key != "training.epochs" && key != "training.output" && key != "training.workers";
+  }));
   std::vector<std::string> lines;
-  std::istringstream text(configuration);
+  std::string section;
   for (std::string line; std::getline(text, line);) {
-    const auto is = [&](const char* key) { return line.rfind(std::string(key) + " = ", 0) == 0; };
-    if (!is("epochs") && !is("output") && !is("workers")) lines.push_back(line);
+    if (line.starts_with('[')) {
+      section = line + ' ';
+    } else if (!line.empty()) {
+      lines.push_back(section + line);
+    }
   }
   return lines;
 }
@@ -44,33 +53,43 @@ void check_configuration(const std::filesystem::path& file, const std::string& t
 
 }  // namespace
 
-void save_checkpoint(const std::filesystem::path& file, const Progress& progress, InteractionNetwork& network,
+torch::Tensor flat_parameter(torch::nn::Module& network) {
+  const std::vector<torch::Tensor> parameters = network.parameters();
+  if (parameters.size() != 1) {
+    throw Error(ErrorKind::internal,
+                "a network with " + std::to_string(parameters.size()) + " parameters, expected one that holds all");
+  }
+  return parameters[0];
+}
+
+void save_checkpoint(const std::filesystem::path& file, const RunState& state, torch::nn::Module& network,
                      const AdamW& optimiser) {
   TensorFile content;
-  for (const auto& [name, tensor] : state_of(network, optimiser)) {
+  for (const auto& [name, tensor] : tensors_of(network, optimiser)) {
     const torch::Tensor values = tensor.to(torch::kCPU).contiguous();
     const float* const data = values.const_data_ptr<float>();
     content.tensors[name] = Tensor::of(std::vector<float>(data, data + values.numel()), {values.numel()});
   }
-  content.tensors["loss_sum"] = Tensor::of(std::vector<float>{progress.loss_sum}, {1});
-  content.tensors["position"] = Tensor::of(std::vector<std::int32_t>{progress.epoch, progress.step}, {2});
+  content.tensors["loss_sum"] = Tensor::of(std::vector<float>{state.loss_sum}, {1});
+  content.tensors["position"] = Tensor::of(std::vector<std::int32_t>{state.epoch, state.step}, {2});
   content.metadata["format"] = kFormat;
-  content.metadata["seconds"] = std::to_string(progress.seconds);
-  content.metadata["metrics"] = progress.metrics;
-  content.metadata["configuration"] = progress.configuration;
+  content.metadata["seconds"] = std::to_string(state.seconds);
+  content.metadata["metrics"] = state.metrics;
+  content.metadata["configuration"] = state.configuration;
   write_safetensors(file, content);
 }
 
-Progress load_checkpoint(const std::filesystem::path& file, const std::string& configuration,
-                         InteractionNetwork& network, AdamW& optimiser) {
+RunState load_checkpoint(const std::filesystem::path& file, const std::string& configuration,
+                         torch::nn::Module& network, AdamW& optimiser) {
   const TensorFile content = read_safetensors(file);
   const auto metadata = [&](const std::string& key) {
     const auto found = content.metadata.find(key);
     if (found == content.metadata.end()) throw Error(ErrorKind::input, file.string() + ": no metadata " + key);
     return found->second;
   };
-  if (metadata("format") != kFormat)
+  if (metadata("format") != kFormat) {
     throw Error(ErrorKind::input, file.string() + ": not a checkpoint of this version");
+  }
   check_configuration(file, metadata("configuration"), configuration);
 
   const auto values = [&](const std::string& name, std::int64_t count) {
@@ -81,30 +100,30 @@ Progress load_checkpoint(const std::filesystem::path& file, const std::string& c
     return content.at(name).f32();
   };
   const torch::NoGradGuard guard;
-  for (auto& [name, tensor] : state_of(network, optimiser)) {
+  for (auto& [name, tensor] : tensors_of(network, optimiser)) {
     std::vector<float> data = values(name, tensor.numel());
     tensor.copy_(torch::from_blob(data.data(), tensor.sizes()));
   }
-  Progress progress;
+  RunState state;
   const std::vector<std::int32_t> position = content.at("position").i32();
   if (position.size() != 2 || position[0] < 0 || position[1] < 0) {
     throw Error(ErrorKind::input, file.string() + ": position: expected an epoch and a step");
   }
-  progress.epoch = position[0];
-  progress.step = position[1];
-  progress.loss_sum = values("loss_sum", 1)[0];
+  state.epoch = position[0];
+  state.step = position[1];
+  state.loss_sum = values("loss_sum", 1)[0];
   try {
-    progress.seconds = std::stod(metadata("seconds"));
+    state.seconds = std::stod(metadata("seconds"));
   } catch (const std::logic_error&) {
     throw Error(ErrorKind::input, file.string() + ": seconds: expected a number");
   }
-  progress.metrics = metadata("metrics");
-  if (std::count(progress.metrics.begin(), progress.metrics.end(), '\n') != progress.epoch) {
+  state.metrics = metadata("metrics");
+  if (std::count(state.metrics.begin(), state.metrics.end(), '\n') != state.epoch) {
     throw Error(ErrorKind::input,
-                file.string() + ": metrics: expected a line for each of " + std::to_string(progress.epoch) + " epochs");
+                file.string() + ": metrics: expected one line for each of " + std::to_string(state.epoch) + " epochs");
   }
-  progress.configuration = configuration;
-  return progress;
+  state.configuration = configuration;
+  return state;
 }
 
 }  // namespace starling::learn

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <cstdint>
+#include <torch/torch.h>
+
 #include <filesystem>
 #include <string>
 
-#include "learn/nn/interaction_network.h"
 #include "learn/train/adamw.h"
 
 namespace starling::learn {
 
 /// Where a run stands, beside the tensors of its network and optimiser.
-struct Progress {
+struct RunState {
   int epoch = 0, step = 0;    ///< next to do; step = events_per_epoch: the epoch's validation is
   float loss_sum = 0;         ///< over the epoch's steps so far
   double seconds = 0;         ///< trained so far
@@ -18,12 +18,16 @@ struct Progress {
   std::string configuration;  ///< resolved
 };
 
-void save_checkpoint(const std::filesystem::path& file, const Progress& progress, InteractionNetwork& network,
+/// Saves the run with the parameter and the buffers of `network` and the optimiser's moments.
+void save_checkpoint(const std::filesystem::path& file, const RunState& state, torch::nn::Module& network,
                      const AdamW& optimiser);
 
 /// Fills the network and the optimiser. Throws ErrorKind::input for a damaged file, ErrorKind::usage where the
 /// checkpoint's configuration differs from `configuration` in anything but training.epochs, output and workers.
-Progress load_checkpoint(const std::filesystem::path& file, const std::string& configuration,
-                         InteractionNetwork& network, AdamW& optimiser);
+RunState load_checkpoint(const std::filesystem::path& file, const std::string& configuration,
+                         torch::nn::Module& network, AdamW& optimiser);
+
+/// The one parameter of a network; throws ErrorKind::internal where it has another number of them.
+torch::Tensor flat_parameter(torch::nn::Module& network);
 
 }  // namespace starling::learn

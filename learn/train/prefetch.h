@@ -1,5 +1,7 @@
 #pragma once
 
+#include <oneapi/tbb/task_arena.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstdint>
@@ -9,18 +11,24 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "starling/error.h"
+
 namespace starling::learn {
 
 /// Makes numbered items in threads of its own, at most `ahead` of the consumer, and hands them over in order: what is
-/// consumed does not depend on the number of threads.
+/// consumed does not depend on the number of threads. The items are the parallelism: each is made within a TBB arena of
+/// one thread.
 template <class Item>
 class Prefetcher {
  public:
-  /// Items first, first + 1, … up to `end`; `make` is called from `workers` threads.
+  /// Items first, first + 1, … up to `end`; `make` is called from `workers` threads, or fewer where there are fewer
+  /// items. Throws ErrorKind::internal where the threads cannot be started.
   Prefetcher(std::function<Item(std::uint64_t)> make, std::uint64_t first, int workers, int ahead,
              std::uint64_t end = std::numeric_limits<std::uint64_t>::max())
       : make_(std::move(make)),
@@ -28,22 +36,24 @@ class Prefetcher {
         consumed_(first),
         ahead_(static_cast<std::uint64_t>(ahead)),
         end_(end) {
-    for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
+    const std::uint64_t threads = std::min(static_cast<std::uint64_t>(workers), end - std::min(first, end));
+    try {
+      while (workers_.size() < threads) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      const std::size_t started = workers_.size();
+      stop();
+      throw Error(ErrorKind::internal, "thread " + std::to_string(started + 1) + " of " + std::to_string(threads) +
+                                           " that make batches cannot be started: " + error.code().message());
+    }
   }
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
-  ~Prefetcher() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~Prefetcher() { stop(); }
 
-  /// The next item; waits for it, and throws what making it threw.
+  /// The next item; waits for it, and throws what making it threw. Throws ErrorKind::internal after the last one.
   Item next() {
     std::unique_lock lock(mutex_);
+    if (consumed_ == end_) throw Error(ErrorKind::internal, "no item " + std::to_string(end_) + " is made");
     changed_.wait(lock, [this] { return made_.contains(consumed_); });
     auto node = made_.extract(consumed_++);
     lock.unlock();
@@ -59,6 +69,7 @@ class Prefetcher {
   };
 
   void work() {
+    oneapi::tbb::task_arena arena(1);
     std::unique_lock lock(mutex_);
     while (true) {
       changed_.wait(lock, [this] { return stopping_ || claimed_ < std::min(end_, consumed_ + ahead_); });
@@ -67,7 +78,7 @@ class Prefetcher {
       lock.unlock();
       Made made;
       try {
-        made.item.emplace(make_(number));
+        made.item.emplace(arena.execute([&] { return make_(number); }));
       } catch (...) {
         made.error = std::current_exception();
       }
@@ -75,6 +86,16 @@ class Prefetcher {
       made_.emplace(number, std::move(made));
       changed_.notify_all();
     }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
   }
 
   std::function<Item(std::uint64_t)> make_;

@@ -4,6 +4,9 @@
 
 namespace starling::learn {
 
+/// Streams of random numbers that the trainer draws; a task's have other numbers.
+enum RandomStream : std::uint64_t { kChoice = 4, kAugmentation = 5 };
+
 /// Random bits that depend on the three numbers alone (the finaliser of SplitMix64, Steele, Lea and Flood, OOPSLA
 /// 2014, over a Weyl sequence of each).
 inline std::uint64_t random_bits(std::uint64_t seed, std::uint64_t stream, std::uint64_t number) {

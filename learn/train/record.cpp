@@ -2,12 +2,13 @@
 
 #include <torch/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <vector>
 
+#include "starling/config.h"
 #include "starling/error.h"
 
 namespace starling::learn {
@@ -16,6 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(std::int64_t value) { return value; }
 
 std::vector<Json> parsed(const std::string& metrics) {
   std::vector<Json> records;
@@ -30,7 +32,7 @@ std::vector<Json> parsed(const std::string& metrics) {
   return records;
 }
 
-double value(const Json& record, const char* key) {
+double value(const Json& record, const std::string& key) {
   return record.at(key).is_null() ? NAN : record.at(key).get<double>();
 }
 
@@ -48,15 +50,6 @@ Json without_times(Json record) {
   return record;
 }
 
-std::string without_place(const std::string& configuration) {
-  std::istringstream text(configuration);
-  std::string kept;
-  for (std::string line; std::getline(text, line);) {
-    if (line.rfind("output = ", 0) != 0 && line.rfind("workers = ", 0) != 0) kept += line + '\n';
-  }
-  return kept;
-}
-
 }  // namespace
 
 std::string to_json(const EpochRecord& record) {
@@ -64,62 +57,68 @@ std::string to_json(const EpochRecord& record) {
   line["epoch"] = record.epoch;
   line["learning_rate"] = record.learning_rate;
   line["training_loss"] = number(record.training_loss);
-  line["validation_loss"] = number(record.validation_loss);
-  line["efficiency"] = number(record.edges.efficiency().value());
-  line["target_purity"] = number(record.edges.target_purity().value());
-  line["total_purity"] = number(record.edges.total_purity().value());
-  line["masked_purity"] = number(record.edges.masked_purity().value());
-  line["target_edges"] = record.edges.target;
-  line["predicted_edges"] = record.edges.predicted;
+  line["validation_loss"] = number(record.validation.loss);
+  for (const auto& [name, metric] : record.validation.metrics) {
+    line[name] = std::visit([](auto one) { return number(one); }, metric);
+  }
   line["seconds"] = std::round(record.seconds * 100) / 100;
   line["events_per_second"] = std::round(record.events_per_second * 100) / 100;
   return line.dump();
 }
 
-TrainingCurves curves(const std::string& metrics) {
+TrainingCurves curves(const std::string& metrics, const std::vector<std::string>& shown) {
   TrainingCurves result;
+  for (const std::string& name : shown) result.metrics.emplace_back(name, std::vector<double>());
   for (const Json& record : parsed(metrics)) {
     result.epoch.push_back(value(record, "epoch"));
     result.training_loss.push_back(value(record, "training_loss"));
     result.validation_loss.push_back(value(record, "validation_loss"));
-    result.efficiency.push_back(value(record, "efficiency"));
-    result.target_purity.push_back(value(record, "target_purity"));
+    for (auto& [name, column] : result.metrics) column.push_back(value(record, name));
   }
   return result;
 }
 
-std::string provenance(const TrainingSettings& settings, const std::string& configuration, const std::string& metrics,
-                       const GraphCounts& graph, const std::string& device) {
-  const std::vector<Json> records = parsed(metrics);
+std::string to_json(const Provenance& provenance) {
+  const std::vector<Json> records = parsed(provenance.metrics);
   Json json;
   json["starling"] = STARLING_VERSION;
   json["git"] = STARLING_GIT;
   json["torch"] = TORCH_VERSION;
-  json["device"] = device;
-  json["seed"] = settings.seed;
+  json["device"] = provenance.device;
+  json["seed"] = provenance.seed;
   json["epochs"] = records.size();
-  json["steps"] = records.size() * static_cast<std::size_t>(settings.events_per_epoch);
-  json["validation_graph"] = {{"events", settings.validation_events},
-                              {"edges", graph.edges},
-                              {"segment_efficiency", number(graph.segments.value())},
-                              {"prompt_segment_efficiency", number(graph.prompt_segments.value())},
-                              {"purity", number(graph.purity.value())}};
+  json["steps"] = records.size() * static_cast<std::size_t>(provenance.events_per_epoch);
+  json.update(Json::parse(provenance.task));
   json["last"] = without_times(records.back());
   json["least_validation_loss"] = without_times(best(records));
-  json["configuration"] = without_place(configuration);
+  json["configuration"] = select_keys(provenance.configuration, [](std::string_view key) {
+    return key != "training.output" && key != "training.workers";
+  });
   return json.dump();
 }
 
-std::string summary(const std::string& metrics) {
+std::string title(const std::string& metric) {
+  std::string text = metric;
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+std::string summary(const std::string& metrics, const std::vector<std::string>& shown) {
   const std::vector<Json> records = parsed(metrics);
-  std::string text =
-      "                       epoch  training loss  validation loss  efficiency  target purity  total purity\n";
+  std::string text = "                       epoch  training loss  validation loss";
+  for (const std::string& name : shown)
+    text += "  " + std::string(name.size() < 6 ? 6 - name.size() : 0, ' ') + title(name);
+  text += '\n';
   const auto row = [&](const char* name, const Json& record) {
-    char line[200];
-    std::snprintf(line, sizeof line, "%-22s %5d  %13.5f  %15.5f  %10.4f  %13.4f  %12.4f\n", name,
-                  record.at("epoch").get<int>(), value(record, "training_loss"), value(record, "validation_loss"),
-                  value(record, "efficiency"), value(record, "target_purity"), value(record, "total_purity"));
-    text += line;
+    char part[200];
+    std::snprintf(part, sizeof part, "%-22s %5d  %13.5f  %15.5f", name, record.at("epoch").get<int>(),
+                  value(record, "training_loss"), value(record, "validation_loss"));
+    text += part;
+    for (const std::string& metric : shown) {
+      std::snprintf(part, sizeof part, "  %*.4f", std::max(6, static_cast<int>(metric.size())), value(record, metric));
+      text += part;
+    }
+    text += '\n';
   };
   row("last (in the model)", records.back());
   row("least validation loss", best(records));

@@ -1,18 +1,24 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
-
-#include "learn/train/settings.h"
-#include "learn/train/train.h"
-#include "starling/metrics.h"
+#include <utility>
+#include <variant>
+#include <vector>
 
 namespace starling::learn {
+
+/// How well a network does on the batches held out.
+struct Validation {
+  double loss = 0;
+  std::vector<std::pair<std::string, std::variant<double, std::int64_t>>> metrics;  ///< NaN where one has no value
+};
 
 /// What is known of an epoch when it ends.
 struct EpochRecord {
   int epoch = 0;  ///< counted from 1
-  double learning_rate = 0, training_loss = 0, validation_loss = 0;
-  EdgeCounts edges;    ///< of the validation events, at score 0.5
+  double learning_rate = 0, training_loss = 0;
+  Validation validation;
   double seconds = 0;  ///< trained so far
   double events_per_second = 0;
 };
@@ -20,16 +26,34 @@ struct EpochRecord {
 /// One line of metrics.jsonl, without its end.
 std::string to_json(const EpochRecord& record);
 
-/// The lines of metrics.jsonl as columns.
-TrainingCurves curves(const std::string& metrics);
+/// How a run went so far, one entry per epoch; NaN where a value does not exist.
+struct TrainingCurves {
+  std::vector<double> epoch, training_loss, validation_loss;
+  std::vector<std::pair<std::string, std::vector<double>>> metrics;  ///< those that the task shows
+};
 
-/// The provenance of a model as JSON: versions, configuration, seed, the graph of the validation events, the metrics of
-/// the last epoch and, beside them, of the one with the least validation loss. Free of times and of the place of the
-/// run, so that the same training gives the same bytes.
-std::string provenance(const TrainingSettings& settings, const std::string& configuration, const std::string& metrics,
-                       const GraphCounts& graph, const std::string& device);
+/// The lines of metrics.jsonl as columns.
+TrainingCurves curves(const std::string& metrics, const std::vector<std::string>& shown);
+
+/// What a model's provenance holds.
+struct Provenance {
+  std::string device;  ///< "cuda, bfloat16"
+  std::uint64_t seed = 1;
+  int events_per_epoch = 0;
+  std::string task;           ///< the task's own entries, a JSON object
+  std::string configuration;  ///< resolved
+  std::string metrics;        ///< lines of metrics.jsonl, one at least
+};
+
+/// As JSON: versions, configuration, seed, the task's entries, the metrics of the last epoch and, beside them, of the
+/// one with the least validation loss. Free of times and of the place of the run, so that the same training gives the
+/// same bytes.
+std::string to_json(const Provenance& provenance);
 
 /// The table for people of the last epoch and the one with the least validation loss.
-std::string summary(const std::string& metrics);
+std::string summary(const std::string& metrics, const std::vector<std::string>& shown);
+
+/// "target_purity" as people read it: "target purity".
+std::string title(const std::string& metric);
 
 }  // namespace starling::learn

@@ -1,4 +1,4 @@
-#include "learn/train/sample.h"
+#include "learn/tasks/tracking/sample.h"
 
 #include <algorithm>
 #include <string>
@@ -6,10 +6,10 @@
 
 #include "starling/error.h"
 
-namespace starling::learn {
+namespace starling::learn::tracking {
 
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
-                   const TrainingSettings& settings) {
+                   const TrackingSettings& settings) {
   if (!event.truth) throw Error(ErrorKind::input, event.name + ": training needs truth, and this event has none");
   HitGraph graph = build_hit_graph(event.hits, windows, scales);
   TruthTable table = truth_table(event, settings.target);
@@ -35,7 +35,7 @@ Sample make_sample(const Event& event, const Windows& windows, const FeatureScal
                         : sample.truth.target[e] != 0 ? settings.target_weight
                                                       : settings.other_weight;
   }
-  if (settings.architecture.norm != Norm::batch) drop_isolated_nodes(sample);
+  if (settings.network.norm != Norm::batch) drop_isolated_nodes(sample);
   return sample;
 }
 
@@ -57,4 +57,4 @@ void drop_isolated_nodes(Sample& sample) {
   for (std::int32_t& node : sample.dst) node = number[static_cast<std::size_t>(node)];
 }
 
-}  // namespace starling::learn
+}  // namespace starling::learn::tracking

@@ -1,4 +1,4 @@
-#include "learn/train/events.h"
+#include "learn/tasks/tracking/events.h"
 
 #include <algorithm>
 #include <string>
@@ -8,14 +8,14 @@
 #include "starling/error.h"
 #include "starling/simulate.h"
 
-namespace starling::learn {
+namespace starling::learn::tracking {
 namespace {
 
 // Numbers of simulated events: far from the small ones of `starling simulate`, so that an event that a network is
 // judged on was not trained on.
 constexpr std::uint64_t kWindowEvents = 1ull << 40, kValidationEvents = 2ull << 40, kTrainingEvents = 3ull << 40;
 
-enum Stream : std::uint64_t { kPileup = 1, kOverlaps, kOrder, kSubset = 6 };  // 4 and 5 are GraphStream's
+enum Stream : std::uint64_t { kPileup = 1, kOverlaps, kOrder, kSubset = 6 };  // 4 and 5 are the trainer's
 
 // Leaves the hits in these volumes only: a detector of which a part is missing, or was cut away.
 void keep_volumes(Event& event, const std::vector<double>& volumes) {
@@ -38,7 +38,7 @@ void keep_volumes(Event& event, const std::vector<double>& volumes) {
 
 }  // namespace
 
-Events::Events(const TrainingSettings& settings) : settings_(settings) {
+Events::Events(const TrackingSettings& settings) : settings_(settings) {
   if (settings.data.empty()) {
     detector_ = read_detector(settings.detector);
     return;
@@ -95,4 +95,9 @@ Event Events::window(std::uint64_t number) const {
                                  : read_event(training_files_[number % training_files_.size()]);
 }
 
-}  // namespace starling::learn
+std::vector<std::filesystem::path> Events::window_files() const {
+  const auto count = std::min(training_files_.size(), static_cast<std::size_t>(settings_.windows.events));
+  return {training_files_.begin(), training_files_.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
+}  // namespace starling::learn::tracking

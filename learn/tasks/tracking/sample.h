@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "learn/train/settings.h"
+#include "learn/tasks/tracking/settings.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
 #include "starling/metrics.h"
 
-namespace starling::learn {
+namespace starling::learn::tracking {
 
 /// One labelled graph in plain arrays.
 struct Sample {
@@ -26,9 +26,9 @@ struct Sample {
 /// network's normalisation counts them (batch normalisation), since they change no logit. Throws ErrorKind::input for
 /// an event without truth.
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
-                   const TrainingSettings& settings);
+                   const TrackingSettings& settings);
 
 /// Leaves out the nodes that no edge touches; edges and the order of nodes stay.
 void drop_isolated_nodes(Sample& sample);
 
-}  // namespace starling::learn
+}  // namespace starling::learn::tracking

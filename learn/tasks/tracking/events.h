@@ -4,19 +4,19 @@
 #include <filesystem>
 #include <vector>
 
-#include "learn/train/settings.h"
+#include "learn/tasks/tracking/settings.h"
 #include "starling/detector.h"
 #include "starling/event.h"
 
-namespace starling::learn {
+namespace starling::learn::tracking {
 
 /// Where a run's events come from: simulated on the fly, or read from files. Every event is a function of the settings
 /// and its number. Safe to call from several threads.
 class Events {
  public:
-  /// Reads the detector or finds the files. Throws ErrorKind::usage where fewer files are given than validation takes
-  /// away, and one more.
-  explicit Events(const TrainingSettings& settings);
+  /// Reads the detector or finds the files; `settings` must stay where they are. Throws ErrorKind::usage where fewer
+  /// files are given than validation takes away, and one more.
+  explicit Events(const TrackingSettings& settings);
 
   /// Event `number` of the endless sequence to train on. Files come in a new order on each pass.
   Event training(std::uint64_t number) const;
@@ -24,13 +24,15 @@ class Events {
   Event validation(std::uint64_t number) const;
   /// For learning windows: simulated with the settings as they stand, or the files in order, again and again.
   Event window(std::uint64_t number) const;
+  /// The files that events for windows are read from, each once; none where they are simulated.
+  std::vector<std::filesystem::path> window_files() const;
 
  private:
   Event simulated(std::uint64_t range, std::uint64_t number, bool varied) const;
 
-  const TrainingSettings& settings_;
+  const TrackingSettings& settings_;
   Detector detector_;
   std::vector<std::filesystem::path> training_files_, validation_files_;
 };
 
-}  // namespace starling::learn
+}  // namespace starling::learn::tracking

@@ -1,0 +1,71 @@
+#include "learn/nn/flat_parameters.h"
+
+#include <algorithm>
+
+#include "starling/error.h"
+
+namespace starling::learn {
+
+using torch::Tensor;
+
+FlatParametersImpl::FlatParametersImpl(const std::vector<Named>& tensors) {
+  std::vector<Tensor> rows;
+  for (const auto& [name, value] : tensors) {
+    if (std::find(names_.begin(), names_.end(), name) != names_.end()) {
+      throw Error(ErrorKind::internal, "parameters: two tensors are named " + name);
+    }
+    names_.push_back(name);
+    shapes_.push_back(value.sizes().vec());
+    sizes_.push_back(value.numel());
+    rows.push_back(value.detach().reshape({-1}).to(torch::kFloat));
+  }
+  flat_ = register_parameter("flat", torch::cat(rows));
+}
+
+std::vector<Tensor> FlatParametersImpl::unpack(torch::ScalarType type) const {
+  std::vector<Tensor> tensors = flat_.to(type).split_with_sizes(sizes_);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (shapes_[i].size() != 1) tensors[i] = tensors[i].view(shapes_[i]);
+  }
+  return tensors;
+}
+
+std::map<std::string, Tensor> FlatParametersImpl::split(const Tensor& flat) const {
+  const std::vector<Tensor> parts = flat.split_with_sizes(sizes_);
+  std::map<std::string, Tensor> named;
+  for (std::size_t i = 0; i < parts.size(); ++i) named[names_[i]] = parts[i].view(shapes_[i]);
+  return named;
+}
+
+std::map<std::string, std::vector<float>> FlatParametersImpl::values() const {
+  const Tensor all = flat_.detach().to(torch::kCPU, torch::kFloat).contiguous();
+  std::map<std::string, std::vector<float>> named;
+  const float* from = all.const_data_ptr<float>();
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    named[names_[i]].assign(from, from + sizes_[i]);
+    from += sizes_[i];
+  }
+  return named;
+}
+
+void FlatParametersImpl::set_values(const std::map<std::string, std::vector<float>>& values) {
+  std::vector<float> all;
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    const auto found = values.find(names_[i]);
+    if (found == values.end()) throw Error(ErrorKind::input, "parameters: no tensor " + names_[i]);
+    if (static_cast<std::int64_t>(found->second.size()) != sizes_[i]) {
+      throw Error(ErrorKind::input, "parameters: " + names_[i] + " has " + std::to_string(found->second.size()) +
+                                        " values, expected " + std::to_string(sizes_[i]));
+    }
+    all.insert(all.end(), found->second.begin(), found->second.end());
+  }
+  for (const auto& [name, unused] : values) {
+    if (std::find(names_.begin(), names_.end(), name) == names_.end()) {
+      throw Error(ErrorKind::input, "parameters: unknown tensor " + name);
+    }
+  }
+  const torch::NoGradGuard guard;
+  flat_.copy_(torch::from_blob(all.data(), {static_cast<std::int64_t>(all.size())}));
+}
+
+}  // namespace starling::learn

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace starling::learn {
+
+/// The parameters of a network: named tensors, one after the other in one flat parameter, so that a step of an
+/// optimiser is one kernel. A network reads them through unpack() alone: masks and fake quantisation enter there.
+class FlatParametersImpl : public torch::nn::Module {
+ public:
+  struct Named {
+    std::string name;
+    torch::Tensor value;  ///< its shape and its value at the start, in float
+  };
+  explicit FlatParametersImpl(const std::vector<Named>& tensors);
+
+  /// [number of parameters], in the order of the constructor's list.
+  torch::Tensor& flat() { return flat_; }
+
+  /// The tensors to compute with, in the order of the constructor's list: differentiable views of flat(), converted to
+  /// `type`.
+  std::vector<torch::Tensor> unpack(torch::ScalarType type) const;
+
+  /// Splits an array laid out as flat() by name: parameters, or their gradient.
+  std::map<std::string, torch::Tensor> split(const torch::Tensor& flat) const;
+
+  /// The values by name, row-major, as model files have them. set_values throws ErrorKind::input for a missing or extra
+  /// tensor and for a wrong number of values.
+  std::map<std::string, std::vector<float>> values() const;
+  void set_values(const std::map<std::string, std::vector<float>>& values);
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<std::vector<std::int64_t>> shapes_;
+  std::vector<std::int64_t> sizes_;
+  torch::Tensor flat_;
+};
+TORCH_MODULE(FlatParameters);
+
+}  // namespace starling::learn

@@ -1,0 +1,155 @@
+#include "learn/tasks/tracking/tracking.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "files/files.h"
+#include "learn/train/prefetch.h"
+#include "starling/config.h"
+#include "starling/error.h"
+#include "starling/track_finder.h"
+
+namespace starling::learn::tracking {
+namespace {
+
+nlohmann::ordered_json number(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
+TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configuration)
+    : settings_(settings),
+      configuration_(std::move(configuration)),
+      events_(settings_),
+      network_(settings.network, settings.seed) {}
+
+void TrackingTask::prepare(const RunContext& run) {
+  device_ = run.device;
+  type_ = run.type;
+  find_windows(run);
+  hold_out(run);
+}
+
+// All that the windows depend on, so that they are learned anew only where one of these changes. Of events given as
+// files, those held out are not among them.
+std::string TrackingTask::window_key() const {
+  std::string key = select_keys(configuration_, [&](std::string_view name) {
+    return name.starts_with("graph.") || (settings_.data.empty() && name.starts_with("simulation."));
+  });
+  if (settings_.data.empty()) return key + std::string(files::read(settings_.detector).text());
+  for (const std::filesystem::path& event : events_.window_files()) key += event.string() + '\n';
+  return key;
+}
+
+void TrackingTask::find_windows(const RunContext& run) {
+  const std::filesystem::path file = run.folder / "windows.safetensors";
+  const std::string key = window_key();
+  if (std::filesystem::exists(file)) {
+    const TensorFile kept = read_safetensors(file);
+    const auto found = kept.metadata.find("learned_from");
+    if (found != kept.metadata.end() && found->second == key) {
+      windows_ = Windows::from_file(kept);
+      return;
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  windows_ = learn_windows([this](std::uint64_t i) { return events_.window(i); }, settings_.windows,
+                           [&run](double fraction) {
+                             run.stop_if_interrupted("learning windows");
+                             if (run.monitor.due()) run.monitor.show(fraction, "learning windows");
+                           });
+  TensorFile content;
+  windows_.to_file(content);
+  content.metadata["learned_from"] = key;
+  write_safetensors(file, content);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  run.monitor.say("windows: " + std::to_string(windows_.layer_pairs()) + " layer pairs, " +
+                  std::to_string(windows_.layer_triples()) + " triples, learned in " + duration(seconds.count()));
+}
+
+void TrackingTask::hold_out(const RunContext& run) {
+  Prefetcher<Held> graphs(
+      [this](std::uint64_t i) {
+        Sample sample = make_sample(events_.validation(i), windows_, scales_, settings_);
+        return Held{to_tensors(sample, device_.is_cuda()), std::move(sample.truth), sample.counts,
+                    std::move(sample.skipped_cuts)};
+      },
+      0, run.workers, settings_.validation_events, static_cast<std::uint64_t>(settings_.validation_events));
+  std::set<std::string> said;
+  for (int i = 0; i < settings_.validation_events; ++i) {
+    held_out_.push_back(graphs.next());
+    counts_ += held_out_.back().counts;
+    for (const std::string& cut : held_out_.back().skipped_cuts) {
+      if (said.insert(cut).second) run.monitor.say("target cut skipped: " + cut);
+    }
+    run.stop_if_interrupted("preparing validation");
+  }
+  char text[200];
+  std::snprintf(text, sizeof text, "validation: %d events, %.0f edges each, %.2f %% of true segments, purity %.1f %%",
+                settings_.validation_events, static_cast<double>(counts_.edges) / settings_.validation_events,
+                100 * counts_.segments.value(), 100 * counts_.purity.value());
+  run.monitor.say(text);
+}
+
+Batch TrackingTask::make_batch(std::uint64_t number) const {
+  return to_batch(to_tensors(make_sample(events_.training(number), windows_, scales_, settings_), device_.is_cuda()));
+}
+
+Batch TrackingTask::augment(const Batch& batch, std::uint64_t draw) const {
+  return to_batch(turned(from_batch(batch), draw, scales_));
+}
+
+torch::Tensor TrackingTask::loss(const Batch& batch) {
+  const LabelledGraph graph = from_batch(batch);
+  if (graph.labels.size(0) == 0) return {};  // an event without edges teaches nothing
+  return edge_loss(network_->forward(graph.graph, type_), graph.labels, graph.weights);
+}
+
+Validation TrackingTask::validate() {
+  EdgeCounts edges;
+  torch::Tensor losses = torch::zeros({}, torch::device(device_));
+  for (const Held& held : held_out_) {
+    const LabelledGraph graph = from_batch(to_batch(held.graph).to(device_));
+    const torch::Tensor logits = network_->forward(graph.graph, type_);
+    if (logits.size(0) == 0) continue;
+    losses += edge_loss(logits, graph.labels, graph.weights);
+    const torch::Tensor scores = torch::sigmoid(logits).cpu().contiguous();
+    edges += count_edges(held.truth, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, 0.5f);
+  }
+  return {losses.item<double>() / static_cast<double>(held_out_.size()),
+          {{"efficiency", edges.efficiency().value()},
+           {"target_purity", edges.target_purity().value()},
+           {"total_purity", edges.total_purity().value()},
+           {"masked_purity", edges.masked_purity().value()},
+           {"target_edges", edges.target},
+           {"predicted_edges", edges.predicted}}};
+}
+
+std::vector<std::string> TrackingTask::shown_metrics() const { return {"efficiency", "target_purity", "total_purity"}; }
+
+std::string TrackingTask::provenance() const {
+  nlohmann::ordered_json json;
+  json["validation_graph"] = {{"events", settings_.validation_events},
+                              {"edges", counts_.edges},
+                              {"segment_efficiency", number(counts_.segments.value())},
+                              {"prompt_segment_efficiency", number(counts_.prompt_segments.value())},
+                              {"purity", number(counts_.purity.value())}};
+  return json.dump();
+}
+
+void TrackingTask::save_model(const std::filesystem::path& file, const std::string& provenance) {
+  TrackFinder model;
+  model.network = {settings_.network, network_->weights()->values()};
+  model.windows = windows_;
+  model.scales = scales_;
+  model.cuts = settings_.tracks;
+  model.provenance = provenance;
+  model.save(file);
+}
+
+}  // namespace starling::learn::tracking

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "learn/nn/interaction_network.h"
+#include "learn/tasks/tracking/events.h"
+#include "learn/tasks/tracking/labelled_graph.h"
+#include "learn/tasks/tracking/settings.h"
+#include "learn/train/task.h"
+
+namespace starling::learn::tracking {
+
+/// Learns to score the edges of hit graphs: windows first, then an interaction network with a weighted cross-entropy.
+/// One batch is the graph of one event, its augmentation turns and mirrors the event.
+class TrackingTask : public Task {
+ public:
+  /// Finds the events. `configuration` is the resolved one: what the windows are kept for.
+  TrackingTask(const TrackingSettings& settings, std::string configuration);
+
+  torch::nn::Module& network() override { return *network_; }
+  /// Learns the windows, or takes them from the run's folder where all that they depend on is the same.
+  void prepare(const RunContext& run) override;
+  Batch make_batch(std::uint64_t number) const override;
+  Batch augment(const Batch& batch, std::uint64_t draw) const override;
+  torch::Tensor loss(const Batch& batch) override;
+  Validation validate() override;
+  std::vector<std::string> shown_metrics() const override;
+  std::string provenance() const override;
+  void save_model(const std::filesystem::path& file, const std::string& provenance) override;
+
+ private:
+  struct Held {
+    LabelledGraph graph;
+    EdgeTruth truth;
+    GraphCounts counts;
+    std::vector<std::string> skipped_cuts;
+  };
+
+  std::string window_key() const;
+  void find_windows(const RunContext& run);
+  void hold_out(const RunContext& run);
+
+  TrackingSettings settings_;
+  std::string configuration_;
+  Events events_;
+  FeatureScales scales_;
+  Windows windows_;
+  learn::InteractionNetwork network_;
+  torch::Device device_ = torch::kCPU;
+  torch::ScalarType type_ = torch::kFloat;
+  std::vector<Held> held_out_;
+  GraphCounts counts_;  ///< of the events held out
+};
+
+}  // namespace starling::learn::tracking

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "learn/train/record.h"
+
+namespace starling::learn {
+
+/// The program that runs a training: hears how it goes, and may ask it to stop. Every call may come from any thread.
+class Monitor {
+ public:
+  virtual ~Monitor() = default;
+  /// Whether the run is to be saved and ended; asked after each step.
+  virtual bool interrupted() = 0;
+  /// Whether it is time for another show(); what goes into one may cost a synchronisation with the device.
+  virtual bool due() = 0;
+  /// `fraction` done, in [0, 1], and what is going on. Nothing where it is not due.
+  virtual void show(double fraction, const std::string& text) = 0;
+  /// A line that stays.
+  virtual void say(const std::string& text) = 0;
+  /// Called after each epoch with the curves and the run's folder.
+  virtual void draw(const TrainingCurves& curves, const std::filesystem::path& folder) = 0;
+};
+
+/// "1 h 02 min", "3 min 20 s", "12 s".
+std::string duration(double seconds);
+
+}  // namespace starling::learn

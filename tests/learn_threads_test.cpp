@@ -1,0 +1,118 @@
+// What learn/ does in threads and without LibTorch: this program is built without it, so ThreadSanitizer sees all.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "learn/tasks/tracking/events.h"
+#include "learn/tasks/tracking/sample.h"
+#include "learn/train/prefetch.h"
+#include "learn/train/settings.h"
+#include "progress.h"
+#include "starling/error.h"
+
+namespace {
+
+using namespace starling;
+using namespace starling::learn;
+using namespace starling::learn::tracking;
+
+TEST(Prefetcher, PassesOnWhatWentWrong) {
+  Prefetcher<int> numbers(
+      [](std::uint64_t i) {
+        if (i == 2) throw Error(ErrorKind::input, "the third");
+        return static_cast<int>(i);
+      },
+      0, 2, 4);
+  EXPECT_EQ(numbers.next(), 0);
+  EXPECT_EQ(numbers.next(), 1);
+  EXPECT_THROW(numbers.next(), Error);
+  EXPECT_EQ(numbers.next(), 3);
+}
+
+TEST(Prefetcher, MakesNothingAfterTheEnd) {
+  std::atomic<int> made = 0;
+  {
+    Prefetcher<int> numbers([&](std::uint64_t i) { return made++, static_cast<int>(i); }, 0, 3, 5, 4);
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(numbers.next(), i);
+    EXPECT_THROW(numbers.next(), Error);
+  }
+  EXPECT_EQ(made, 4);
+}
+
+// The child may map 64 MB more: the stacks of a few threads.
+[[noreturn]] void start_threads_without_memory() {
+  long pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const auto bytes = static_cast<rlim_t>(pages) * 4096 + (rlim_t{64} << 20);
+  const rlimit limit{bytes, bytes};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(1);
+  try {
+    const Prefetcher<int> numbers([](std::uint64_t i) { return static_cast<int>(i); }, 0, 1000, 2000);
+    std::_Exit(2);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    std::_Exit(error.kind() == ErrorKind::internal ? 42 : 3);
+  }
+}
+
+TEST(PrefetcherDeathTest, ThreadsThatCannotStartAreAnError) {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
+#endif
+  EXPECT_EXIT(start_threads_without_memory(), testing::ExitedWithCode(42),
+              "of 1000 that make batches cannot be started");
+}
+
+TEST(TrainerSettings, HaveNoMoreWorkersThanProcessors) {
+  TrainerSettings settings;
+  settings.workers = 1024;
+  EXPECT_LE(settings.worker_threads(), static_cast<int>(std::thread::hardware_concurrency()));
+  settings.workers = 1;
+  EXPECT_EQ(settings.worker_threads(), 1);
+  settings.workers = 0;
+  EXPECT_GE(settings.worker_threads(), 1);
+}
+
+TrackingSettings small() {
+  TrackingSettings settings;
+  settings.detector = STARLING_SOURCE_DIR "/detectors/trackml.toml";
+  settings.simulation.pileup = 2;
+  settings.simulation.hard_particles = 20;
+  settings.windows.events = 6;
+  settings.windows.background_events = 2;
+  return settings;
+}
+
+TEST(Samples, AreTheSameFromAnyNumberOfThreads) {
+  const TrackingSettings settings = small();
+  const Events events(settings);
+  cli::Progress progress(cli::Progress::Elsewhere::lines);
+  std::atomic<int> shown = 0;
+  const Windows windows = learn_windows([&](std::uint64_t i) { return events.window(i); }, settings.windows,
+                                        [&](double fraction) {
+                                          progress.show(fraction, "learning windows");
+                                          if (!progress.due()) progress.say("not due");
+                                          ++shown;
+                                        });
+  EXPECT_GE(shown, 6);
+  Prefetcher<Sample> samples([&](std::uint64_t i) { return make_sample(events.training(i), windows, {}, settings); }, 0,
+                             4, 8, 8);
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    const Sample made = samples.next(), alone = make_sample(events.training(i), windows, {}, settings);
+    EXPECT_GT(made.src.size(), 0u);
+    EXPECT_EQ(made.src, alone.src);
+    EXPECT_EQ(made.dst, alone.dst);
+    EXPECT_EQ(made.edge_features, alone.edge_features);
+    EXPECT_EQ(made.labels, alone.labels);
+  }
+}
+
+}  // namespace

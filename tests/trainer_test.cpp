@@ -1,0 +1,362 @@
+// The trainer without physics: a toy task that it trains, interrupts and resumes, and the parts it is made of.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "learn/nn/flat_parameters.h"
+#include "learn/train/checkpoint.h"
+#include "learn/train/monitor.h"
+#include "learn/train/random.h"
+#include "learn/train/stream.h"
+#include "learn/train/torch_errors.h"
+#include "learn/train/trainer.h"
+#include "starling/config.h"
+#include "starling/error.h"
+#include "starling/safetensors.h"
+#include "temporary_folder.h"
+
+namespace {
+
+using namespace starling;
+using namespace starling::learn;
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+std::string content(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+ErrorKind kind_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.kind();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorKind::internal;
+}
+
+/// Interrupts a run after `steps` questions whether it does.
+class TestMonitor : public Monitor {
+ public:
+  bool interrupted() override { return steps-- <= 0; }
+  bool due() override { return true; }
+  void show(double, const std::string&) override {}
+  void say(const std::string& text) override { said += text + '\n'; }
+  void draw(const TrainingCurves& all, const fs::path&) override { curves = all; }
+
+  int steps = 0;
+  std::string said;
+  TrainingCurves curves;
+};
+
+/// y = w·x, with a mask over w that a later epoch sets: a pruned network in small.
+class MaskedLinear : public torch::nn::Module {
+ public:
+  MaskedLinear()
+      : parameters(register_module(
+            "parameters", FlatParameters(std::vector<FlatParametersImpl::Named>{
+                              {"weight", torch::tensor({0.5f, -0.25f, 0.125f, 1.f})}, {"bias", torch::zeros({1})}}))),
+        mask(register_buffer("mask", torch::ones({4}))) {}
+
+  torch::Tensor forward(const torch::Tensor& x) {
+    const std::vector<torch::Tensor> parts = parameters->unpack(torch::kFloat);
+    return torch::mv(x, parts[0] * mask) + parts[1];
+  }
+
+  FlatParameters parameters;
+  torch::Tensor mask;
+};
+
+class ToyTask : public Task {
+ public:
+  torch::nn::Module& network() override { return network_; }
+  void prepare(const RunContext& run) override {
+    run.stop_if_interrupted("preparing");
+    ++prepared;
+  }
+  Batch make_batch(std::uint64_t number) const override {
+    std::vector<float> x;
+    for (std::uint64_t i = 0; i < 32; ++i) x.push_back(static_cast<float>(random_unit(number, 1, i) - 0.5));
+    const torch::Tensor inputs = to_tensor(x, {8, 4}, false);
+    return {{inputs, torch::mv(inputs, torch::tensor({1.f, -2.f, 0.01f, 3.f}))}};
+  }
+  Batch augment(const Batch& batch, std::uint64_t draw) const override {
+    const float sign = (draw & 1) != 0 ? -1.f : 1.f;
+    return {{batch.tensors[0] * sign, batch.tensors[1] * sign}};
+  }
+  void start_epoch(int epoch) override {
+    epochs.push_back(epoch);
+    if (epoch != 2) return;
+    const torch::NoGradGuard guard;
+    const torch::Tensor weight = network_.parameters->unpack(torch::kFloat)[0];
+    network_.mask[weight.abs().argmin()] = 0.f;
+  }
+  torch::Tensor loss(const Batch& batch) override {
+    if (batch.tensors[1][0].item<float>() > 0.9f) return {};
+    return torch::mse_loss(network_.forward(batch.tensors[0]), batch.tensors[1]);
+  }
+  Validation validate() override {
+    EXPECT_FALSE(torch::GradMode::is_enabled());
+    const Batch held_out = make_batch(~0ull);
+    const torch::Tensor error = network_.forward(held_out.tensors[0]) - held_out.tensors[1];
+    return {error.square().mean().item<double>(),
+            {{"largest_error", error.abs().max().item<double>()}, {"values", error.numel()}}};
+  }
+  std::vector<std::string> shown_metrics() const override { return {"largest_error"}; }
+  std::string provenance() const override { return R"({"toy":true})"; }
+  void save_model(const fs::path& file, const std::string& provenance) override {
+    TensorFile model;
+    for (const auto& [name, values] : network_.parameters->values()) {
+      model.tensors[name] = starling::Tensor::of(values, {static_cast<std::int64_t>(values.size())});
+    }
+    const float* const mask = network_.mask.const_data_ptr<float>();
+    model.tensors["mask"] = starling::Tensor::of(std::vector<float>(mask, mask + 4), {4});
+    model.metadata["provenance"] = provenance;
+    write_safetensors(file, model);
+  }
+
+  int prepared = 0;
+  std::vector<int> epochs;
+
+ private:
+  MaskedLinear network_;
+};
+
+class Trainer : public testing::Test {
+ protected:
+  void run(const std::string& name, bool resume = false, int steps = 1 << 30, const std::string& more = "") {
+    Config config = Config::parse(
+        "[training]\nepochs = 5\nevents_per_epoch = 7\nreuse = 3\nreuse_window = 2\nlearning_rate = 0.05\nworkers = "
+        "2\n" +
+        more);
+    config.set("training.output=" + (folder_.path() / name).string());
+    const TrainerSettings settings = read_trainer_settings(config);
+    RunOptions options;
+    options.resume = resume;
+    options.monitor = &monitor_;
+    monitor_.steps = steps;
+    task_ = std::make_unique<ToyTask>();
+    train(*task_, settings, config.resolved(), options);
+  }
+  fs::path file(const std::string& name) const { return folder_.path() / name; }
+
+  TemporaryFolder folder_;
+  TestMonitor monitor_;
+  std::unique_ptr<ToyTask> task_;
+};
+
+TEST_F(Trainer, TrainsATaskThatItDoesNotKnow) {
+  run("whole", false, 1 << 30, "decay = 1.0\nwarmup_epochs = 0\nweight_decay = 0.0\n");
+  EXPECT_EQ(task_->prepared, 1);
+  EXPECT_EQ(task_->epochs, (std::vector<int>{0, 1, 2, 3, 4}));
+  ASSERT_EQ(monitor_.curves.validation_loss.size(), 5u);
+  EXPECT_LT(monitor_.curves.validation_loss.back(), 0.5 * monitor_.curves.validation_loss.front());
+  ASSERT_EQ(monitor_.curves.metrics.size(), 1u);
+  EXPECT_EQ(monitor_.curves.metrics[0].first, "largest_error");
+  EXPECT_EQ(monitor_.curves.metrics[0].second.size(), 5u);
+  EXPECT_THAT(monitor_.said, HasSubstr("largest error 0."));
+  EXPECT_THAT(content(file("whole/metrics.jsonl")), HasSubstr("\"values\":8"));
+
+  const TensorFile model = read_safetensors(file("whole/model.safetensors"));
+  EXPECT_EQ(model.at("mask").f32(), (std::vector<float>{1, 1, 0, 1}));
+  EXPECT_THAT(model.metadata.at("provenance"), HasSubstr("\"steps\":35,\"toy\":true,\"last\":"));
+}
+
+TEST_F(Trainer, ResumesToTheSameBytesFromAnyStep) {
+  run("whole");
+  const std::string model = content(file("whole/model.safetensors"));
+  for (const int steps : {1, 6, 8, 14, 16, 17, 24, 33}) {
+    const std::string name = "stopped" + std::to_string(steps);
+    EXPECT_EQ(kind_of([&] { run(name, true, steps); }), ErrorKind::interrupted);
+    EXPECT_EQ(kind_of([&] { run(name, true, 4); }), ErrorKind::interrupted);
+    run(name, true);
+    EXPECT_EQ(content(file(name + "/model.safetensors")), model) << steps;
+  }
+}
+
+TEST_F(Trainer, AWholeRunIsNotPreparedAgain) {
+  run("whole");
+  const std::string model = content(file("whole/model.safetensors"));
+  run("whole", true);
+  EXPECT_EQ(task_->prepared, 0);
+  EXPECT_EQ(content(file("whole/model.safetensors")), model);
+  EXPECT_EQ(kind_of([&] { run("whole"); }), ErrorKind::usage);
+}
+
+TEST_F(Trainer, ResumesOnlyTheSameConfiguration) {
+  EXPECT_EQ(kind_of([&] { run("one", false, 9); }), ErrorKind::interrupted);
+  EXPECT_EQ(kind_of([&] { run("one", true, 1 << 30, "weight_decay = 0.5\n"); }), ErrorKind::usage);
+}
+
+TEST(Checkpoint, AKeyOfTheSameNameInAnotherSectionMatters) {
+  TemporaryFolder folder;
+  MaskedLinear network;
+  AdamW optimiser(flat_parameter(network), 0, false);
+  RunState state;
+  state.configuration = "[graph]\nepochs = 1\n\n[training]\nepochs = 1\noutput = 'a'\nworkers = 1\n";
+  save_checkpoint(folder.path() / "one", state, network, optimiser);
+  load_checkpoint(folder.path() / "one", "[graph]\nepochs = 1\n\n[training]\nepochs = 9\noutput = 'b'\nworkers = 2\n",
+                  network, optimiser);
+  try {
+    load_checkpoint(folder.path() / "one", "[graph]\nepochs = 2\n\n[training]\nepochs = 1\noutput = 'a'\nworkers = 1\n",
+                    network, optimiser);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_THAT(error.what(), HasSubstr("`[graph] epochs = 1`, now it is `[graph] epochs = 2`"));
+  }
+}
+
+TEST(Provenance, LeavesOutOnlyThePlaceOfTheRun) {
+  Provenance provenance;
+  provenance.task = "{}";
+  provenance.configuration = "\n[graph]\noutput = 'wires'\n\n[training]\nepochs = 1\noutput = 'a'\nworkers = 1\n";
+  provenance.metrics = to_json(EpochRecord{}) + "\n";
+  EXPECT_THAT(to_json(provenance),
+              HasSubstr(R"("configuration":"\n[graph]\noutput = 'wires'\n\n[training]\nepochs = 1\n")"));
+}
+
+TEST(FlatParameters, NamesViewsOfOneTensor) {
+  FlatParameters parameters(
+      std::vector<FlatParametersImpl::Named>{{"a", torch::ones({2, 3})}, {"b", torch::zeros({4})}});
+  EXPECT_EQ(parameters->parameters().size(), 1u);
+  EXPECT_EQ(parameters->flat().numel(), 10);
+  const std::vector<torch::Tensor> parts = parameters->unpack(torch::kFloat);
+  EXPECT_EQ(parts[0].sizes(), (std::vector<std::int64_t>{2, 3}));
+  (parts[0].sum() * 2 + parts[1].sum()).backward();
+  const auto gradient = parameters->split(parameters->flat().grad());
+  EXPECT_TRUE(torch::equal(gradient.at("a"), torch::full({2, 3}, 2.f)));
+  EXPECT_TRUE(torch::equal(gradient.at("b"), torch::ones({4})));
+  EXPECT_EQ(parameters->unpack(torch::kBFloat16)[0].scalar_type(), torch::kBFloat16);
+
+  auto values = parameters->values();
+  values["b"] = {1, 2, 3, 4};
+  parameters->set_values(values);
+  EXPECT_EQ(parameters->values(), values);
+  values["b"].pop_back();
+  EXPECT_EQ(kind_of([&] { parameters->set_values(values); }), ErrorKind::input);
+  EXPECT_EQ(kind_of([] {
+              FlatParameters(std::vector<FlatParametersImpl::Named>{{"a", torch::ones({2})}, {"a", torch::ones({2})}});
+            }),
+            ErrorKind::internal);
+}
+
+// The numbers of the batches that the steps from `first` to `end` get.
+std::vector<int> numbers(const TrainerSettings& settings, std::uint64_t first, std::uint64_t end, int workers,
+                         Share share = {}) {
+  BatchStream stream([](std::uint64_t number) { return Batch{{torch::tensor(static_cast<int>(number))}}; },
+                     [](const Batch& batch, std::uint64_t) { return batch; }, settings, first, end, workers, share);
+  std::vector<int> result;
+  for (std::uint64_t i = first; i < end; ++i) result.push_back(stream.next(torch::kCPU).tensors[0].item<int>());
+  return result;
+}
+
+TEST(BatchStream, GivesNewBatchesInOrder) {
+  EXPECT_EQ(numbers({}, 0, 6, 3), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(numbers({}, 4, 6, 1), (std::vector<int>{4, 5}));
+}
+
+TEST(BatchStream, ReusesTheLatestTheSameWayFromAnyStep) {
+  TrainerSettings settings;
+  settings.reuse = 3;
+  settings.reuse_window = 4;
+  const std::vector<int> all = numbers(settings, 0, 40, 2);
+  for (std::size_t step = 0; step < all.size(); ++step) {
+    const int newest = static_cast<int>(step / 3);
+    if (step % 3 == 0) {
+      EXPECT_EQ(all[step], newest);
+    }
+    EXPECT_LE(all[step], newest);
+    EXPECT_GT(all[step], newest - 4);
+  }
+  for (const std::uint64_t first : {1u, 2u, 3u, 13u, 15u, 29u}) {
+    EXPECT_EQ(numbers(settings, first, 40, 3),
+              std::vector<int>(all.begin() + static_cast<std::ptrdiff_t>(first), all.end()));
+  }
+}
+
+TEST(BatchStream, ProcessesShareTheBatches) {
+  for (const int reuse : {1, 3}) {
+    TrainerSettings settings;
+    settings.reuse = reuse;
+    settings.reuse_window = 2;
+    for (const int world : {2, 3, 5}) {
+      std::vector<int> fresh;
+      for (int rank = 0; rank < world; ++rank) {
+        const std::vector<int> mine = numbers(settings, 0, 12, 2, {rank, world});
+        for (std::size_t step = 0; step < mine.size(); ++step) {
+          EXPECT_EQ(mine[step] % world, rank);
+          if (step % static_cast<std::size_t>(reuse) == 0) fresh.push_back(mine[step]);
+        }
+        EXPECT_EQ(numbers(settings, 7, 12, 1, {rank, world}), std::vector<int>(mine.begin() + 7, mine.end()));
+      }
+      std::sort(fresh.begin(), fresh.end());
+      std::vector<int> expected(static_cast<std::size_t>(12 / reuse * world));
+      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<int>(i);
+      EXPECT_EQ(fresh, expected) << reuse << ' ' << world;
+    }
+  }
+  EXPECT_EQ(kind_of([] { numbers({}, 0, 1, 1, {2, 2}); }), ErrorKind::usage);
+  EXPECT_EQ(kind_of([] { numbers({}, 0, 1, 1, {-1, 2}); }), ErrorKind::usage);
+}
+
+TEST(BatchStream, OtherProcessesDrawOtherAugmentations) {
+  TrainerSettings settings;
+  settings.reuse = 4;
+  std::set<std::uint64_t> draws;
+  for (int rank = 0; rank < 3; ++rank) {
+    BatchStream stream([](std::uint64_t) { return Batch{{torch::zeros({1})}}; },
+                       [&](const Batch& batch, std::uint64_t draw) {
+                         EXPECT_TRUE(draws.insert(draw).second);
+                         return batch;
+                       },
+                       settings, 0, 8, 1, {rank, 3});
+    for (int i = 0; i < 8; ++i) stream.next(torch::kCPU);
+  }
+  EXPECT_EQ(draws.size(), 18u);
+}
+
+TEST(Schedule, WarmsUpDecaysAndHasAFloor) {
+  const Schedule schedule;
+  EXPECT_DOUBLE_EQ(schedule.rate(0), 1e-4);
+  EXPECT_DOUBLE_EQ(schedule.rate(4), 5e-4);
+  EXPECT_DOUBLE_EQ(schedule.rate(14), 5e-4);
+  EXPECT_DOUBLE_EQ(schedule.rate(15), 4.5e-4);
+  EXPECT_DOUBLE_EQ(schedule.rate(30), 5e-4 * 0.81);
+  EXPECT_DOUBLE_EQ(schedule.rate(100000), 5e-6);
+}
+
+TEST(TorchErrors, AreOneLine) {
+  for (const auto& [work, what] : std::vector<std::pair<std::function<void()>, const char*>>{
+           {[] { torch::empty({std::int64_t{1} << 50}); }, "out of memory: "},
+           {[] {
+              torch::mm(torch::ones({2, 3}), torch::ones({2, 3}));
+            },
+            "LibTorch: "}}) {
+    try {
+      with_torch_errors(work);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::internal);
+      EXPECT_THAT(error.what(), testing::StartsWith(what));
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    }
+  }
+}
+
+}  // namespace
