@@ -13,6 +13,7 @@
 #include "event_loop.h"
 #include "event_options.h"
 #include "files/files.h"
+#include "output.h"
 #include "report.h"
 #include "roc.h"
 #include "starling/track_finder.h"

@@ -25,7 +25,7 @@ struct EventOptions {
   std::vector<std::filesystem::path> prefixes() const;
 };
 
-/// --model FILE; `file` is the shipped model where the option is absent, once load_default() was called.
+/// --model FILE. Where the option is absent, set_default_model() gives the shipped one.
 Option& declare_model(Options& options, std::filesystem::path& model);
 void set_default_model(std::filesystem::path& model);
 

@@ -7,6 +7,7 @@
 #include "environment.h"
 #include "event_loop.h"
 #include "event_options.h"
+#include "output.h"
 #include "report.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"

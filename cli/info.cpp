@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
-#include "report.h"
+#include "output.h"
 #include "starling/error.h"
 #include "starling/track_finder.h"
 

@@ -13,7 +13,7 @@
 
 #include "ending.h"
 #include "files/files.h"
-#include "report.h"
+#include "output.h"
 #include "starling/device.h"
 #include "starling/error.h"
 #include "threads.h"

@@ -12,6 +12,7 @@
 #include "environment.h"
 #include "event_loop.h"
 #include "event_options.h"
+#include "output.h"
 #include "picture.h"
 #include "plot.h"
 #include "report.h"

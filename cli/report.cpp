@@ -1,12 +1,8 @@
 #include "report.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
-
-#include "starling/error.h"
 
 namespace starling::cli {
 
@@ -24,18 +20,6 @@ void add_missing(std::vector<std::string>& all, const std::vector<std::string>& 
   for (const std::string& one : more) {
     if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
   }
-}
-
-void print_line(const nlohmann::ordered_json& json) {
-  std::puts(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
-  flush_output();
-}
-
-void flush_output() {
-  errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  throw Error(ErrorKind::usage, std::string("the output cannot be written") +
-                                    (errno != 0 ? std::string(": ") + std::strerror(errno) : ""));
 }
 
 nlohmann::ordered_json to_json(const Ratio& ratio) {

@@ -17,12 +17,6 @@ std::string percent(const Ratio& ratio);
 /// Adds those of `more` that `all` does not hold yet.
 void add_missing(std::vector<std::string>& all, const std::vector<std::string>& more);
 
-/// Prints one line of JSON on stdout. Names that are not UTF-8 get replacement characters.
-void print_line(const nlohmann::ordered_json& json);
-
-/// Hands what was printed to the system. Throws ErrorKind::usage where stdout cannot be written to.
-void flush_output();
-
 /// {"value", "low", "high", "passed", "total"}; value null where nothing was counted.
 nlohmann::ordered_json to_json(const Ratio& ratio);
 
