@@ -119,7 +119,7 @@ TEST(Ratio, BoundsCoverEveryCountAndGrow) {
   }
 }
 
-// The hand-made case of the definitions, section 3: two batches, pooled. Batch A: target particle 1 (hits 0-3), other
+// The hand-made case of docs/definitions.md, Metrics: two batches, pooled. Batch A: target particle 1 (hits 0-3), other
 // particle 2 (hits 4-6). Batch B: target particle 3, noise.
 TEST(EdgeCounts, PoolTheOracleCase) {
   Event a = event_of({1, 1, 1, 1, 2, 2, 2});
