@@ -143,7 +143,7 @@ void measure_gradient(const Timer& timer, const std::string& data, std::int32_t 
   });
   const auto along =
       timer.run(15, [&] { distance_tangent<float>(lists, gradient.data(), nullptr, distance2.data(), execution); });
-  std::printf("gradient, %s, N %d, D %d, k %d: %.3f ms (workspace %.1f bytes an entry), tangent %.3f ms\n",
+  std::printf("gradient, %s, N %d, D %d, k %d: %.3f ms (workspace %.1f bytes per entry), tangent %.3f ms\n",
               data.c_str(), n, dimensions, k, back[7],
               static_cast<double>(workspace.span().size()) / static_cast<double>(entries), along[7]);
 }

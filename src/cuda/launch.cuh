@@ -13,12 +13,12 @@ namespace starling::cuda {
 /// Blocks for so many items, `each` per block.
 inline int blocks_of(std::int64_t items, int each) { return static_cast<int>((items + each - 1) / each); }
 
-/// Starts a kernel while the one ahead of it in the stream is still running, to hide the time that a start takes.
+/// Starts a kernel while the one ahead of it in the stream is still running, to hide the latency of the launch.
 /// Before it touches memory it must call after_previous(). The one ahead must be a kernel.
 template <typename... Parameters, typename... Arguments>
 void launch_after(void (*kernel)(Parameters...), int blocks, int threads, int shared_bytes, cudaStream_t stream,
                   const Arguments&... arguments) {
-  // Devices older than 9.0 know nothing of it.
+  // Devices before compute capability 9.0 cannot.
   constexpr bool kOverlaps = std::min({__CUDA_ARCH_LIST__}) >= 900;
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -33,7 +33,7 @@ __device__ inline T not_a_number() {
   return static_cast<T>(__int_as_float(0x7fffffff));
 }
 
-/// An order of all floats in integers.
+/// Integers that order as all floats do.
 __device__ inline std::uint32_t to_ordered(float value) {
   const std::uint32_t bits = __float_as_uint(value);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -44,7 +44,7 @@ __device__ inline float from_ordered(std::uint32_t bits) {
 
 __device__ inline unsigned lanes_before(int lane) { return (1u << lane) - 1; }
 
-/// Sorts each `length` values of a warp, one a lane, in ascending order (bitonic). Each merge begins with mirror
+/// Sorts each `length` values of a warp, one per lane, in ascending order (bitonic). Each merge begins with mirror
 /// images, so that all ascend. Lengths are powers of two up to 32.
 template <typename B>
 __device__ __forceinline__ B sort_lanes(B value, int length = 32) {
@@ -61,8 +61,8 @@ __device__ __forceinline__ B sort_lanes(B value, int length = 32) {
   return value;
 }
 
-/// A value that all lanes share, in a form that the compiler knows to be shared. Where all branches of a warp hang on
-/// such values, its votes and exchanges need no code for lanes that went astray: a third of all instructions.
+/// A value that is the same in all lanes, in a form that the compiler knows to be the same. Where all branches of a
+/// warp depend on such values, votes and exchanges need no code for diverged lanes: a third of all instructions.
 __device__ inline int uniform(int value) { return __reduce_max_sync(kWarp, value); }
 
 __device__ inline std::uint32_t warp_min(std::uint32_t value) { return __reduce_min_sync(kWarp, value); }

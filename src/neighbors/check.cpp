@@ -113,7 +113,7 @@ void check_max_neighbors(std::int32_t max_neighbors, const char* function) {
 
 void check_not_null(const void* array, std::int64_t entries, const char* name, const char* function) {
   if (array != nullptr || entries == 0) return;
-  usage(function, std::string(name) + " is null: expected room for " + std::to_string(entries) + " entries");
+  usage(function, std::string(name) + " is null: expected " + std::to_string(entries) + " entries");
 }
 
 template <typename T>

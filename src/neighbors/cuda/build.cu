@@ -8,11 +8,12 @@
 #include "cuda/launch.cuh"
 #include "neighbors/formulas.h"
 
-// The tree adapts to the points: every split is near a median of the widest dimension, so that clusters cost nothing.
+// The tree adapts to the points: every split is near a median of the widest dimension, so that it costs the same for
+// clusters.
 //   1. split.cu: events larger than a group are split by the whole device, down to groups.
 //   2. Here, one block per group and one thread per place: the group is split down to leaves and their quarters, in
 //      shared memory. Down to leaves, a level halves each segment at the median of its widest dimension by sorting it
-//      into bins; points of a bin go either way. Below, a warp has a leaf and sorts for itself.
+//      into bins; points of a bin go to either side. Below, one warp per leaf sorts its points.
 //   3. Here too: the boxes, from quarters to regions.
 namespace starling::neighbors::cuda {
 namespace {
@@ -126,10 +127,10 @@ __device__ inline std::uint32_t sort_into_bins(const GroupMemory& memory, int di
   return memory.items[thread];
 }
 
-/// Halves each `length` places of a leaf, a warp, at the median of their widest dimension.
+/// Halves each `length` places of a leaf at the median of their widest dimension. One warp per leaf.
 __device__ inline std::uint32_t halve_in_leaf(const GroupMemory& memory, int dimensions, std::uint32_t item,
                                               int length) {
-  // The key's upper part is the coordinate within its segment: 22 bits are plenty to find a median.
+  // The key's upper part is the coordinate within its segment: 22 bits are enough to find a median.
   constexpr int kItemBits = 10;
   constexpr float kSteps = static_cast<float>((1u << (32 - kItemBits)) - 2);
   static_assert(kGroupPoints == 1 << kItemBits && kQuarterPoints >= 8);
@@ -213,7 +214,7 @@ __device__ void store_four(T* rows, std::int64_t row, int padded, int first, con
   }
 }
 
-/// Whether this block is the last to get here: it may read what all others have written.
+/// Whether this block is the last to call it: then it may read what all others have written.
 template <typename T>
 __device__ bool is_last_block(const Build<T>& build) {
   __shared__ bool last;
@@ -225,7 +226,7 @@ __device__ bool is_last_block(const Build<T>& build) {
   return last;
 }
 
-/// Boxes of the regions, one per warp, the quarter without points, and the last word on the rows.
+/// Boxes of the regions, one per warp, the quarter without points, and −1 in *bad_row where no row is bad.
 template <typename T>
 __device__ void finish(const Build<T>& build) {
   const Tree<T>& tree = build.tree;
@@ -293,7 +294,7 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
     return first_event[first / kLeafPoints] != last_event[(first + length - 1) / kLeafPoints];
   });
 
-  // One leaf per warp. The points past the last stayed behind all others.
+  // One leaf per warp. The places past the last point stayed behind all others.
   const int leaf = place / kLeafPoints;
   const std::int32_t row = real ? rows[item] : -1;
   const bool candidate = real && is_neighbor(build.direction, row);

@@ -35,7 +35,7 @@ struct Incoming {
   std::size_t scratch_bytes;
 };
 
-/// Sorts by point; those of no point, which have the number past the last, go behind all others. Returns which of the
+/// Sorts by point; those of no point, which have the number past the last, come after all others. Returns which of the
 /// two buffers holds the result.
 int sort_by_point(const Incoming& incoming, std::size_t& scratch_bytes, std::int64_t entries, std::int32_t num_points,
                   cudaStream_t stream) {
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads)
   begin[number] = low;
 }
 
-/// Rows of coordinates or tangents. Those of 16 or 32 bytes that lie well are read in loads of 16.
+/// Rows of coordinates or tangents. Those of 16 or 32 bytes that are aligned to 16 are read in loads of 16.
 template <typename T, int kDimensions>
 struct Rows {
   const T* rows;

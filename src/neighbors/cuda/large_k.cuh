@@ -14,9 +14,9 @@ __device__ inline int key_byte(const Key<T>& key, int digit) {
   return static_cast<int>(key.tie >> 8 * (3 - (digit - kValueBytes)) & 0xff);
 }
 
-/// More than kMaxWarpNeighbors neighbours, a query a block: no list of them fits in shared memory, so the k-th key is
-/// found byte by byte, from a count of the event's candidates for each value of the byte; those up to it go to the
-/// output row, which is then sorted in place.
+/// More than kMaxWarpNeighbors neighbours, one block per query. No list of them fits in shared memory: so the k-th key
+/// is found byte by byte, from a count of the event's candidates for each value of the byte. Keys up to it are written
+/// to the output row, which is then sorted in place.
 template <typename T, int kDimensions>
 __global__ void __launch_bounds__(kLargeThreads) large_kernel(const __grid_constant__ Search<T> search) {
   __shared__ int histogram[256];
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kLargeThreads) large_kernel(const __grid_const
   write_none(search, begin, size, wanted, thread, kLargeThreads);
   __syncthreads();
 
-  // Bitonic merges that always put the smaller key first, so that a length that is no power of two needs no padding.
+  // Bitonic merges that always put the smaller key first: so a length that is no power of two needs no padding.
   int total = 1;
   while (total < size) total *= 2;
   const auto exchange = [&](int a, int b) {

@@ -7,7 +7,7 @@
 
 namespace starling::neighbors::cuda {
 
-/// Threads of a block that finds so many neighbours per query; wide lists leave less room.
+/// Threads of a block that finds so many neighbours per query; wide lists take more shared memory.
 template <int kMaxNeighbors>
 inline constexpr int kSearchThreads = kMaxNeighbors <= 64 ? 128 : 64;
 inline constexpr int kCountThreads = 128;
@@ -55,11 +55,12 @@ struct Query {
   __device__ bool shares_event(int place) const {
     return (static_cast<unsigned>(place) >= first) & (static_cast<unsigned>(place) < last);
   }
-  /// And is not the query itself.
+  /// The same, and is not the query itself.
   __device__ bool may_have(int place) const { return shares_event(place) & (place != self); }
 };
 
-/// Squared distance of the lane's point in a leaf; NaN, which no comparison meets, for a point that is no candidate.
+/// Squared distance of the lane's point in a leaf; NaN, for which every comparison is false, for a point that is no
+/// candidate.
 template <typename T, int kDimensions>
 __device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions>& q, int place) {
   if constexpr (is_copied<T>(kDimensions)) {
@@ -70,9 +71,9 @@ __device__ inline T leaf_distance2(const Tree<T>& tree, const Row<T, kDimensions
   }
 }
 
-/// Leaves and quarters of leaves that a warp has yet to look at.
+/// Leaves, and quarters of leaves, that a warp has still to visit.
 struct Lists {
-  static constexpr int kFull = 32;  // leaves that are looked at together
+  static constexpr int kFull = 32;  // leaves that are visited together
   int leaf[2 * kFull];
   int quarter[4 * kFull + 8];
 };
@@ -95,7 +96,7 @@ class Children {
   }
   __device__ bool any() const { return left_ != 0; }
   __device__ unsigned left() const { return left_; }
-  /// One of them. The highest first: that takes an instruction less than the lowest.
+  /// Removes one of them and returns it. The highest first: that takes an instruction less than the lowest.
   __device__ int take() {
     const int bit = 31 - __clz(left_);
     left_ &= ~(1u << bit);
@@ -329,15 +330,15 @@ __device__ __forceinline__ void nearest_of(const Search<T>& search, int number, 
   write_none(search, begin, nearest.size(), k, lane, 32);
 }
 
-/// A pointer into shared memory that stays in a register: the compiler would rather compute its address wherever it is
-/// needed, which takes five instructions and a branch around them.
+/// A pointer into shared memory that stays in a register. Else the compiler computes its address at each use, in five
+/// instructions and a branch around them.
 template <typename U>
 __device__ __forceinline__ U* in_register(U* shared) {
   const int address = uniform(static_cast<int>(__cvta_generic_to_shared(shared)));
   return static_cast<U*>(__cvta_shared_to_generic(static_cast<std::size_t>(address)));
 }
 
-/// Blocks that should fit on a multiprocessor: warps that hide each other's waiting are worth more than registers.
+/// Blocks that should fit on a multiprocessor: more warps, which hide each other's latency, gain more than registers.
 template <typename T, int kDimensions, int kMaxNeighbors>
 inline constexpr int kWantedBlocks = !is_copied<T>(kDimensions) || sizeof(T) > 4 ? 1
                                      : kDimensions > 8                           ? 12

@@ -28,10 +28,12 @@ __device__ inline Key<T> last_key() {
   return {infinity<T>(), kWarp};
 }
 
-/// The nearest candidates of one query so far, unordered, in shared memory of one warp. Candidates under the bound are
-/// appended; when the buffer runs full, a bisection finds a new bound that at least k of them meet, and the others go.
-/// So a candidate costs a compare, and sorting is left to the k that remain at the end. Until then a key's tie is the
-/// place in the tree, or kSelf: rows are looked up for the few that need them.
+/// The nearest candidates of one query so far, unordered, in shared memory of one warp.
+///
+/// Invariant: the k nearest of all candidates seen are in the buffer, and none of them is beyond the bound. A candidate
+/// within the bound is appended. When the buffer is full, a bisection finds a smaller bound that at least k candidates
+/// meet, and the others are removed. So a candidate costs one comparison, and only the k that remain in the end are
+/// sorted. Until then a key's tie is the place in the tree, or kSelf: rows are looked up for the few that need them.
 template <typename T, int kMaxNeighbors>
 class Nearest {
  public:
@@ -58,7 +60,7 @@ class Nearest {
 
   /// Lowers the bound to what at least k of so many candidates meet, and appends those that do: each lane has one of
   /// every 32 places from `place` on; a d² is NaN where there is no candidate. Where so many are at the bound that
-  /// there is no room for them, none is appended and the answer is no.
+  /// there is no space for them, appends none and returns false.
   template <int kEach>
   __device__ __forceinline__ bool take(const T (&distance2)[kEach], int place, int count) {
     B value[kEach], sample[kEach];
@@ -96,13 +98,13 @@ class Nearest {
     __syncwarp();
   }
 
-  /// Makes room and lowers the bound where the buffer is full.
+  /// Removes candidates and lowers the bound where the buffer is full.
   __device__ __forceinline__ void settle() {
     if (size_ > full()) keep_nearest(slack());
   }
 
-  /// Calls write(i, d², rank) for the k nearest in ascending order, one a lane at a time; rank is 0 for the query
-  /// itself, else row + 1. With less than k candidates, it is not called for the rest.
+  /// Calls write(i, d², rank) for the k nearest in ascending order, one per lane at a time; rank is 0 for the query
+  /// itself, else row + 1. With fewer than k candidates it is called for each of them.
   template <typename Write>
   __device__ __forceinline__ void finish(const Write& write) {
     if constexpr (sizeof(T) == 4 && kMaxNeighbors <= 128) {
@@ -132,8 +134,8 @@ class Nearest {
   // The tie of a finished key.
   __device__ std::uint32_t rank(const Key<T>& key) const { return key.tie == kSelf ? 0 : order_[key.tie] + 1; }
 
-  // More candidates than this are too many. Lists of up to 128 are sorted in registers, as long as they have room
-  // there.
+  // More candidates than this are too many. Lists of up to 128 are sorted in registers, where there is
+  // space for so many.
   __device__ int full() const { return kMaxNeighbors <= 128 ? kCapacity - 64 : min(kCapacity - 64, 2 * k_ + 32); }
   // A bound that need not be tight takes fewer steps to find.
   __device__ int slack() const { return k_ / 4 + 2; }
@@ -144,9 +146,9 @@ class Nearest {
     size_ += __popc(takers);
   }
 
-  // A value that at least k candidates do not exceed, and at most `slack` more unless many are equal. `count` is the
-  // number of candidates before, and of those that do not exceed it after. No candidate: NaN. The lanes' samples stand
-  // for `sampled` values: a first guess at the right one of 32 sorted values leaves little to search.
+  // A value that at least k candidates do not exceed, and at most k + slack unless many are equal. `count` is the
+  // number of candidates before the call, and after it of those that do not exceed the value. A NaN is no candidate.
+  // The lanes' samples stand for `sampled` values: the right one of 32 sorted samples is a good first guess.
   template <int kEach>
   __device__ __forceinline__ B lowest_bound(const B (&value)[kEach], B sample, int sampled, int slack,
                                             int& count) const {
@@ -217,7 +219,7 @@ class Nearest {
     __syncwarp();
   }
 
-  // Many candidates share the bound: their rows decide. Those that must go become NaN.
+  // Many candidates are at the bound: their rows decide. Those to be removed become NaN.
   __device__ __forceinline__ void cut_ties(B tied, int slack) {
     std::uint32_t low = 0, high = kWarp;
     int count = kCapacity + 1;
@@ -245,8 +247,9 @@ class Nearest {
     __syncwarp();
   }
 
-  // Bitonic sort of 32 · kEach words, consecutive ones a lane. All merges ascend, since the first step of each pairs
-  // mirror images: so a lane always keeps the smaller words or the larger, and inside a lane nothing need be asked.
+  // Bitonic sort of 32 · kEach words, kEach consecutive ones per lane. All merges ascend, since the first step of
+  // each pairs mirror images: so a lane always keeps the smaller words or the larger, and inside a lane no direction
+  // has to be tested.
   template <int kEach>
   __device__ __forceinline__ void sort_words(std::uint32_t (&value)[kEach]) {
     const auto between_lanes = [&](int lanes, int half, bool mirrored) {
@@ -284,9 +287,9 @@ class Nearest {
     }
   }
 
-  // Puts the places of the k nearest of up to 32 · kEach keys in order, or nothing where distances are too near
-  // to each other to be told apart in 23 bits, which is rare: then the answer is no. A distance and the key's place are
-  // sorted as one word, for a third of the instructions that whole keys take.
+  // Writes the places of the k nearest of up to 32 · kEach keys in order and returns true; or returns false, which is
+  // rare, where distances are too near to each other to be told apart in 23 bits. A distance and the key's place are
+  // sorted as one word: a third of the instructions that whole keys take.
   template <int kEach>
   __device__ __forceinline__ bool sort_values() {
     constexpr unsigned kPlaces = 32 * kEach;
@@ -325,7 +328,7 @@ class Nearest {
     return true;
   }
 
-  // Room behind the keys for one word each of the nearest.
+  // Space behind the keys for one word for each of the nearest.
   __device__ std::uint32_t* sorted_places() const {
     static_assert(kCapacity - 2 * kMaxNeighbors >= kMaxNeighbors / 2);
     return reinterpret_cast<std::uint32_t*>(keys_ + 2 * kMaxNeighbors);
@@ -339,7 +342,7 @@ class Nearest {
     }
   }
 
-  // Bitonic sort, kEach consecutive keys a lane.
+  // Bitonic sort, kEach consecutive keys per lane.
   template <int kEach>
   __device__ __forceinline__ void sort_registers() {
     Key<T> key[kEach];

@@ -6,17 +6,20 @@
 #include "cuda/launch.cuh"
 #include "neighbors/cuda/build.cuh"
 
-// Splits the events of more than one group into groups, a level of splits a round. The places of a group are fixed
-// multiples of 1024, so a split does not halve its segment: it falls on the place whose group number has the most
-// trailing zero bits, and round `bit` does all splits whose number has its last one there. Thus 32 groups of a region
-// are also a subtree. A round is one kernel, a block a group of places. It finds histograms of each segment, one along
-// each dimension, ready; they say which dimension the segment is widest in and which of its bins holds the split.
-// Points below that bin come first, then those in it, which go either way, then those above. Meanwhile each point is
-// counted in the histograms of its side, for a later round.
+// Splits the events of more than one group into groups, one level of splits per round.
+//
+// Invariant: the places of group g are 1024 g .. 1024 g + 1023. So a split does not halve its segment: it is at the
+// place whose group number has the most trailing zero bits, and round `bit` does all splits whose number has its last
+// one bit there. Thus the 32 groups of a region are also a subtree.
+//
+// A round is one kernel with one block per group of places. The round before has left a histogram of each segment along
+// each dimension: they say in which dimension the segment is widest and which bin there holds the split. Points below
+// that bin come first, then those in it, on either side, then those above. Meanwhile each point is counted in the
+// histograms of its side, for a later round.
 namespace starling::neighbors::cuda {
 namespace {
 
-// Two points a thread: their loads overlap, and blocks of the next kernel find room before this one ends.
+// Two points per thread: their loads overlap, and blocks of the next kernel can start before this one ends.
 constexpr int kSplitThreads = kGroupPoints / 2;
 constexpr int kPointsEach = kGroupPoints / kSplitThreads;
 constexpr int kWordsEach = kHistogram / kSplitThreads;
@@ -26,7 +29,7 @@ __device__ inline int place_of(int group, int j) {
   return group * kGroupPoints + j * kSplitThreads + static_cast<int>(threadIdx.x);
 }
 
-/// A part of an event still to be split, or where number is 0, not any more.
+/// A part of an event; number is 0 where it need not be split any more.
 struct Segment {
   int first, last;
   int number = 0;
@@ -59,10 +62,10 @@ __device__ inline Segment segment_to_split(int4 events, int group, int bit) {
 /// Bins of each dimension in the histograms of a segment, a power of two.
 __device__ inline int bins_of(int dimensions) { return min(kHistogram >> (32 - __clz(dimensions - 1)), kMostBins); }
 
-/// What the threads of a block count of the two segments that its points are in, or on their way to.
+/// Histograms of the two segments that the points of a block are in, or are moved to.
 struct Counting {
   std::uint32_t counts[2][kHistogram];
-  float2 cells[2][kMaxPadded];  // [segment, dimension] where the bins begin, and bins a unit of length
+  float2 cells[2][kMaxPadded];  // [segment, dimension] where the bins begin, and bins per unit of length
 
   __device__ void clear() {
     for (int word = threadIdx.x; word < kHistogram; word += kSplitThreads) counts[0][word] = counts[1][word] = 0;
@@ -85,7 +88,7 @@ struct Points {
   int inside[kPointsEach];      // the segment, 0 or 1, that each is to be counted in, else −1
 };
 
-/// Counts the points of a block. `publish` tells which cells this block hands on to the rounds to come.
+/// Counts the points of a block. `publish`: whether this block writes the cells of the segment for later rounds.
 template <typename T>
 __device__ inline void count_points(const Build<T>& build, Counting& counting, const Segment& zero, const Segment& one,
                                     const Points<T>& points, bool publish_zero, bool publish_one) {
@@ -119,8 +122,8 @@ __device__ inline void count_points(const Build<T>& build, Counting& counting, c
   }
 }
 
-/// A cell around most points of an event: the box of a sample of a point a thread, the same sample in all blocks. What
-/// lies outside counts in the outermost bins.
+/// A cell around most points of an event: the box of a sample of one point per thread, the same in all blocks. Points
+/// outside are counted in the outermost bins.
 template <typename T>
 __device__ inline void sample_cells(const Build<T>& build, const Segment& event, float2* cells) {
   __shared__ std::uint32_t box[2][kMaxPadded];
@@ -128,7 +131,7 @@ __device__ inline void sample_cells(const Build<T>& build, const Segment& event,
   const int size = event.last - event.first;
   if (thread < kMaxPadded) box[0][thread] = box[1][thread] = 0;
   __syncthreads();
-  // Multiples of the golden ratio, so that no pattern in the rows is in step with them.
+  // Multiples of the golden ratio, so that the sample follows no period of the rows.
   const unsigned spread = static_cast<unsigned>(thread) * 2654435769u;
   const int row =
       event.first +
@@ -204,7 +207,7 @@ struct Cut {
   int below, size;  // points of the segment below that bin and in it
 };
 
-/// What is read of a segment first of all, so that other loads can follow at once.
+/// What is read of a segment first, so that the other loads can start at once.
 struct Found {
   int counts[kWordsEach];
   float2 cell{0, 0};  // of the warp's dimension
@@ -219,7 +222,7 @@ struct Found {
   }
 };
 
-/// Finds the extent of a segment in each dimension, a warp a dimension.
+/// Finds the extent of a segment in each dimension, one warp per dimension.
 __device__ inline void measure(const Found& found, int dimensions, Cut& cut) {
   const int bins = bins_of(dimensions);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -282,7 +285,7 @@ __device__ inline void divide(const Cut& cut, float2 cell, int d, int bins, Coun
   counting.cells[1][d] = cell_between(here ? edge(cut.bin) : low, high, bins);
 }
 
-/// Where a point goes among those of its block: below the bin of the split, in it, or above.
+/// Where a point is moved to: below the bin of the split, in it, or above.
 struct Side {
   int side = -1;
   unsigned below, in;  // lanes of the warp's points there

@@ -27,7 +27,7 @@ struct Job {
   T* distance2;
 };
 
-/// A buffer for candidates; room for scratch_entries(k) of each.
+/// A buffer for scratch_entries(k) candidates.
 template <typename T>
 struct Scratch {
   T* distance2;

@@ -7,7 +7,7 @@
 namespace starling::neighbors::host {
 namespace {
 
-/// For each mask of eight lanes, the chosen lanes' numbers side by side, a byte each.
+/// For each mask of eight lanes, the chosen lanes' numbers side by side, one byte for each.
 struct CompressTable {
   alignas(64) std::uint64_t lanes[256];
   constexpr CompressTable() : lanes() {
