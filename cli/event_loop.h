@@ -52,16 +52,21 @@ std::vector<std::string> for_each_event(const std::vector<std::filesystem::path>
   };
   const auto judge = [&](std::size_t i) {
     Outcome outcome{prefixes[i].filename().string(), "", std::nullopt};
+    ErrorKind kind = ErrorKind::input;
     try {
-      try {
-        outcome.result.emplace(work(prefixes[i]));
-      } catch (const std::bad_alloc&) {
-        throw Error(ErrorKind::input, prefixes[i].string() + ": more memory is needed than there is");
-      }
+      outcome.result.emplace(work(prefixes[i]));
+    } catch (const std::bad_alloc&) {
+      outcome.failure = "more memory is needed than there is";
     } catch (const Error& error) {
-      if (!keep_going || error.kind() != ErrorKind::input) throw;
       outcome.failure = error.what();
+      kind = error.kind();
     }
+    if (outcome.result) return outcome;
+    // What a file is the cause of names it; what the hits are the cause of does not.
+    if (outcome.failure.find(outcome.event) == std::string::npos) {
+      outcome.failure = prefixes[i].string() + ": " + outcome.failure;
+    }
+    if (!keep_going || kind != ErrorKind::input) throw Error(kind, outcome.failure);
     return outcome;
   };
   std::vector<std::string> left_out;

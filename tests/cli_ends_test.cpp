@@ -91,6 +91,18 @@ TEST_F(Ends, AnEventThatNeedsMoreMemoryIsLeftOut) {
   EXPECT_TRUE(fs::exists(path("small/event000000007-tracks.csv")));
 }
 
+TEST_F(Ends, AnEventWithTooManyDoubletsIsNamed) {
+  const std::string dense = copy_of_event("dense");
+  for (const char* end : {"-truth.csv", "-particles.csv"}) fs::remove(dense + end);
+  std::string rows = "hit_id,x,y,z,volume_id,layer_id,module_id\n";
+  for (int hit = 0; hit < 12000; ++hit) {
+    rows += std::to_string(hit) + (hit % 2 == 0 ? ",32,0,0,8,2,1\n" : ",72,0,0,8,4,1\n");
+  }
+  write(dense + "-hits.csv", rows);
+  expect_failure("reconstruct " + dense + model() + "--out " + path("unwritten"), 3,
+                 {dense + ": hit graph: more than", "among 12000 hits"});
+}
+
 TEST_F(Ends, BadEventsAreLeftOutWhereAsked) {
   const std::string bad = copy_of_event("bad_among_good");
   for (const char* end : {"-hits.csv", "-truth.csv", "-particles.csv"}) {
@@ -144,6 +156,7 @@ TEST_F(Ends, AnInterruptEndsALongEventAtOnce) {
   const std::string out = path("long_event");
   const pid_t child = start({"simulate", "--pileup", "1000", "--threads", "1", "--out", out});
   for (int i = 0; i < 1000 && !fs::exists(out); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // now the event is being made, which takes seconds
   kill(child, SIGTERM);
   EXPECT_EQ(wait(child), 130);
   EXPECT_EQ(content(path("stderr")), "starling: interrupted\n");
