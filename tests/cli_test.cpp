@@ -18,8 +18,15 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
     EXPECT_THAT(all.out, HasSubstr(command));
     const Result help = run(command + " --help");
     EXPECT_EQ(help.code, 0);
-    EXPECT_THAT(help.out, HasSubstr("example: starling " + command));
+    const std::string start = "\nexample: starling ";
+    ASSERT_THAT(help.out, HasSubstr(start + command + ' '));
     EXPECT_EQ(help.err, "");
+    // The example's options are those of the command: --help comes last, so that they are read and nothing is run.
+    std::string example = help.out.substr(help.out.rfind(start) + start.size());
+    example.pop_back();
+    const Result read = run(example + " --help");
+    EXPECT_EQ(read.code, 0) << read.err;
+    EXPECT_EQ(read.out, help.out);
   }
   EXPECT_THAT(run("--version").out, StartsWith("starling "));
 }
@@ -47,6 +54,11 @@ TEST_F(Cli, SimulateReadsAConfiguration) {
   ASSERT_EQ(run("simulate --first 7 --config " + path("simulation.toml") + " --out " + path("configured")).code, 0)
       << "a training's configuration";
   EXPECT_EQ(content(path("configured/event000000007-hits.csv")), content(event() + "-hits.csv"));
+  for (const std::string shipped : {"quick", "tracking"}) {
+    const Result result = run("simulate --first 7 --pileup 5 --seed 3 --config " STARLING_SOURCE_DIR "/configs/" +
+                              shipped + ".toml --out " + path(shipped));
+    EXPECT_EQ(result.code, 0) << result.err;
+  }
   write(path("simulation.toml"), "[simulatoin]\npileup = 5\n");
   expect_failure("simulate --config " + path("simulation.toml") + " --out " + path("unwritten"), 2,
                  {"simulation.toml:1: [simulatoin]: unknown section", "such as simulation"});
