@@ -440,6 +440,19 @@ TEST(Network, SessionsShareAPlan) {
   EXPECT_EQ(plan.use_count(), 3);
 }
 
+TEST(Network, ASessionServesGraphsOfAnySize) {
+  const auto plan = std::make_shared<const Plan>(random_network(plain(48, 3), 1));
+  Session session(plan);
+  for (const int edges : {10, 20000, 0, 300, 60000, 60000, 7}) {
+    const Graph random = random_graph({}, edges / 2 + 1, edges, 2);
+    HitGraph graph;
+    graph.edges = {random.num_nodes, random.src, random.dst};
+    graph.node_features = random.node_features;
+    graph.edge_features = random.edge_features;
+    EXPECT_EQ(session.logits(graph), run(*plan, random)) << edges;
+  }
+}
+
 TEST(Network, ASessionGivesTheSigmoidOfTheLogits) {
   const InteractionNetwork network = random_network(plain(8, 2), 1);
   const Graph random = random_graph({}, 30, 70, 2);

@@ -74,29 +74,42 @@ void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::b
   interaction_network::run(packed_->shape, packed_->weights, packed_->kernels, graph, arrays, slots, logits.data());
 }
 
-// Memory as the system hands it out: pages that a graph does not reach cost nothing. Large ones, where there are any,
-// since nodes and edges are gathered from all over it.
+// Memory as the system hands it out: pages that a graph does not reach cost nothing, and those once written stay when
+// it grows, since clearing new ones takes as long as half a network. Large pages where there are any: nodes and edges
+// are gathered from all over it.
 class Session::Memory {
  public:
-  explicit Memory(std::size_t size)
-      : size_(size), data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
-    if (data_ == MAP_FAILED) throw std::bad_alloc();
-    madvise(data_, size_, MADV_HUGEPAGE);  // refused where the system has none: no harm done
-  }
+  Memory() = default;
   Memory(const Memory&) = delete;
-  ~Memory() { munmap(data_, size_); }
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() {
+    if (data_ != nullptr) munmap(data_, size_);
+  }
 
-  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data_), size_}; }
+  std::span<std::byte> at_least(std::size_t size) {
+    constexpr std::size_t kLargePage = std::size_t{1} << 21;
+    if (size > size_) {
+      size = (size + kLargePage - 1) / kLargePage * kLargePage;
+      void* const data = data_ == nullptr
+                             ? mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                             : mremap(data_, size_, size, MREMAP_MAYMOVE);
+      if (data == MAP_FAILED) throw std::bad_alloc();
+      data_ = data;
+      size_ = size;
+      madvise(data_, size_, MADV_HUGEPAGE);  // refused where the system has none: no harm done
+    }
+    return {static_cast<std::byte*>(data_), size_};
+  }
 
  private:
-  std::size_t size_;
-  void* data_;
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 Session::Session(Session&&) noexcept = default;
 Session::~Session() = default;
 
-Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {
+Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), workspace_(std::make_unique<Memory>()) {
   const InteractionNetworkShape& shape = plan_->shape();
   if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) {
     throw Error(ErrorKind::usage,
@@ -112,13 +125,8 @@ Session::Session(const InteractionNetwork& network, SimdLevel level)
 std::vector<float> Session::logits(const HitGraph& graph) {
   const GraphView view{graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
                        graph.node_features,   graph.edge_features, graph.order};
-  const std::size_t bytes = plan_->workspace_bytes(view.num_nodes, view.num_edges());
-  if (workspace_ == nullptr || workspace_->bytes().size() < bytes) {
-    workspace_.reset();
-    workspace_ = std::make_unique<Memory>(bytes);
-  }
   std::vector<float> out(graph.edges.src.size());
-  plan_->run(view, out, workspace_->bytes());
+  plan_->run(view, out, workspace_->at_least(plan_->workspace_bytes(view.num_nodes, view.num_edges())));
   return out;
 }
 
