@@ -200,7 +200,23 @@ TEST_F(Trainer, AWholeRunIsNotPreparedAgain) {
 
 TEST_F(Trainer, ResumesOnlyTheSameConfiguration) {
   EXPECT_EQ(kind_of([&] { run("one", false, 9); }), ErrorKind::interrupted);
+  const std::string configuration = content(file("one/config.toml"));
   EXPECT_EQ(kind_of([&] { run("one", true, 1 << 30, "weight_decay = 0.5\n"); }), ErrorKind::usage);
+  EXPECT_EQ(content(file("one/config.toml")), configuration);
+}
+
+TEST_F(Trainer, ReplacesOnlyTheFilesOfARun) {
+  for (const std::string name : {"config.toml", "metrics.jsonl", "model.safetensors"}) {
+    fs::create_directories(file(name + "_there"));
+    const std::string text = "[training]  # mine\nepochs = 3\n";
+    std::ofstream(file(name + "_there/" + name)) << text;
+    EXPECT_EQ(kind_of([&] { run(name + "_there"); }), ErrorKind::usage) << name;
+    EXPECT_EQ(content(file(name + "_there/" + name)), text) << name;
+  }
+  // Killed before the first checkpoint.
+  run("killed");
+  fs::remove(file("killed/checkpoint.safetensors"));
+  run("killed");
 }
 
 TEST(Checkpoint, AKeyOfTheSameNameInAnotherSectionMatters) {

@@ -12,6 +12,7 @@
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
 #include "learn/train/stream.h"
+#include "starling/config.h"
 #include "starling/error.h"
 
 namespace starling::learn {
@@ -27,6 +28,16 @@ torch::Device find_device(Device device) {
   return torch::kCUDA;
 }
 
+// Whether a file is a configuration in the form of Config::resolved().
+bool is_resolved(const std::filesystem::path& file) {
+  try {
+    const files::Bytes content = files::read(file);
+    return select_keys(content.text(), [](std::string_view) { return true; }) == content.text();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // A run of one configuration, from the first step to the model.
 class Run {
  public:
@@ -40,7 +51,7 @@ class Run {
   }
   std::uint64_t steps_done() const { return steps_in(state_.epoch) + static_cast<std::uint64_t>(state_.step); }
 
-  void prepare_folder() const;
+  void check_folder() const;
   void load();
   void train_epochs();
   void train_epoch(BatchStream& stream);
@@ -97,14 +108,23 @@ Run::Run(Task& task, const TrainerSettings& settings, const std::string& configu
   }
 }
 
-void Run::prepare_folder() const {
-  files::make_folder(settings_.output);
-  if (!options_.resume && std::filesystem::exists(file("checkpoint.safetensors"))) {
+// A run's files are told by its configuration: a resolved one, which somebody who writes a configuration does not spell
+// like that. Nothing else is replaced, least of all the configuration that this run was started with.
+void Run::check_folder() const {
+  std::error_code ignored;
+  const auto is_there = [&](const char* name) { return std::filesystem::exists(file(name), ignored); };
+  if (!options_.resume && is_there("checkpoint.safetensors")) {
     throw Error(ErrorKind::usage,
                 file("checkpoint.safetensors").string() +
                     ": a run is here already; go on with --resume, or choose another training.output");
   }
-  files::write(file("config.toml"), configuration_);
+  if (is_there("config.toml") && is_resolved(file("config.toml"))) return;
+  for (const char* const name : {"config.toml", "metrics.jsonl", "model.safetensors"}) {
+    if (is_there(name)) {
+      throw Error(ErrorKind::usage,
+                  file(name).string() + ": is there and is not of an earlier run; choose another training.output");
+    }
+  }
 }
 
 void Run::load() {
@@ -227,8 +247,10 @@ void Run::train_epochs() {
 }
 
 void Run::go() {
-  prepare_folder();
+  files::make_folder(settings_.output);
+  check_folder();
   load();
+  files::write(file("config.toml"), configuration_);
   if (state_.epoch < settings_.epochs) train_epochs();
   std::fputs(summary(state_.metrics, task_.shown_metrics()).c_str(), stdout);
   std::printf("model: %s\n", file("model.safetensors").c_str());

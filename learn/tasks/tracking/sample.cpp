@@ -16,7 +16,8 @@ Sample make_sample(const Event& event, const Windows& windows, const FeatureScal
 
   Sample sample;
   sample.truth = edge_truth(graph.edges, table);
-  sample.counts = count_graph(event, table, graph.edges);
+  const Segments segments = true_segments(event);
+  sample.counts = count_graph(table, segments, found_segments(segments, graph.edges), sample.truth);
   sample.skipped_cuts = std::move(table.skipped_cuts);
   sample.num_nodes = graph.edges.num_nodes;
   sample.src = std::move(graph.edges.src);
