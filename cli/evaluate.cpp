@@ -242,7 +242,8 @@ class Evaluate final : public Command {
     declare_model(options, options_.model);
     options.path("--tracks", "DIR", options_.tracks_folder, "judge <event>-tracks.csv of this folder; no model is run")
         .excludes({"--model", "--builder", "--score", "--walk-min", "--walk-add", "--device"});
-    options.path("--out", "DIR", options_.out, "folder for metrics.json, curves.csv, maps.csv and their pictures");
+    options.path("--out", "DIR", options_.out,
+                 "folder for metrics.json, curves.csv, maps.csv, roc.csv and their pictures");
     options.text("--matching", matching_, "when a track matches a particle",
                  {"double_majority", "atlas", "one_way", "two_way"});
     options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "shorter tracks are not judged");
