@@ -9,7 +9,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 pip=("$python" -m pip --disable-pip-version-check --no-input --quiet)
 "${pip[@]}" wheel --no-build-isolation --no-deps --no-index --wheel-dir "$work" \
-  --config-settings=build-dir="$source/build/wheel" "$source"
+  --config-settings=build-dir="$source/build/wheel" \
+  --config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON "$source"
 wheel=$(echo "$work"/starling_hep-*.whl)
 case $wheel in *-py3-none-linux_*) ;; *) echo "$(basename "$wheel"): expected py3-none-linux_…: the library knows no Python"; exit 1 ;; esac
 "${pip[@]}" install --no-deps --no-index --target "$work/site" "$wheel"
