@@ -226,6 +226,22 @@ Event line_event() {
   return event;
 }
 
+TEST(Particles, ColumnsAreEmptyOrOfOneLength) {
+  Event event = line_event();
+  event.particles.emplace();
+  event.particles->particle_id = {3, 7};
+  event.particles->vy = {0.f, 0.f};
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { true_segments(event); }), "");
+  event.particles->vx = {1.f};
+  const std::string message = "particles: column vx has 1 entries, expected 2 as in column particle_id";
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { true_segments(event); }), message);
+  event.particles->px = event.particles->py = {1.f, 1.f};
+  WindowSettings settings;
+  settings.events = settings.background_events = 1;
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { learn_windows([&](std::uint64_t) { return event; }, settings); }),
+            message);
+}
+
 TEST(TrueSegments, FollowTheDistanceFromTheOriginWithoutParticles) {
   const auto segments = true_segments(line_event());
   EXPECT_EQ(segments.src, (std::vector<std::int32_t>{3, 2, 1}));

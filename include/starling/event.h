@@ -52,9 +52,12 @@ struct Particles {
   std::vector<std::int32_t> primary;        ///< 1 = from the generator, 0 = made in the detector
 
   std::int32_t size() const { return static_cast<std::int32_t>(particle_id.size()); }
+  /// Throws ErrorKind::usage, naming column and length, unless every column is empty or as long as particle_id.
+  void check() const;
 };
 
-/// Charge deposits, sorted by hit as in the file. `hit` is an index into Hits.
+/// Charge deposits, sorted by hit as in the file: read and written, used by nothing in Starling yet. `hit` is an index
+/// into Hits.
 struct Cells {
   std::vector<std::int32_t> hit, ch0, ch1;
   std::vector<float> value;

@@ -138,7 +138,7 @@ struct Segments {
   std::vector<std::int64_t> particle_id;
 };
 
-/// Throws ErrorKind::usage for columns of unequal length.
+/// Throws ErrorKind::usage for columns of unequal length, of hits, truth or particles.
 Segments true_segments(const Event& event);
 
 }  // namespace starling

@@ -77,6 +77,7 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
     throw Error(ErrorKind::usage, "learn_windows: event " + event.name + " has no particles with momenta");
   }
   const Particles& particles = *event.particles;
+  particles.check();
   std::vector<std::int64_t> wanted;
   for (std::size_t p = 0; p < particles.particle_id.size(); ++p) {
     if (std::hypot(particles.px[p], particles.py[p]) >= settings.min_pt) wanted.push_back(particles.particle_id[p]);

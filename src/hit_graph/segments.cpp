@@ -43,6 +43,7 @@ Segments true_segments(const Event& event) {
     throw Error(ErrorKind::usage, "true_segments: truth has " + std::to_string(ids.size()) + " rows for " +
                                       std::to_string(hits.size()) + " hits");
   }
+  if (event.particles) event.particles->check();
   std::vector<TrackHit> ordered;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] != kNoise && ids[i] != kUnknown) ordered.push_back({ids[i], 0., static_cast<std::int32_t>(i)});

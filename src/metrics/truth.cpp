@@ -86,6 +86,7 @@ TruthTable truth_table(const Event& event, const TargetCuts& cuts) {
   table.target.assign(rows, cuts.all || !event.particles);
   std::vector<std::string> skipped;
   if (event.particles) {
+    event.particles->check();
     const Selection selection(*event.particles, cuts, skipped);
     for (std::size_t i = 0; i < event.particles->particle_id.size(); ++i) {
       const std::int32_t row = row_of(event.particles->particle_id[i]);
