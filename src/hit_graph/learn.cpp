@@ -32,7 +32,7 @@ using LayerKey = std::pair<std::int32_t, std::int32_t>;
 using LayerPair = std::pair<std::int32_t, std::int32_t>;
 
 /// What one simulated event teaches: the hits of each track of interest, in order.
-struct Tracks {
+struct TrackPoints {
   std::vector<std::size_t> first{0};  ///< row splits
   std::vector<Point> points;
   std::vector<LayerKey> keys;
@@ -72,7 +72,7 @@ std::vector<std::pair<LayerKey, OverlapFit>> find_overlaps(const Event& event,
   return overlaps;
 }
 
-Tracks find_tracks(const Event& event, const WindowSettings& settings) {
+TrackPoints find_tracks(const Event& event, const WindowSettings& settings) {
   if (!event.truth || !event.particles || event.particles->px.empty() || event.particles->py.empty()) {
     throw Error(ErrorKind::usage, "learn_windows: event " + event.name + " has no particles with momenta");
   }
@@ -84,7 +84,7 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
   }
   std::sort(wanted.begin(), wanted.end());
 
-  Tracks tracks;
+  TrackPoints tracks;
   const HitsView hits = event.hits;
   for (std::size_t i = 0; i < hits.x.size(); ++i) {
     const LayerKey key{hits.volume_id[i], hits.layer_id[i]};
@@ -118,7 +118,7 @@ Tracks find_tracks(const Event& event, const WindowSettings& settings) {
 
 /// Calls visit(i) for every point of a track that has `after` more points behind it.
 template <class Visit>
-void for_each_step(const Tracks& tracks, std::size_t after, Visit&& visit) {
+void for_each_step(const TrackPoints& tracks, std::size_t after, Visit&& visit) {
   for (std::size_t t = 0; t + 1 < tracks.first.size(); ++t) {
     for (std::size_t i = tracks.first[t]; i + after < tracks.first[t + 1]; ++i) visit(i);
   }
@@ -144,7 +144,7 @@ std::int32_t find(const std::vector<Key>& keys, const Key& key) {
 
 class Learner {
  public:
-  Learner(const WindowSettings& settings, std::vector<Tracks> tracks, std::vector<Hits> background)
+  Learner(const WindowSettings& settings, std::vector<TrackPoints> tracks, std::vector<Hits> background)
       : settings_(settings), tracks_(std::move(tracks)), background_(std::move(background)) {
     content_.min_pt = settings.min_pt;
   }
@@ -219,7 +219,7 @@ class Learner {
     };
     std::vector<std::vector<Sample>> samples(tracks_.size());
     tbb::parallel_for(std::size_t{0}, tracks_.size(), [&](std::size_t event) {
-      const Tracks& tracks = tracks_[event];
+      const TrackPoints& tracks = tracks_[event];
       for_each_step(tracks, 2, [&](std::size_t i) {
         const std::int32_t first = find(pairs, {tracks.layer[i], tracks.layer[i + 1]});
         const std::int32_t second = find(pairs, {tracks.layer[i + 1], tracks.layer[i + 2]});
@@ -333,7 +333,7 @@ class Learner {
   }
 
   const WindowSettings& settings_;
-  std::vector<Tracks> tracks_;
+  std::vector<TrackPoints> tracks_;
   std::vector<Hits> background_;
   Windows::Content content_;
 };
@@ -349,7 +349,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
   }
   const auto count = static_cast<std::size_t>(settings.events);
   const auto background_count = static_cast<std::size_t>(settings.background_events);
-  std::vector<Tracks> tracks(count);
+  std::vector<TrackPoints> tracks(count);
   std::vector<Hits> background(background_count);
   std::mutex reporting;
   int done = 0;
