@@ -207,9 +207,13 @@ TEST_F(Train, LearnsWindowsAnewWithMoreEventsHeldOut) {
   EXPECT_NE(content(path("again/windows.safetensors")), windows);
 }
 
-TEST_F(Train, MoreWorkersThanProcessorsAreNoSlower) {
-  EXPECT_EQ(run("workers", {"--set", "training.workers=1024", "--set", "training.epochs=1"}), 0) << errors("workers");
+TEST_F(Train, MoreThreadsThanProcessorsAreNoSlower) {
+  EXPECT_EQ(run("workers",
+                {"--set", "training.workers=1024", "--set", "training.threads=1024", "--set", "training.epochs=1"}),
+            0)
+      << errors("workers");
   EXPECT_THAT(errors("workers"), HasSubstr("training.workers = 1024: using "));
+  EXPECT_THAT(errors("workers"), HasSubstr("training.threads = 1024: using "));
   EXPECT_EQ(lines(path("workers/metrics.jsonl")), 1);
 }
 

@@ -15,6 +15,8 @@ double Schedule::rate(int epoch) const {
   return std::max(min_learning_rate, learning_rate * warm * std::pow(decay, epoch / decay_epochs));
 }
 
+int TrainerSettings::step_threads() const { return std::min(threads, oneapi::tbb::info::default_concurrency()); }
+
 int TrainerSettings::worker_threads() const {
   const int processors = oneapi::tbb::info::default_concurrency();
   return workers > 0 ? std::min(workers, processors) : std::max(1, processors - 1);

@@ -24,8 +24,8 @@ struct TrainerSettings {
   int threads = 1;  ///< of the step on a CPU; small batches gain nothing from more
   int workers = 0;  ///< threads that make batches; 0 = all processors but one
 
-  /// The threads to make batches with: `workers`, but no more than there are processors. More would only share them,
-  /// and the batch that the next step waits for would be late.
+  /// Both as they are used: no more than there are processors, for more would only wait for each other.
+  int step_threads() const;
   int worker_threads() const;
 };
 

@@ -23,9 +23,10 @@ void with_torch_errors(const std::function<void()>& work) {
     throw Error(ErrorKind::internal, "out of memory: " + first_line(error));
   } catch (const c10::Error& error) {
     const std::string text = first_line(error);
-    // The allocator of the CPU has no type of error of its own.
-    const bool memory = text.find("can't allocate memory") != std::string::npos;
-    throw Error(ErrorKind::internal, (memory ? "out of memory: " : "LibTorch: ") + text);
+    // The allocator of the CPU has no type of error of its own: "[…] DefaultCPUAllocator: can't allocate memory: …".
+    const std::size_t memory = text.find("can't allocate memory");
+    throw Error(ErrorKind::internal,
+                memory == std::string::npos ? "LibTorch: " + text : "out of memory: " + text.substr(memory));
   }
 }
 

@@ -98,14 +98,16 @@ Run::Run(Task& task, const TrainerSettings& settings, const std::string& configu
       context_(context_of(settings, options)),
       network_(on_device(task.network(), context_.device)),
       optimiser_(flat_parameter(network_), settings.weight_decay, settings.amsgrad) {
-  at::set_num_threads(context_.device.is_cuda() ? 1 : settings_.threads);
+  at::set_num_threads(context_.device.is_cuda() ? 1 : settings_.step_threads());
   if (settings_.mixed_precision && !context_.device.is_cuda()) {
     monitor_.say("training.mixed_precision: only on a GPU; using float");
   }
-  if (settings_.workers > context_.workers) {
-    monitor_.say("training.workers = " + std::to_string(settings_.workers) + ": using " +
-                 std::to_string(context_.workers) + ", one per processor");
-  }
+  const auto say_fewer = [&](const std::string& key, int asked, int used) {
+    if (asked <= used) return;
+    monitor_.say(key + " = " + std::to_string(asked) + ": using " + std::to_string(used) + ", one per processor");
+  };
+  say_fewer("training.workers", settings_.workers, settings_.worker_threads());
+  say_fewer("training.threads", settings_.threads, settings_.step_threads());
 }
 
 // A run's files are told by its configuration: a resolved one, which somebody who writes a configuration does not spell

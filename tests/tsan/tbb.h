@@ -6,7 +6,6 @@
 /// ones run on the thread that meets them.
 #include <algorithm>
 #include <any>
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -28,38 +27,37 @@ struct Arena {
 };
 inline thread_local Arena arena;
 
-/// Calls work() on up to `threads` threads, this one included, and throws the first of what they threw.
+/// Calls work(i) on up to `threads` threads, this one included, i = 0, 1, …, and throws the first of what they threw.
 template <class Work>
 void on_threads(std::size_t threads, const Work& work) {
   const Arena outer = arena;
-  if (outer.depth >= 2) threads = 1;
+  threads = outer.depth >= 2 ? 1 : std::min(threads, static_cast<std::size_t>(outer.threads));
   std::mutex mutex;
   std::exception_ptr error;
-  const auto guarded = [&] {
+  const auto guarded = [&](std::size_t i) {
     arena = {outer.threads, outer.depth + 1};
     try {
-      work();
+      work(i);
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
     }
   };
   std::vector<std::thread> others;
-  for (std::size_t i = 1; i < std::min(threads, static_cast<std::size_t>(outer.threads)); ++i) {
-    others.emplace_back(guarded);
-  }
-  guarded();
+  for (std::size_t i = 1; i < threads; ++i) others.emplace_back(guarded, i);
+  guarded(0);
   arena = outer;
   for (std::thread& other : others) other.join();
   if (error) std::rethrow_exception(error);
 }
 
-/// Calls work(i) for i < count. The counter orders nothing: bodies of one loop stay unordered to the sanitizer.
+/// Calls work(i) for i < count. Each thread has a share of its own, so bodies run on several threads even where one
+/// would be done before the next begins, and nothing orders them.
 template <class Work>
 void for_each(std::size_t count, const Work& work) {
-  std::atomic<std::size_t> next{0};
-  on_threads(count, [&] {
-    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) work(i);
+  const std::size_t threads = std::min(count, static_cast<std::size_t>(arena.depth >= 2 ? 1 : arena.threads));
+  on_threads(threads, [&](std::size_t first) {
+    for (std::size_t i = first; i < count; i += threads) work(i);
   });
 }
 
@@ -252,7 +250,7 @@ inline void parallel_pipeline(std::size_t tokens, const filter<void, void>& chai
   flow_control flow;
   std::size_t given = 0, taken = 0;
   bool failed = false;
-  stand_in::on_threads(tokens, [&] {
+  stand_in::on_threads(tokens, [&](std::size_t) {
     try {
       while (true) {
         std::unique_lock lock(mutex);
