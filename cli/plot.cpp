@@ -86,8 +86,14 @@ bool Plot::save(const std::filesystem::path& file) const {
   // Named as a file, the script is read in blocks; as the input itself it would be read byte by byte.
   std::string name = "gnuplot", no_settings = "-d", input = "/dev/stdin";
   char* arguments[] = {name.data(), no_settings.data(), input.data(), nullptr};
+  // In a group of its own: Ctrl-C is for this program, which ends when its files are whole.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setpgroup(&attributes, 0);
   pid_t child = 0;
-  const int failed = posix_spawnp(&child, name.c_str(), &actions, nullptr, arguments, environ);
+  const int failed = posix_spawnp(&child, name.c_str(), &actions, &attributes, arguments, environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     std::fprintf(stderr, "%s is not drawn: gnuplot is not installed (Debian: apt-get install gnuplot-nox)\n",

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -64,7 +65,8 @@ class Train : public testing::Test {
   static fs::path path(const std::string& name) { return folder_->path() / name; }
   static std::string errors(const std::string& name) { return content(path(name + ".err")); }
 
-  // Starts a run whose output folder is `name`; it finds the windows of the run "whole" there.
+  // Starts a run, in a process group of its own, whose output folder is `name`; it finds the windows of the run "whole"
+  // there.
   static pid_t start(const std::string& name, const std::vector<std::string>& more = {}) {
     if (fs::exists(path("whole/windows.safetensors")) && !fs::exists(path(name))) {
       fs::create_directory(path(name));
@@ -82,8 +84,13 @@ class Train : public testing::Test {
                                      0600);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, path(name + ".err").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
                                      0600);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setpgroup(&attributes, 0);
     pid_t child = -1;
-    EXPECT_EQ(posix_spawn(&child, STARLING_LEARN_PROGRAM, &actions, nullptr, pointers.data(), environ), 0);
+    EXPECT_EQ(posix_spawn(&child, STARLING_LEARN_PROGRAM, &actions, &attributes, pointers.data(), environ), 0);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return child;
   }
@@ -131,6 +138,24 @@ TEST_F(Train, ResumesToTheSameBytesWhenStopped) {
   EXPECT_EQ(run("stopped", {"--resume"}), 0) << errors("stopped");
   EXPECT_EQ(content(path("stopped/model.safetensors")), content(path("whole/model.safetensors")));
   EXPECT_EQ(lines(path("stopped/metrics.jsonl")), 12);
+}
+
+// Ctrl-C goes to every program of the terminal's group: to gnuplot too, while it draws the curves.
+TEST_F(Train, IsSavedWhenStoppedWhileItDraws) {
+  fs::create_directory(path("bin"));
+  std::ofstream(path("bin/gnuplot")) << "#!/bin/sh\ntouch '" << path("drawing").string()
+                                     << "'\nsleep 1\nhead -c 4096 /dev/zero\n";
+  fs::permissions(path("bin/gnuplot"), fs::perms::owner_all);
+  const std::string before = std::getenv("PATH");
+  setenv("PATH", (path("bin").string() + ":" + before).c_str(), 1);
+  const pid_t child = start("drawn");
+  setenv("PATH", before.c_str(), 1);
+  for (int i = 0; i < 12000 && !fs::exists(path("drawing")); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  kill(-child, SIGINT);
+  EXPECT_EQ(wait(child), 130) << errors("drawn");
+  EXPECT_THAT(errors("drawn"), HasSubstr("saved, go on with --resume"));
 }
 
 TEST_F(Train, ResumesToTheSameBytesWhenKilled) {
