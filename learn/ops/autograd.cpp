@@ -1,34 +1,14 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
-#include <memory>
-#include <vector>
-
-#include "learn/ops/operands.h"
+#include "learn/ops/autograd.h"
 
 // Gradients reach coordinates through d² alone. With B(x, g) the gradient of Σ g d² at x and T(x, u) the change of d²
 // along u, <u, B(x, g)> has the derivatives T(x, u) along g and B(u, g) along x, and <h, T(x, u)> has B(u, h) along x
 // and B(x, h) along u: derivatives of every order, backward and forward, are made of these two.
-//
-// The kernels follow the ones that torch generates for its own operators: a node for backward, a tangent on the output
-// for forward mode. torch::autograd::Function is shorter, but torch.func refuses it and it has no forward mode.
 namespace starling::ops {
 namespace {
-
-using torch::autograd::compute_requires_grad;
-using torch::autograd::Node;
-using torch::autograd::variable_list;
-
-template <typename Signature>
-auto find(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
 
 std::tuple<at::Tensor, at::Tensor> call_gradient(const at::Tensor& points, const MaybeTensor& queries,
                                                  const at::Tensor& index, const MaybeTensor& splits,
@@ -46,60 +26,6 @@ at::Tensor call_tangent(const at::Tensor& points, const MaybeTensor& queries, co
                                          const at::Tensor&, const MaybeTensor&)>("starling::_distance_tangent");
   return op.call(points, queries, index, splits, points_tangent, queries_tangent);
 }
-
-/// `list[place]`, nothing where it is undefined.
-MaybeTensor maybe(const variable_list& list, std::size_t place) {
-  return list[place].defined() ? MaybeTensor(list[place]) : std::nullopt;
-}
-
-at::Tensor or_zeros(const at::Tensor& values, const at::Tensor& like) {
-  return values.defined() ? values : at::zeros_like(like);
-}
-
-/// Forward mode: whether there is a tangent, the values without it, and the tangent, 0 where there is none.
-bool moves(const MaybeTensor& values) { return torch::autograd::isFwGradDefined(values); }
-at::Tensor primal(const at::Tensor& values) { return values._fw_primal(/*level=*/0); }
-MaybeTensor primal(const MaybeTensor& values) { return values ? MaybeTensor(primal(*values)) : std::nullopt; }
-at::Tensor tangent(const at::Tensor& values) { return or_zeros(values._fw_grad(/*level=*/0), values); }
-MaybeTensor tangent(const MaybeTensor& values) { return values ? MaybeTensor(tangent(*values)) : std::nullopt; }
-void set_tangent(const at::Tensor& values, const at::Tensor& tangent) {
-  values._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
-}
-
-/// A node of the backward graph that keeps tensors, some of which may be undefined.
-class SavingNode : public Node {
- public:
-  void save(const variable_list& tensors) {
-    for (const at::Tensor& tensor : tensors) saved_.emplace_back(tensor, /*is_output=*/false);
-  }
-  void release_variables() override {
-    const std::lock_guard lock(mutex_);
-    for (auto& tensor : saved_) tensor.reset_data();
-  }
-
- protected:
-  /// Throws where backward was called before without retain_graph.
-  variable_list saved() {
-    const std::lock_guard lock(mutex_);
-    variable_list tensors;
-    for (const auto& tensor : saved_) tensors.push_back(tensor.unpack());
-    return tensors;
-  }
-
- private:
-  std::vector<torch::autograd::SavedVariable> saved_;
-};
-
-/// The node that gives the gradients of `inputs` from the gradients of the tensors that `set_history` adds.
-template <typename Backward>
-std::shared_ptr<Node> make_node(const variable_list& inputs, const variable_list& saved) {
-  std::shared_ptr<Backward> node(new Backward, torch::autograd::deleteNode);
-  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  node->save(saved);
-  return node;
-}
-
-at::Tensor value_or_undefined(const MaybeTensor& tensor) { return tensor.value_or(at::Tensor()); }
 
 /// distance2 of the lists: saved are points, queries, index, neighbor_row_splits.
 struct DistanceBackward : SavingNode {

@@ -2,8 +2,10 @@
 #include <tbb/task_arena.h>
 #include <torch/library.h>
 
+#include "learn/ops/condensation_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
+#include "learn/ops/message_kernels.h"
 
 namespace starling::ops {
 namespace {
@@ -50,7 +52,37 @@ class Host {
     in_arena([&] { starling::distance_tangent(lists, points_tangent, queries_tangent, out); });
   }
 
+  template <typename T>
+  void aggregate(const Messages<T>& messages, const Aggregates<T>& out) const {
+    in_arena([&] { starling::aggregate(messages, out); });
+  }
+
+  template <typename T>
+  void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
+                          T* weight_gradient) const {
+    const at::Tensor workspace = make_workspace(aggregate_gradient_workspace_bytes(messages), points_);
+    in_arena([&] {
+      starling::aggregate_gradient(messages, gradients, features_gradient, weight_gradient, bytes(workspace));
+    });
+  }
+
+  template <typename T>
+  at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
+                               const CondensationTerms<T>& terms) const {
+    const at::Tensor workspace = make_workspace(condensation_workspace_bytes(hits, options), points_);
+    in_arena([&] { starling::condensation_loss(hits, options, terms, bytes(workspace)); });
+    return {};
+  }
+
+  template <typename T>
+  void condensation_gradient(const CondensationHits<T>& hits, const CondensationOptions& options,
+                             const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out) const {
+    const at::Tensor workspace = make_workspace(condensation_workspace_bytes(hits, options), points_);
+    in_arena([&] { starling::condensation_gradient(hits, options, gradients, out, bytes(workspace)); });
+  }
+
   /// The core has thrown already.
+  std::int64_t read_bad_row(const at::Tensor&) const { return -1; }
   void check_bad_row(const at::Tensor&, std::int64_t) const {}
   std::int64_t check_bad_row(const at::Tensor&, std::int64_t, const at::Tensor& edges) const {
     return *edges.const_data_ptr<std::int64_t>();
@@ -72,6 +104,10 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("radius", TORCH_FN(radius<Host>));
   m.impl("_distance_gradient", TORCH_FN(distance_gradient<Host>));
   m.impl("_distance_tangent", TORCH_FN(distance_tangent<Host>));
+  m.impl("aggregate", TORCH_FN(aggregate<Host>));
+  m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Host>));
+  m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
+  m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
 }
 
 }  // namespace starling::ops

@@ -3,8 +3,10 @@
 #include <cuda_runtime_api.h>
 #include <torch/library.h>
 
+#include "learn/ops/condensation_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
+#include "learn/ops/message_kernels.h"
 
 namespace starling::ops {
 namespace {
@@ -60,7 +62,39 @@ class Cuda {
     starling::distance_tangent(lists, points_tangent, queries_tangent, out, on_stream());
   }
 
+  template <typename T>
+  void aggregate(const Messages<T>& messages, const Aggregates<T>& out) const {
+    starling::aggregate(messages, out, on_stream());
+  }
+
+  template <typename T>
+  void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
+                          T* weight_gradient) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(aggregate_gradient_workspace_bytes(messages, execution), points_);
+    starling::aggregate_gradient(messages, gradients, features_gradient, weight_gradient, bytes(workspace), execution);
+  }
+
+  template <typename T>
+  at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
+                               const CondensationTerms<T>& terms) const {
+    at::Tensor bad_row = make_bad_row();
+    const Execution execution = on_stream(bad_row);
+    const at::Tensor workspace = make_workspace(condensation_workspace_bytes(hits, options, execution), points_);
+    starling::condensation_loss(hits, options, terms, bytes(workspace), execution);
+    return bad_row;
+  }
+
+  template <typename T>
+  void condensation_gradient(const CondensationHits<T>& hits, const CondensationOptions& options,
+                             const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(condensation_workspace_bytes(hits, options, execution), points_);
+    starling::condensation_gradient(hits, options, gradients, out, bytes(workspace), execution);
+  }
+
   /// Waits for the stream, unless it is captured: then the row cannot be reported.
+  std::int64_t read_bad_row(const at::Tensor& bad_row) const { return capturing_ ? -1 : bad_row.item<std::int32_t>(); }
   void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
     if (!capturing_) throw_bad_row(bad_row.item<std::int32_t>(), num_points);
   }
@@ -100,6 +134,10 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("radius", TORCH_FN(radius<Cuda>));
   m.impl("_distance_gradient", TORCH_FN(distance_gradient<Cuda>));
   m.impl("_distance_tangent", TORCH_FN(distance_tangent<Cuda>));
+  m.impl("aggregate", TORCH_FN(aggregate<Cuda>));
+  m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Cuda>));
+  m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
+  m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
 }
 
 }  // namespace starling::ops

@@ -40,6 +40,21 @@ void check_number_of_rows(const char* op, const char* name, const at::Tensor& ro
                     kMaxRows, " rows");
 }
 
+at::Tensor prepare_direction(const MaybeTensor& direction) {
+  if (!direction) return {};
+  // So that what is unknown stays unknown in a byte.
+  const bool wide = direction->scalar_type() == at::kInt || direction->scalar_type() == at::kLong;
+  return (wide ? direction->clamp(-1, 4) : *direction).to(at::kChar).contiguous();
+}
+
+}  // namespace
+
+std::string with_name(const char* op, std::string_view message) {
+  const std::size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_");
+  const bool named = end != std::string_view::npos && end > 0 && message.substr(end, 2) == ": ";
+  return std::string(op) + ": " + std::string(message.substr(named ? end + 2 : 0));
+}
+
 at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTensor& splits, const at::Tensor& rows,
                               bool capturing) {
   if (!splits) return {};
@@ -60,21 +75,6 @@ at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTenso
     });
   }
   return narrow.to(rows.device(), /*non_blocking=*/true);
-}
-
-at::Tensor prepare_direction(const MaybeTensor& direction) {
-  if (!direction) return {};
-  // So that what is unknown stays unknown in a byte.
-  const bool wide = direction->scalar_type() == at::kInt || direction->scalar_type() == at::kLong;
-  return (wide ? direction->clamp(-1, 4) : *direction).to(at::kChar).contiguous();
-}
-
-}  // namespace
-
-std::string with_name(const char* op, std::string_view message) {
-  const std::size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_");
-  const bool named = end != std::string_view::npos && end > 0 && message.substr(end, 2) == ": ";
-  return std::string(op) + ": " + std::string(message.substr(named ? end + 2 : 0));
 }
 
 at::ScalarType compute_type(const at::Tensor& points) {

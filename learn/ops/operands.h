@@ -42,6 +42,11 @@ void check_k(const char* op, const c10::SymInt& k);
 void check_max_radius(const char* op, std::optional<double> max_radius);
 void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors);
 
+/// Row splits of `rows` as int32 on their device, undefined where there are none; their values are checked unless a
+/// CUDA graph is being captured.
+at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTensor& splits, const at::Tensor& rows,
+                              bool capturing);
+
 /// Contiguous tensors in the types of the core, all on the points' device.
 struct Operands {
   at::Tensor points;

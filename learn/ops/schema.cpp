@@ -30,4 +30,35 @@ TORCH_LIBRARY(starling, m) {
       "_distance_tangent(Tensor points, Tensor? queries, Tensor index, Tensor? neighbor_row_splits, "
       "Tensor points_tangent, Tensor? queries_tangent) -> Tensor",
       {at::Tag::pt2_compliant_tag});
+
+  // What starling::aggregate (message.h) gives for lists of knn, or with row splits of radius: mean and maximum of the
+  // messages side by side, out [M, 2 F], and max_slot [M, F], int32. Weights are exp(−factor distance2), or `weight`,
+  // or 1. divisor: found, all or weights.
+  m.def(
+      "aggregate(Tensor features, Tensor index, Tensor? neighbor_row_splits=None, Tensor? distance2=None, "
+      "Tensor? weight=None, float factor=10., str divisor='found', bool absent_is_zero=False, bool subtract=False) -> "
+      "(Tensor out, Tensor max_slot)",
+      {at::Tag::pt2_compliant_tag});
+  // Autograd's: gradients of the features and, laid out as the index is, of distance2 or of the weights.
+  m.def(
+      "_aggregate_gradient(Tensor features, Tensor index, Tensor? neighbor_row_splits, Tensor? distance2, "
+      "Tensor? weight, float factor, str divisor, bool absent_is_zero, bool subtract, Tensor out_gradient, "
+      "Tensor max_slot) -> (Tensor features_gradient, Tensor weight_gradient)",
+      {at::Tag::pt2_compliant_tag});
+
+  // What starling::condensation_loss (condensation.h) gives: terms per event [B], payload [B, P]. form: paper, slide or
+  // fgc; scale_of: mean or alpha.
+  m.def(
+      "condensation_loss(Tensor beta, Tensor x, Tensor truth, Tensor? row_splits=None, Tensor? scale=None, "
+      "Tensor? weight=None, Tensor? payload=None, str form='slide', bool soft=False, float q_min=0.1, "
+      "float centre=0., str scale_of='mean', bool payload_per_event=False) -> (Tensor attraction, Tensor repulsion, "
+      "Tensor objects, Tensor noise, Tensor payload)",
+      {at::Tag::pt2_compliant_tag});
+  // Autograd's: gradients of beta, x, scale and payload; those of what is not given are empty.
+  m.def(
+      "_condensation_gradient(Tensor beta, Tensor x, Tensor truth, Tensor? row_splits, Tensor? scale, Tensor? weight, "
+      "Tensor? payload, str form, bool soft, float q_min, float centre, str scale_of, bool payload_per_event, "
+      "Tensor of_attraction, Tensor of_repulsion, Tensor of_objects, Tensor of_noise, Tensor of_payload) -> "
+      "(Tensor beta_gradient, Tensor x_gradient, Tensor scale_gradient, Tensor payload_gradient)",
+      {at::Tag::pt2_compliant_tag});
 }

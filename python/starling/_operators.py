@@ -15,6 +15,10 @@ def load(file: Path | str) -> None:
         ("radius", _radius),
         ("_distance_gradient", _distance_gradient),
         ("_distance_tangent", _distance_tangent),
+        ("aggregate", _aggregate),
+        ("_aggregate_gradient", _aggregate_gradient),
+        ("condensation_loss", _condensation_loss),
+        ("_condensation_gradient", _condensation_gradient),
     ):
         torch.library.register_fake(f"starling::{name}", fake)
     _vmap.register()
@@ -74,3 +78,87 @@ def _distance_tangent(
     queries_tangent: Tensor | None,
 ) -> Tensor:
     return points.new_empty(index.shape)
+
+
+def _aggregate(
+    features: Tensor,
+    index: Tensor,
+    neighbor_row_splits: Tensor | None = None,
+    distance2: Tensor | None = None,
+    weight: Tensor | None = None,
+    factor: float = 10.0,
+    divisor: str = "found",
+    absent_is_zero: bool = False,
+    subtract: bool = False,
+) -> tuple[Tensor, Tensor]:
+    rows = index.shape[0] if neighbor_row_splits is None else neighbor_row_splits.shape[0] - 1
+    width = features.shape[1]
+    return features.new_empty((rows, 2 * width)), features.new_empty((rows, width), dtype=torch.int32)
+
+
+def _aggregate_gradient(
+    features: Tensor,
+    index: Tensor,
+    neighbor_row_splits: Tensor | None,
+    distance2: Tensor | None,
+    weight: Tensor | None,
+    factor: float,
+    divisor: str,
+    absent_is_zero: bool,
+    subtract: bool,
+    out_gradient: Tensor,
+    max_slot: Tensor,
+) -> tuple[Tensor, Tensor]:
+    return features.new_empty(features.shape), features.new_empty(index.shape)
+
+
+def _condensation_loss(
+    beta: Tensor,
+    x: Tensor,
+    truth: Tensor,
+    row_splits: Tensor | None = None,
+    scale: Tensor | None = None,
+    weight: Tensor | None = None,
+    payload: Tensor | None = None,
+    form: str = "slide",
+    soft: bool = False,
+    q_min: float = 0.1,
+    centre: float = 0.0,
+    scale_of: str = "mean",
+    payload_per_event: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    events = 1 if row_splits is None else row_splits.shape[0] - 1
+    channels = 0 if payload is None else payload.shape[1]
+    dtype = _distance_type(beta)
+    term = [beta.new_empty(events, dtype=dtype) for _ in range(4)]
+    return term[0], term[1], term[2], term[3], beta.new_empty((events, channels), dtype=dtype)
+
+
+def _condensation_gradient(
+    beta: Tensor,
+    x: Tensor,
+    truth: Tensor,
+    row_splits: Tensor | None,
+    scale: Tensor | None,
+    weight: Tensor | None,
+    payload: Tensor | None,
+    form: str,
+    soft: bool,
+    q_min: float,
+    centre: float,
+    scale_of: str,
+    payload_per_event: bool,
+    of_attraction: Tensor,
+    of_repulsion: Tensor,
+    of_objects: Tensor,
+    of_noise: Tensor,
+    of_payload: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    hits = beta.shape[0]
+    channels = 0 if payload is None else payload.shape[1]
+    return (
+        beta.new_empty(hits),
+        x.new_empty(x.shape),
+        beta.new_empty(0 if scale is None else hits),
+        beta.new_empty((0 if payload is None else hits, channels)),
+    )

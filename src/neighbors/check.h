@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lists/lists.h"
 #include "starling/neighbors.h"
 
 namespace starling::neighbors {
@@ -42,6 +43,12 @@ template <typename T>
 std::int64_t num_entries(const NeighborLists<T>& lists) {
   return lists.neighbor_row_splits != nullptr ? lists.num_entries
                                               : static_cast<std::int64_t>(num_rows(lists)) * lists.k;
+}
+
+/// The entries alone, to be turned round.
+template <typename T>
+lists::Lists lists_of(const NeighborLists<T>& lists) {
+  return {lists.index, num_rows(lists), lists.k, lists.neighbor_row_splits, num_entries(lists), lists.num_points};
 }
 
 /// What can be checked without reading an array, and that entries can be numbered in 32 bits.

@@ -1,21 +1,16 @@
 #include <cuda_runtime.h>
 
-#include <algorithm>
-#include <bit>
-#include <cub/device/device_radix_sort.cuh>
-
 #include "cuda/call.h"
 #include "cuda/launch.cuh"
 #include "cuda/rows.cuh"
 #include "cuda/warp.cuh"
-#include "memory/layout.h"
+#include "lists/lists.h"
 #include "neighbors/backends.h"
 #include "neighbors/check.h"
 #include "neighbors/dimensions.h"
 #include "neighbors/formulas.h"
 
-// A point's gradient gathers its own entries and those that hold it. The latter are found by a stable radix sort of the
-// entries by point: no atomics, and every sum has one order.
+// A point's gradient gathers its own entries and those that hold it: no atomics, and every sum has one order.
 namespace starling::neighbors::cuda {
 
 using namespace starling::cuda;
@@ -26,47 +21,6 @@ constexpr int kThreads = 256;
 constexpr int kGroup = kGradientParts;  // lanes that share a row: one a part of its sum
 constexpr int kGroups = kThreads / kGroup;
 
-/// The entries that hold each point, in ascending order.
-struct Incoming {
-  std::uint32_t *point[2], *entry[2];  // [entries] before and after sorting, in whichever the sort leaves it
-  std::uint32_t* begin;                // [points + 1] first of a point's entries
-  std::int32_t* row;                   // [entries] the query of each entry; of lists with row splits only
-  std::byte* scratch;                  // of the sort
-  std::size_t scratch_bytes;
-};
-
-/// Sorts by point; those of no point, which have the number past the last, come after all others. Returns which of the
-/// two buffers holds the result.
-int sort_by_point(const Incoming& incoming, std::size_t& scratch_bytes, std::int64_t entries, std::int32_t num_points,
-                  cudaStream_t stream) {
-  cub::DoubleBuffer<std::uint32_t> point(incoming.point[0], incoming.point[1]);
-  cub::DoubleBuffer<std::uint32_t> entry(incoming.entry[0], incoming.entry[1]);
-  const int bits = std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint32_t>(num_points))));
-  call(cub::DeviceRadixSort::SortPairs(incoming.scratch, scratch_bytes, point, entry, static_cast<int>(entries), 0,
-                                       bits, stream));
-  return point.selector;
-}
-
-template <typename T>
-std::size_t lay_out(const NeighborLists<T>& lists, Incoming& incoming, std::span<std::byte> memory) {
-  memory::Layout layout(memory);
-  const auto entries = static_cast<std::size_t>(num_entries(lists));
-  for (int side = 0; side < 2; ++side) {
-    incoming.point[side] = layout.take<std::uint32_t>(entries);
-    incoming.entry[side] = layout.take<std::uint32_t>(entries);
-  }
-  incoming.begin = layout.take<std::uint32_t>(static_cast<std::size_t>(lists.num_points) + 1);
-  incoming.row = lists.neighbor_row_splits != nullptr ? layout.take<std::int32_t>(entries) : nullptr;
-  incoming.scratch = nullptr;
-  incoming.scratch_bytes = 0;
-  if (entries > 0) {
-    Incoming none{};
-    sort_by_point(none, incoming.scratch_bytes, num_entries(lists), lists.num_points, nullptr);
-  }
-  incoming.scratch = layout.take<std::byte>(incoming.scratch_bytes);
-  return layout.bytes();
-}
-
 template <typename T>
 __device__ std::uint32_t first_entry(const NeighborLists<T>& lists, std::int64_t row) {
   return static_cast<std::uint32_t>(lists.neighbor_row_splits != nullptr ? lists.neighbor_row_splits[row]
@@ -76,41 +30,6 @@ __device__ std::uint32_t first_entry(const NeighborLists<T>& lists, std::int64_t
 template <typename T>
 __device__ bool is_point(const NeighborLists<T>& lists, std::int32_t index) {
   return static_cast<std::uint32_t>(index) < static_cast<std::uint32_t>(lists.num_points);
-}
-
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    number_kernel(const __grid_constant__ NeighborLists<T> lists, std::uint32_t entries, std::uint32_t* point,
-                  std::uint32_t* entry) {
-  const std::uint32_t e = blockIdx.x * kThreads + threadIdx.x;
-  if (e >= entries) return;
-  const std::int32_t index = lists.index[e];
-  point[e] = is_point(lists, index) ? index : lists.num_points;
-  entry[e] = e;
-}
-
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    row_kernel(const __grid_constant__ NeighborLists<T> lists, int rows, std::int32_t* row_of) {
-  const int row = blockIdx.x * kGroups + threadIdx.x / kGroup;
-  if (row >= rows) return;
-  const std::uint32_t end = first_entry(lists, row + 1);
-  for (std::uint32_t e = first_entry(lists, row) + threadIdx.x % kGroup; e < end; e += kGroup) row_of[e] = row;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    begin_kernel(const std::uint32_t* point, std::uint32_t entries, int num_points, std::uint32_t* begin) {
-  const std::uint32_t number = blockIdx.x * kThreads + threadIdx.x;
-  if (number > static_cast<std::uint32_t>(num_points)) return;
-  std::uint32_t low = 0, high = entries;
-  while (low < high) {
-    const std::uint32_t middle = low + (high - low) / 2;
-    if (point[middle] < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  begin[number] = low;
 }
 
 /// Rows of coordinates or tangents. Those of 16 or 32 bytes that are aligned to 16 are read in loads of 16.
@@ -134,10 +53,8 @@ template <typename T>
 struct Terms {
   NeighborLists<T> lists;
   const T* weight;
-  bool own;                    // entries of the row's own list
-  const std::uint32_t* begin;  // entries that hold the point: null = not those
-  const std::uint32_t* entry;  // [entries]
-  const std::int32_t* row_of;  // [entries]; null = k each
+  bool own;                // entries of the row's own list
+  lists::Holders holders;  // of the points; without `begin` they take no part
 };
 
 /// Adds a lane's part of the terms at places `first` to `end` of a list. find(place, entry) yields the other row, or
@@ -196,14 +113,13 @@ __global__ void __launch_bounds__(kThreads)
         sum);
   }
   combine(sum);
-  if (terms.begin != nullptr) {
+  if (terms.holders.begin != nullptr) {
     if (row < rows) {
       add_terms(
-          terms.begin[row], terms.begin[row + 1], terms.weight, points[row], queries,
+          terms.holders.begin[row], terms.holders.begin[row + 1], terms.weight, points[row], queries,
           [&](std::uint32_t place, std::uint32_t& entry) {
-            entry = terms.entry[place];
-            return static_cast<std::int32_t>(terms.row_of != nullptr ? terms.row_of[entry]
-                                                                     : entry / static_cast<std::uint32_t>(lists.k));
+            entry = terms.holders.entry[place];
+            return terms.holders.row(entry, lists.k);
           },
           part);
     }
@@ -259,34 +175,11 @@ void gather(const Terms<T>& terms, int rows, T* gradient, cudaStream_t stream) {
   call(cudaGetLastError());
 }
 
-/// Fills terms.begin, .entry and .row_of.
-template <typename T>
-void transpose(const NeighborLists<T>& lists, Incoming& incoming, Terms<T>& terms, cudaStream_t stream) {
-  const auto entries = static_cast<std::uint32_t>(num_entries(lists));
-  int side = 0;
-  if (entries > 0) {
-    number_kernel<<<blocks_of(entries, kThreads), kThreads, 0, stream>>>(lists, entries, incoming.point[0],
-                                                                         incoming.entry[0]);
-    side = sort_by_point(incoming, incoming.scratch_bytes, entries, lists.num_points, stream);
-    if (incoming.row != nullptr) {
-      const int rows = num_rows(lists);
-      row_kernel<<<blocks_of(rows, kGroups), kThreads, 0, stream>>>(lists, rows, incoming.row);
-    }
-  }
-  begin_kernel<<<blocks_of(lists.num_points + std::int64_t{1}, kThreads), kThreads, 0, stream>>>(
-      incoming.point[side], entries, lists.num_points, incoming.begin);
-  call(cudaGetLastError());
-  terms.begin = incoming.begin;
-  terms.entry = incoming.entry[side];
-  terms.row_of = incoming.row;
-}
-
 }  // namespace
 
 template <typename T>
 std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
-  Incoming incoming{};
-  return lay_out(lists, incoming, {});
+  return lists::cuda::turn_round_bytes(lists_of(lists));
 }
 
 template <typename T>
@@ -294,14 +187,13 @@ void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points
                        std::span<std::byte> workspace, const Execution& execution) {
   const bool self = lists.queries == nullptr;
   if (points_gradient != nullptr) {
-    Incoming incoming{};
-    lay_out(lists, incoming, workspace);
-    Terms<T> terms{.lists = lists, .weight = weight, .own = self};
-    transpose(lists, incoming, terms, execution.stream);
+    const lists::Holders holders = lists::cuda::turn_round(lists_of(lists), workspace, execution.stream);
+    const Terms<T> terms{.lists = lists, .weight = weight, .own = self, .holders = holders};
     gather(terms, lists.num_points, points_gradient, execution.stream);
   }
   if (!self && queries_gradient != nullptr)
-    gather({.lists = lists, .weight = weight, .own = true}, lists.num_queries, queries_gradient, execution.stream);
+    gather({.lists = lists, .weight = weight, .own = true, .holders = {}}, lists.num_queries, queries_gradient,
+           execution.stream);
 }
 
 template <typename T>

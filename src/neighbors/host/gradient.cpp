@@ -1,95 +1,24 @@
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
-#include <tbb/parallel_scan.h>
 
 #include <algorithm>
 #include <functional>
 
-#include "memory/layout.h"
+#include "lists/lists.h"
 #include "neighbors/backends.h"
 #include "neighbors/check.h"
 #include "neighbors/dimensions.h"
 #include "neighbors/formulas.h"
 
-// A point's gradient gathers its own entries and those that hold it. The latter are found by a stable counting sort of
-// the entries by point, so that their order, and with it every sum, does not depend on the threads.
+// A point's gradient gathers its own entries and those that hold it.
 namespace starling::neighbors::host {
 namespace {
 
-constexpr int kChunks = 16;  // the entries are counted and placed in so many tasks
 constexpr std::int32_t kRowsPerTask = 256;
-
-/// The entries that hold each point, in ascending order.
-struct Incoming {
-  std::uint32_t* begin;  // [points + 1] first of a point's entries
-  std::uint32_t* entry;  // [entries]
-  std::int32_t* row;     // [entries] the query of an entry of `entry`; of lists with row splits only
-  std::uint32_t* place;  // [kChunks, points] scratch
-};
-
-template <typename T>
-std::size_t lay_out(const NeighborLists<T>& lists, std::span<std::byte> memory, Incoming& incoming) {
-  const auto entries = static_cast<std::size_t>(num_entries(lists));
-  const auto points = static_cast<std::size_t>(lists.num_points);
-  memory::Layout layout(memory);
-  incoming.begin = layout.take<std::uint32_t>(points + 1);
-  incoming.entry = layout.take<std::uint32_t>(entries);
-  incoming.row = lists.neighbor_row_splits != nullptr ? layout.take<std::int32_t>(entries) : nullptr;
-  incoming.place = layout.take<std::uint32_t>(kChunks * points);
-  return layout.bytes();
-}
 
 template <typename T>
 std::int64_t first_entry(const NeighborLists<T>& lists, std::int64_t row) {
   return lists.neighbor_row_splits != nullptr ? lists.neighbor_row_splits[row] : row * lists.k;
-}
-
-template <typename T>
-void transpose(const NeighborLists<T>& lists, const Incoming& incoming) {
-  const std::int64_t entries = num_entries(lists);
-  const auto points = static_cast<std::size_t>(lists.num_points);
-  const auto chunk_begin = [&](int chunk) { return entries * chunk / kChunks; };
-  tbb::parallel_for(0, kChunks, [&](int chunk) {
-    std::uint32_t* const count = incoming.place + static_cast<std::size_t>(chunk) * points;
-    std::fill_n(count, points, 0U);
-    for (std::int64_t e = chunk_begin(chunk); e < chunk_begin(chunk + 1); ++e) {
-      if (lists.index[e] >= 0) ++count[lists.index[e]];
-    }
-  });
-  // Counts become places: all of a point's, chunk by chunk, before those of the next.
-  const std::uint32_t total = tbb::parallel_scan(
-      tbb::blocked_range<std::size_t>(0, points, 1 << 12), 0U,
-      [&](const tbb::blocked_range<std::size_t>& range, std::uint32_t sum, bool is_final) {
-        for (std::size_t point = range.begin(); point < range.end(); ++point) {
-          if (is_final) incoming.begin[point] = sum;
-          for (std::size_t chunk = 0; chunk < kChunks; ++chunk) {
-            std::uint32_t& place = incoming.place[chunk * points + point];
-            const std::uint32_t count = place;
-            if (is_final) place = sum;
-            sum += count;
-          }
-        }
-        return sum;
-      },
-      std::plus<>());
-  incoming.begin[points] = total;
-  tbb::parallel_for(0, kChunks, [&](int chunk) {
-    std::uint32_t* const place = incoming.place + static_cast<std::size_t>(chunk) * points;
-    const std::int64_t* const splits = lists.neighbor_row_splits;
-    std::int32_t row = 0;
-    if (splits != nullptr) {
-      const std::int64_t* const end = splits + num_rows(lists) + 1;
-      row = static_cast<std::int32_t>(std::upper_bound(splits, end, chunk_begin(chunk)) - splits) - 1;
-    }
-    for (std::int64_t e = chunk_begin(chunk); e < chunk_begin(chunk + 1); ++e) {
-      if (lists.index[e] < 0) continue;
-      const std::uint32_t at = place[lists.index[e]]++;
-      incoming.entry[at] = static_cast<std::uint32_t>(e);
-      if (splits == nullptr) continue;
-      while (splits[row + 1] <= e) ++row;
-      incoming.row[at] = row;
-    }
-  });
 }
 
 /// A sum of gradient terms in the order that the header gives.
@@ -119,7 +48,7 @@ template <typename T, int kDimensions>
 struct Gather {
   const NeighborLists<T>& lists;
   const T* weight;
-  Incoming incoming = {};
+  lists::Holders holders = {};
 
   const T* point(std::int64_t row) const { return lists.points + row * kDimensions; }
   const T* query(std::int64_t row) const {
@@ -133,13 +62,11 @@ struct Gather {
     }
   }
 
-  void add_incoming(std::int64_t row, Sum<T, kDimensions>& sum) const {
-    const std::uint32_t first = incoming.begin[row], end = incoming.begin[row + 1];
+  void add_holders(std::int64_t row, Sum<T, kDimensions>& sum) const {
+    const std::uint32_t first = holders.begin[row], end = holders.begin[row + 1];
     for (std::uint32_t i = first; i < end; ++i) {
-      const std::uint32_t e = incoming.entry[i];
-      const std::int64_t from = incoming.row != nullptr
-                                    ? incoming.row[i]
-                                    : static_cast<std::int64_t>(e / static_cast<std::uint32_t>(lists.k));
+      const std::uint32_t e = holders.entry[i];
+      const std::int64_t from = holders.row(e, lists.k);
       sum.add(i - first, weight[e], point(row), query(from));
     }
   }
@@ -165,24 +92,22 @@ void for_each_row(std::int32_t rows, const Action& action) {
 
 template <typename T>
 std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
-  Incoming incoming;
-  return lay_out(lists, {}, incoming);
+  return lists::host::turn_round_bytes(lists_of(lists));
 }
 
 template <typename T>
 void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
                        std::span<std::byte> workspace) {
-  Incoming incoming;
-  lay_out(lists, workspace, incoming);
   const bool self = lists.queries == nullptr;
-  if (points_gradient != nullptr) transpose(lists, incoming);
+  lists::Holders holders{};
+  if (points_gradient != nullptr) holders = lists::host::turn_round(lists_of(lists), workspace);
   with_padded_dimensions(AllDimensions(), lists.dimensions, [&]<int kDimensions>() {
-    const Gather<T, kDimensions> gather{lists, weight, incoming};
+    const Gather<T, kDimensions> gather{lists, weight, holders};
     if (points_gradient != nullptr) {
       for_each_row(lists.num_points, [&](std::int64_t row) {
         Sum<T, kDimensions> own, from_others;
         if (self) gather.add_own(row, own);
-        gather.add_incoming(row, from_others);
+        gather.add_holders(row, from_others);
         const T *const a = own.value(), *const b = from_others.value();
         for (int d = 0; d < kDimensions; ++d) points_gradient[row * kDimensions + d] = a[d] + b[d];
       });

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "starling/device.h"
+
+namespace starling {
+
+/// Object condensation (arXiv:2002.03605), as docs/definitions.md, Object condensation, writes it down.
+enum class CondensationForm {
+  paper,  ///< the paper's potentials, summed over objects and divided by the hits of the event
+  slide,  ///< ln(e u + 1) and exp(−u) in units of a learned scale, means over objects and hits
+  fgc,    ///< FastGraphCompute's: means of the paper's potentials, and a term for β of its own
+};
+
+enum class CondensationScale {
+  mean,   ///< of the object's hits, weighted by charge
+  alpha,  ///< of the hit of largest β
+};
+
+struct CondensationOptions {
+  CondensationForm form = CondensationForm::slide;
+  /// Charge q = arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2^−13. FastGraphCompute's form has it.
+  bool soft_charge = false;
+  double q_min = 0.1;
+  /// Of the slide form: an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
+  double centre = 0;
+  CondensationScale scale = CondensationScale::mean;  ///< of the slide form
+  bool payload_per_event = false;                     ///< payload averaged over an event's hits, not its objects first
+};
+
+/// The hits of events. T is float or double; all pointers are memory of the device that the operation runs on.
+template <typename T>
+struct CondensationHits {
+  const T* beta = nullptr;              ///< [num_hits], in 0..1
+  const T* x = nullptr;                 ///< [num_hits, dimensions] cluster coordinates
+  const std::int32_t* truth = nullptr;  ///< [num_hits] object of the hit's event, any number ≥ 0; negative = noise
+  std::int32_t num_hits = 0;
+  int dimensions = 0;                        ///< 1..kMaxCondensationDimensions
+  const std::int32_t* row_splits = nullptr;  ///< [num_events + 1]; null = one event
+  std::int32_t num_events = 1;
+  const T* scale = nullptr;   ///< [num_hits] φ > 0, of the slide form; null = 1
+  const T* weight = nullptr;  ///< [num_hits] w of an object, read at its hit of largest β, of the slide form; null = 1
+  const T* payload = nullptr;  ///< [num_hits, payload_channels] losses of the hits; null = none
+  int payload_channels = 0;    ///< 0..kMaxPayloadChannels
+};
+
+inline constexpr int kMaxCondensationDimensions = 8;
+inline constexpr int kMaxPayloadChannels = 8;
+
+/// Terms of each event, [num_events], and [num_events, payload_channels]. An event without hits has zeros.
+template <typename T>
+struct CondensationTerms {
+  T* attraction = nullptr;
+  T* repulsion = nullptr;
+  T* objects = nullptr;
+  T* noise = nullptr;
+  T* payload = nullptr;  ///< may be null without payload
+};
+
+/// Bytes of workspace of both operations: about 100 + 12 dimensions per hit in float. Reads no array.
+template <typename T>
+std::size_t condensation_workspace_bytes(const CondensationHits<T>& hits, const CondensationOptions& options,
+                                         const Execution& execution = {});
+
+/// Computes the terms. Sums have a fixed order: the same bytes in every run, on any number of threads. No [objects,
+/// hits] array is made; the time of repulsion is that of objects times hits. Throws ErrorKind::usage naming sizes and
+/// rule for wrong arguments; on the host ErrorKind::input naming the row for a value that is not finite or a scale that
+/// is not above 0. On a device execution.bad_row receives such a row, or −1.
+template <typename T>
+void condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
+                       const CondensationTerms<T>& terms, std::span<std::byte> workspace,
+                       const Execution& execution = {});
+
+/// Gradients of the hits' arrays, laid out as they are.
+template <typename T>
+struct CondensationGradients {
+  T* beta = nullptr;
+  T* x = nullptr;
+  T* scale = nullptr;    ///< may be null
+  T* payload = nullptr;  ///< may be null
+};
+
+/// Writes the gradients of L = Σ gradient · term over all events and terms, where `gradients` holds those of the terms.
+template <typename T>
+void condensation_gradient(const CondensationHits<T>& hits, const CondensationOptions& options,
+                           const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out,
+                           std::span<std::byte> workspace, const Execution& execution = {});
+
+}  // namespace starling

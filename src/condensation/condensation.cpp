@@ -1,0 +1,111 @@
+#include "starling/condensation.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "condensation/backends.h"
+#include "memory/layout.h"
+#include "starling/error.h"
+
+namespace starling {
+namespace {
+
+[[noreturn]] void usage(const char* function, const std::string& message) {
+  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
+}
+
+void check_count(const char* function, const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  usage(function, std::string(name) + " is " + std::to_string(value) + ": expected " + std::to_string(low) + " to " +
+                      std::to_string(high));
+}
+
+void check_there(const char* function, const char* name, const void* pointer, std::int64_t count) {
+  if (pointer == nullptr && count > 0) usage(function, std::string(name) + " is null: expected an array");
+}
+
+template <typename T>
+void check(const CondensationHits<T>& hits, const CondensationOptions& options, const char* function) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  check_count(function, "num_hits", hits.num_hits, 0, kMost);
+  check_count(function, "num_events", hits.num_events, 0, kMost);
+  check_count(function, "dimensions", hits.dimensions, 1, kMaxCondensationDimensions);
+  check_count(function, "payload_channels", hits.payload_channels, 0, kMaxPayloadChannels);
+  check_there(function, "beta", hits.beta, hits.num_hits);
+  check_there(function, "x", hits.x, hits.num_hits);
+  check_there(function, "truth", hits.truth, hits.num_hits);
+  check_there(function, "payload", hits.payload, std::int64_t{hits.num_hits} * hits.payload_channels);
+  if (hits.row_splits == nullptr && hits.num_events != 1)
+    usage(function, "num_events is " + std::to_string(hits.num_events) + " without row_splits: expected 1");
+  if (!(options.q_min >= 0) || !std::isfinite(options.q_min))
+    usage(function, "q_min is " + std::to_string(options.q_min) + ": expected a finite number of at least 0");
+  if (!(options.centre >= 0 && options.centre <= 1))
+    usage(function, "centre is " + std::to_string(options.centre) + ": expected 0 to 1");
+  if (options.form != CondensationForm::slide && options.centre != 0)
+    usage(function, "centre is " + std::to_string(options.centre) + ": expected 0, since only the slide form has one");
+}
+
+template <typename Terms>
+void check_terms(const Terms& terms, int channels, std::int32_t events, const char* function) {
+  check_there(function, "attraction", terms.attraction, events);
+  check_there(function, "repulsion", terms.repulsion, events);
+  check_there(function, "objects", terms.objects, events);
+  check_there(function, "noise", terms.noise, events);
+  check_there(function, "payload of the terms", terms.payload, std::int64_t{events} * channels);
+}
+
+template <typename T>
+std::size_t bytes(const CondensationHits<T>& hits, const Execution& execution) {
+  return execution.device == Device::cuda ? condensation::cuda::workspace_bytes(hits)
+                                          : condensation::host::workspace_bytes(hits);
+}
+
+}  // namespace
+
+template <typename T>
+std::size_t condensation_workspace_bytes(const CondensationHits<T>& hits, const CondensationOptions& options,
+                                         const Execution& execution) {
+  check(hits, options, "condensation_workspace_bytes");
+  return bytes(hits, execution);
+}
+
+template <typename T>
+void condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
+                       const CondensationTerms<T>& terms, std::span<std::byte> workspace, const Execution& execution) {
+  const char* const function = "condensation_loss";
+  check(hits, options, function);
+  check_terms(terms, hits.payload_channels, hits.num_events, function);
+  memory::check_workspace(workspace, bytes(hits, execution), function);
+  if (execution.device == Device::cuda) return condensation::cuda::loss(hits, options, terms, workspace, execution);
+  condensation::host::loss(hits, options, terms, workspace);
+}
+
+template <typename T>
+void condensation_gradient(const CondensationHits<T>& hits, const CondensationOptions& options,
+                           const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out,
+                           std::span<std::byte> workspace, const Execution& execution) {
+  const char* const function = "condensation_gradient";
+  check(hits, options, function);
+  check_terms(gradients, hits.payload_channels, hits.num_events, function);
+  check_there(function, "gradient of beta", out.beta, hits.num_hits);
+  check_there(function, "gradient of x", out.x, hits.num_hits);
+  memory::check_workspace(workspace, bytes(hits, execution), function);
+  if (execution.device == Device::cuda)
+    return condensation::cuda::gradient(hits, options, gradients, out, workspace, execution);
+  condensation::host::gradient(hits, options, gradients, out, workspace);
+}
+
+#define STARLING_INSTANTIATE(T)                                                                                        \
+  template std::size_t condensation_workspace_bytes(const CondensationHits<T>&, const CondensationOptions&,            \
+                                                    const Execution&);                                                 \
+  template void condensation_loss(const CondensationHits<T>&, const CondensationOptions&, const CondensationTerms<T>&, \
+                                  std::span<std::byte>, const Execution&);                                             \
+  template void condensation_gradient(const CondensationHits<T>&, const CondensationOptions&,                          \
+                                      const CondensationTerms<const T>&, const CondensationGradients<T>&,              \
+                                      std::span<std::byte>, const Execution&)
+STARLING_INSTANTIATE(float);
+STARLING_INSTANTIATE(double);
+#undef STARLING_INSTANTIATE
+
+}  // namespace starling

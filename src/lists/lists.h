@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "starling/device.h"
+
+#ifdef __CUDACC__
+#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define STARLING_HOST_DEVICE inline
+#endif
+
+/// Lists of neighbours turned round: for each point the entries that hold it, in ascending order. So a sum over them
+/// has one order, on any number of threads and on a device.
+namespace starling::lists {
+
+/// Lists as knn() and radius_fill() write them, in the memory of the device that works on them.
+struct Lists {
+  const std::int32_t* index;       ///< [entries] row of a point, or −1
+  std::int32_t num_rows;           ///< lists
+  int k;                           ///< entries per row, where row_splits is null
+  const std::int64_t* row_splits;  ///< [num_rows + 1], or null
+  std::int64_t num_entries;        ///< at most 2^31 − 1
+  std::int32_t num_points;
+};
+
+/// The entries that hold each point.
+struct Holders {
+  const std::uint32_t* begin;  ///< [num_points + 1] first of a point's places in `entry`
+  const std::uint32_t* entry;  ///< [entries]
+  const std::int32_t* row_of;  ///< [entries] the row of each entry; null where every row has k
+
+  STARLING_HOST_DEVICE std::int32_t row(std::uint32_t entry_number, int k) const {
+    return row_of != nullptr ? row_of[entry_number]
+                             : static_cast<std::int32_t>(entry_number / static_cast<std::uint32_t>(k));
+  }
+};
+
+// turn_round() gives the holders, which lie in the workspace. On the host every index must be −1 or a row of the
+// points; on a device any other counts as −1. Allocates nothing; on a device it waits for nothing. The workspace has at
+// most 4 bytes per entry (8 with row splits) and 68 per point on the host, 16 per entry (20) and 4 per point on a
+// device; its size query reads no array.
+namespace host {
+std::size_t turn_round_bytes(const Lists& lists);
+Holders turn_round(const Lists& lists, std::span<std::byte> workspace);
+}  // namespace host
+namespace cuda {
+std::size_t turn_round_bytes(const Lists& lists);
+Holders turn_round(const Lists& lists, std::span<std::byte> workspace, CUstream_st* stream);
+}  // namespace cuda
+
+}  // namespace starling::lists
+
+#undef STARLING_HOST_DEVICE

@@ -1,0 +1,293 @@
+"""Layers against the golden vectors, their derivatives, and every way torch runs them."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import starling
+from starling.nn import GravNetConv, GravNetOp, ObjectCondensation
+
+GOLDEN = Path(os.environ.get("STARLING_DATA", Path(__file__).parents[3] / "shared/data")) / "dynamic_networks"
+
+
+def cases(file):
+    """The names of the cases of a golden file; one that skips where the data is absent."""
+    if not (GOLDEN / f"{file}.json").exists():
+        return [pytest.param(None, marks=pytest.mark.skip(reason=f"no golden vectors in {GOLDEN}"))]
+    return list(json.loads((GOLDEN / f"{file}.json").read_text())["cases"])
+
+
+def load(file, case, device="cpu"):
+    safetensors = pytest.importorskip("safetensors.torch")
+    tensors = safetensors.load_file(GOLDEN / f"{file}.safetensors", device=device)
+    options = json.loads((GOLDEN / f"{file}.json").read_text())["cases"][case]
+    return options, {name[len(case) + 1 :]: value for name, value in tensors.items() if name.startswith(case + "/")}
+
+
+def deviation(value, golden):
+    """The largest difference, relative to the largest entry."""
+    return ((value.double() - golden).abs().max() / (golden.abs().max() or 1)).item()
+
+
+def layer_of(options, dtype):
+    sizes = (16, 12, options["S"], options["P"], options["k"])
+    if options["form"] == "pyg":
+        names = {"factor": "factor", "loop": "loop", "subtract": "subtract_from_own"}
+        return GravNetConv(*sizes, **{ours: options[theirs] for ours, theirs in names.items()}).to(dtype)
+    return GravNetOp(*sizes, nn.Identity() if options["activation"] == "identity" else None).to(dtype)
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("case", cases("gravnet"))
+def test_gravnet_is_the_golden_one(case, dtype, bound, device):
+    options, golden = load("gravnet", case, device)
+    layer = layer_of(options, dtype).to(device)
+    layer.load_state_dict({name: golden[name] for name in layer.state_dict()})
+    x = golden["x"].to(dtype).requires_grad_()
+    found = starling.neighbors(golden["s"], options["k"], golden["row_splits"], loop=options["loop"])
+    assert torch.equal(found.index, golden["idx"].long())
+    assert torch.equal(found.distance2, golden["d2"])
+    out = layer(x, row_splits=golden["row_splits"])
+    out = out.out if isinstance(layer, GravNetOp) else out
+    (out * golden["g"].to(dtype)).sum().backward()
+    assert deviation(out.detach(), golden["out"]) < bound
+    assert deviation(x.grad, golden["grad/x"]) < bound
+    for name, parameter in layer.named_parameters():
+        expected = golden[f"grad/{name}"]
+        if name in ("lin_s.bias", "space_transformations.bias"):  # 0 but for rounding
+            scale = golden[f"grad/{name.replace('bias', 'weight')}"].abs().max()
+            assert parameter.grad.abs().max() <= bound * scale
+        else:
+            assert deviation(parameter.grad, expected) < bound, name
+
+
+@pytest.mark.parametrize("options", [{}, {"subtract": True}, {"loop": False}, {"factor": 0.0}])
+def test_derivatives(options):
+    torch.manual_seed(3)
+    layer = GravNetConv(3, 4, 2, 3, k=4, **options).double()
+    x = torch.rand(9, 3, dtype=torch.float64, requires_grad=True)
+    splits = torch.tensor([0, 6, 6, 7, 9])
+    assert torch.autograd.gradcheck(lambda x: layer(x, row_splits=splits), x)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x, row_splits=splits), x)
+
+
+@pytest.mark.parametrize("divisor", ["found", "all", "weights"])
+@pytest.mark.parametrize("weights", ["distance2", "weight", None])
+def test_derivatives_of_messages(divisor, weights):
+    torch.manual_seed(4)
+    index = torch.tensor([[0, 2, 1], [1, -1, 3], [-1, -1, -1], [3, 0, 0]])
+    features = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    values = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
+
+    def aggregate(features, values):
+        named = {} if weights is None else {weights: values}
+        return torch.ops.starling.aggregate(features, index, factor=2.0, divisor=divisor, **named)[0]
+
+    if weights:
+        assert torch.autograd.gradcheck(aggregate, (features, values))
+    if divisor != "weights" and weights:
+        assert torch.autograd.gradgradcheck(aggregate, (features, values))
+
+
+def test_row_splits_of_the_neighbours():
+    torch.manual_seed(5)
+    x = torch.rand(30, 3, dtype=torch.float64)
+    features = torch.randn(30, 4, dtype=torch.float64, requires_grad=True)
+    within = starling.neighbors_within(x, 0.4)
+    out, _ = torch.ops.starling.aggregate(features, within.index, within.row_splits, within.distance2)
+    weights = torch.exp(-10 * within.distance2)
+    for row in range(30):
+        entries = slice(within.row_splits[row], within.row_splits[row + 1])
+        messages = weights[entries, None] * features[within.index[entries]]
+        expected = torch.cat([messages.mean(0), messages.amax(0)])
+        assert torch.allclose(out[row], expected)
+
+
+def test_batch_and_row_splits_are_the_same_events():
+    torch.manual_seed(6)
+    layer = GravNetConv(4, 8, 3, 5, k=3)
+    x = torch.rand(10, 4)
+    batch = torch.tensor([0, 0, 0, 0, 1, 1, 3, 3, 3, 3])
+    both = layer(x, batch)
+    assert torch.equal(both, layer(x, row_splits=torch.tensor([0, 4, 6, 6, 10])))
+    assert torch.equal(both[:4], layer(x[:4]))  # events do not see each other
+    with pytest.raises(ValueError, match="expected one of them"):
+        layer(x, batch, row_splits=torch.tensor([0, 10]))
+
+
+def test_no_hits(device):
+    layer = GravNetConv(4, 8, 3, 5, k=3).to(device)
+    out = layer(torch.empty(0, 4, device=device))
+    assert out.shape == (0, 8)
+    out.sum().backward()
+    assert all(not parameter.grad.any() for parameter in layer.parameters())
+
+
+def test_compiled_exported_and_half():
+    torch.manual_seed(7)
+    layer = GravNetConv(4, 8, 3, 5, k=6)
+    x = torch.rand(50, 4)
+    expected = layer(x)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), expected)
+    compiled(x).sum().backward()
+    exported = torch.export.export(layer, (x,)).module()
+    assert torch.equal(exported(x), expected)
+    half = layer.to(torch.bfloat16)(x.to(torch.bfloat16))
+    assert half.dtype == torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert GravNetConv(4, 8, 3, 5, k=6)(x).isfinite().all()
+
+
+def test_state_dict_of_torch_geometric_loads():
+    geometric = pytest.importorskip("torch_geometric.nn", reason="torch_geometric is not installed")
+    pytest.importorskip("torch_cluster", reason="torch_cluster is not installed: GravNetConv needs it even to be made")
+    theirs = geometric.GravNetConv(4, 8, 3, 5, k=6)
+    ours = GravNetConv(4, 8, 3, 5, k=6)
+    ours.load_state_dict(theirs.state_dict())
+
+
+def test_the_gradient_is_the_same_bytes_every_run(device):
+    torch.manual_seed(9)
+    layer = GravNetConv(4, 8, 3, 32, k=16).to(device)
+    x = torch.rand(3000, 4, device=device)
+    gradients = []
+    for _ in range(2):
+        layer.zero_grad()
+        layer(x).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in (layer.lin_h.weight, layer.lin_s.weight)])
+    assert all(torch.equal(first, second) for first, second in zip(*gradients))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_cuda_graph_holds_layer_and_loss():
+    torch.manual_seed(10)
+    layer, loss = GravNetConv(4, 3, 3, 8, k=8).cuda(), ObjectCondensation("paper")
+    x, truth = torch.rand(500, 4, device="cuda"), torch.randint(-1, 9, (500,), device="cuda", dtype=torch.int32)
+
+    def step():
+        out = layer(x)
+        return loss(out[:, 0].sigmoid(), out[:, 1:], truth).total
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        expected = step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.no_grad(), torch.cuda.graph(graph):
+        total = step()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(total, expected.detach())
+
+
+def test_wrong_arguments():
+    features, index = torch.rand(4, 3), torch.zeros(4, 2, dtype=torch.int64)
+    aggregate = torch.ops.starling.aggregate
+    for text, call in {
+        "expected 'found', 'all' or 'weights'": lambda: aggregate(features, index, divisor="mean"),
+        "expected int64": lambda: aggregate(features, index.int()),
+        r"expected \[4, 2\]": lambda: aggregate(features, index, distance2=torch.rand(4, 3)),
+        r"index\[0\] is 7": lambda: aggregate(features, index + 7),
+        "expected a finite number of at least 0": lambda: aggregate(features, index, factor=-1.0),
+        "expected one of them": lambda: aggregate(features, index, distance2=torch.rand(4, 2), weight=torch.rand(4, 2)),
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            call()
+
+
+CONDENSATION = {
+    "paper": {},
+    "paper_soft": {"soft": True},
+    "paper_payload_event": {"payload_per_event": True},
+    "paper_qmin1": {"q_min": 1.0},
+    "slide": {},
+    "slide_alpha_scale": {"scale_of": "alpha"},
+    "slide_mean_centre": {"centre": 1.0},
+    "slide_half_centre": {"centre": 0.5},
+    "slide_soft": {"soft": True},
+    "fgc": {},
+}
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason=f"no golden vectors in {GOLDEN}")
+@pytest.mark.parametrize("dtype, bound", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("inputs", ["plain", "edge"])
+@pytest.mark.parametrize("case", CONDENSATION)
+def test_condensation_is_the_golden_one(case, inputs, dtype, bound, device):
+    _, hits = load("condensation", f"{inputs}/inputs", device)
+    _, golden = load("condensation", f"{inputs}/{case}", device)
+    values = {name: hits[name].to(dtype).requires_grad_() for name in ("beta", "x", "phi", "payload")}
+    loss = ObjectCondensation(case.split("_")[0], **CONDENSATION[case])
+    arguments = (values["beta"], values["x"], hits["truth"], hits["row_splits"])
+    named = {"scale": values["phi"], "weight": hits["w"].to(dtype), "payload": values["payload"]}
+    per_event = loss(*arguments, **named, per_event=True)
+    terms = loss(*arguments, **named)
+    for name, ours in {"att": "attraction", "rep": "repulsion", "obj": "objects", "noise": "noise", "payload": "payload"}.items():
+        assert deviation(getattr(per_event, ours).detach(), golden[name]) < bound
+        term = getattr(terms, ours)
+        assert deviation(term.detach(), golden[f"total/{name}"]) < bound
+        term = term[0] + 0.5 * term[1] if name == "payload" else term
+        gradients = torch.autograd.grad(term, list(values.values()), retain_graph=True)
+        for value, gradient in zip(values, gradients):
+            expected = golden.get(f"grad/{name}/{value}", torch.zeros_like(gradient, dtype=torch.float64))
+            assert deviation(gradient, expected) < bound, (name, value)
+
+
+def condensation_inputs(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(8)
+    beta = torch.rand(30, generator=generator, dtype=dtype) * 0.9 + 0.05
+    x = torch.randn(30, 2, generator=generator, dtype=dtype)
+    payload = torch.rand(30, 1, generator=generator, dtype=dtype)
+    scale = torch.rand(30, generator=generator, dtype=dtype) + 0.5
+    truth = torch.randint(-1, 4, (30,), generator=generator)
+    return beta, x, payload, scale, truth, torch.tensor([0, 17, 17, 30])
+
+
+@pytest.mark.parametrize("options", [("paper", {}), ("slide", {"centre": 0.3}), ("slide", {"scale_of": "alpha"}), ("fgc", {})])
+def test_derivatives_of_condensation(options):
+    form, named = options
+    *values, truth, splits = condensation_inputs()
+    values = [value.requires_grad_() for value in values]
+    loss = ObjectCondensation(form, **named)
+    assert torch.autograd.gradcheck(
+        lambda beta, x, payload, scale: loss(beta, x, truth, splits, payload=payload, scale=scale).total, values
+    )
+
+
+def test_condensation_compiled_exported_and_half():
+    beta, x, payload, scale, truth, splits = condensation_inputs(torch.float32)
+    loss = ObjectCondensation()
+    beta.requires_grad_()
+    expected = loss(beta, x, truth, splits, scale=scale, payload=payload)
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")(beta, x, truth, splits, scale=scale, payload=payload)
+    assert torch.equal(compiled.total, expected.total)
+    compiled.total.backward()
+    assert beta.grad.isfinite().all()
+    exported = torch.export.export(loss, (beta, x, truth, splits)).module()
+    assert torch.equal(exported(beta, x, truth, splits).total, loss(beta, x, truth, splits).total)
+    half = loss(beta.detach().bfloat16(), x.bfloat16(), truth, splits)
+    assert half.total.isfinite()
+
+
+def test_wrong_arguments_of_condensation():
+    beta, x, payload, scale, truth, splits = condensation_inputs(torch.float32)
+    loss = ObjectCondensation()
+    for text, call in {
+        "expected 'paper', 'slide' or 'fgc'": lambda: ObjectCondensation("slides")(beta, x, truth),
+        "expected 'mean' or 'alpha'": lambda: ObjectCondensation(scale_of="max")(beta, x, truth),
+        "expected 0 to 1": lambda: ObjectCondensation(centre=2.0)(beta, x, truth),
+        r"expected \[30\]": lambda: loss(beta, x, truth[:4]),
+        "expected int32 or int64": lambda: loss(beta, x, truth.float()),
+        "above 2": lambda: loss(beta, x, truth + 2**40),
+        "expected 1 to 8": lambda: loss(beta, x.repeat(1, 5), truth),
+        "x of row 3 is nan": lambda: loss(beta, x.index_fill(0, torch.tensor([3]), float("nan")), truth),
+        "scale of row 0 is": lambda: loss(beta, x, truth, scale=-scale),
+        "the last entry|last row split|expected the number of rows": lambda: loss(beta, x, truth, splits[:2]),
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            call()
