@@ -89,4 +89,57 @@ void condensation_gradient(const CondensationHits<T>& hits, const CondensationOp
                            const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out,
                            std::span<std::byte> workspace, const Execution& execution = {});
 
+/// The hits of events to cluster. T is float or double; all pointers are memory of the device that it runs on.
+template <typename T>
+struct CondenseHits {
+  const T* beta = nullptr;  ///< [num_hits]
+  const T* x = nullptr;     ///< [num_hits, dimensions] cluster coordinates
+  std::int32_t num_hits = 0;
+  int dimensions = 0;                        ///< 1..kMaxCondensationDimensions
+  const std::int32_t* row_splits = nullptr;  ///< [num_events + 1]; null = one event
+  std::int32_t num_events = 1;
+  const T* scale = nullptr;  ///< [num_hits] φ > 0; null = 1
+};
+
+enum class CondenseAssign {
+  collect,  ///< a hit goes to the first point within reach
+  nearest,  ///< a hit goes to the nearest of the points within reach, the earlier one where d² is equal
+};
+
+struct CondenseOptions {
+  double t_beta = 0;  ///< a condensation point has β ≥ t_beta, compared in T; not NaN
+  double t_d = 0;     ///< reach of a point of scale 1, in the coordinates' unit; ≥ 0, may be infinite
+  CondenseAssign assign = CondenseAssign::collect;
+};
+
+struct Condensed {
+  std::int32_t* id = nullptr;          ///< [num_hits] number of the hit's point in its event, from 0; −1 = none
+  std::int32_t* point = nullptr;       ///< [num_hits] row of that point; −1 = none
+  std::int32_t* num_points = nullptr;  ///< [num_events]; may be null
+};
+
+/// Bytes of workspace of condense(): in float of 3 dimensions, about 15 per hit on the host and 60 on a device. Reads
+/// no array.
+template <typename T>
+std::size_t condense_workspace_bytes(const CondenseHits<T>& hits, const CondenseOptions& options,
+                                     const Execution& execution = {});
+
+/// Clusters hits (docs/definitions.md, Object condensation, Inference): again and again the free hit of largest β among
+/// those with β ≥ t_beta, of the smallest row where β is equal, becomes a condensation point and takes every free hit
+/// of its event with d² ≤ r², r = t_d · φ of the point. A point always has its own number.
+///
+/// d² is computed in T as in knn() (neighbors.h), r² in double and then rounded to T: the same bytes on every device
+/// and on any number of threads. β and d² are compared in T.
+///
+/// Time at worst: on a device one round per 512 candidates of an event, candidates being the hits of β ≥ t_beta, and
+/// points · hits tests of d² in each event. On the host a search in a tree per point: of order log(hits) + the hits
+/// within reach that are free, or with `nearest` all hits within reach. Events run side by side.
+///
+/// Throws ErrorKind::usage naming sizes and rule for wrong arguments; on the host ErrorKind::input naming the row for a
+/// value that is not finite or a scale that is not above 0. On a device execution.bad_row, where not null, receives the
+/// smallest such row, or −1; ids are then unspecified, but in range.
+template <typename T>
+void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
+              std::span<std::byte> workspace, const Execution& execution = {});
+
 }  // namespace starling

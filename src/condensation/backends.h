@@ -19,6 +19,12 @@ void gradient(const CondensationHits<T>& hits, const CondensationOptions& option
               const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out,
               std::span<std::byte> workspace);
 
+template <typename T>
+std::size_t condense_workspace_bytes(const CondenseHits<T>& hits, const CondenseOptions& options);
+template <typename T>
+void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
+              std::span<std::byte> workspace);
+
 }  // namespace starling::condensation::host
 
 namespace starling::condensation::cuda {
@@ -31,6 +37,12 @@ void loss(const CondensationHits<T>& hits, const CondensationOptions& options, c
 template <typename T>
 void gradient(const CondensationHits<T>& hits, const CondensationOptions& options,
               const CondensationTerms<const T>& gradients, const CondensationGradients<T>& out,
+              std::span<std::byte> workspace, const Execution& execution);
+
+template <typename T>
+std::size_t condense_workspace_bytes(const CondenseHits<T>& hits);
+template <typename T>
+void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
               std::span<std::byte> workspace, const Execution& execution);
 
 }  // namespace starling::condensation::cuda

@@ -25,19 +25,27 @@ void check_there(const char* function, const char* name, const void* pointer, st
   if (pointer == nullptr && count > 0) usage(function, std::string(name) + " is null: expected an array");
 }
 
-template <typename T>
-void check(const CondensationHits<T>& hits, const CondensationOptions& options, const char* function) {
+/// Of the loss and of clustering.
+template <typename Hits>
+void check_sizes(const Hits& hits, const char* function) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   check_count(function, "num_hits", hits.num_hits, 0, kMost);
   check_count(function, "num_events", hits.num_events, 0, kMost);
   check_count(function, "dimensions", hits.dimensions, 1, kMaxCondensationDimensions);
-  check_count(function, "payload_channels", hits.payload_channels, 0, kMaxPayloadChannels);
   check_there(function, "beta", hits.beta, hits.num_hits);
   check_there(function, "x", hits.x, hits.num_hits);
-  check_there(function, "truth", hits.truth, hits.num_hits);
-  check_there(function, "payload", hits.payload, std::int64_t{hits.num_hits} * hits.payload_channels);
   if (hits.row_splits == nullptr && hits.num_events != 1)
     usage(function, "num_events is " + std::to_string(hits.num_events) + " without row_splits: expected 1");
+  if (hits.num_events == 0 && hits.num_hits > 0)
+    usage(function, "num_events is 0 with num_hits " + std::to_string(hits.num_hits) + ": expected no hits");
+}
+
+template <typename T>
+void check(const CondensationHits<T>& hits, const CondensationOptions& options, const char* function) {
+  check_sizes(hits, function);
+  check_count(function, "payload_channels", hits.payload_channels, 0, kMaxPayloadChannels);
+  check_there(function, "truth", hits.truth, hits.num_hits);
+  check_there(function, "payload", hits.payload, std::int64_t{hits.num_hits} * hits.payload_channels);
   if (!(options.q_min >= 0) || !std::isfinite(options.q_min))
     usage(function, "q_min is " + std::to_string(options.q_min) + ": expected a finite number of at least 0");
   if (!(options.centre >= 0 && options.centre <= 1))
@@ -59,6 +67,19 @@ template <typename T>
 std::size_t bytes(const CondensationHits<T>& hits, const Execution& execution) {
   return execution.device == Device::cuda ? condensation::cuda::workspace_bytes(hits)
                                           : condensation::host::workspace_bytes(hits);
+}
+
+template <typename T>
+void check(const CondenseHits<T>& hits, const CondenseOptions& options, const char* function) {
+  check_sizes(hits, function);
+  if (std::isnan(options.t_beta)) usage(function, "t_beta is nan: expected a number");
+  if (!(options.t_d >= 0)) usage(function, "t_d is " + std::to_string(options.t_d) + ": expected at least 0");
+}
+
+template <typename T>
+std::size_t bytes(const CondenseHits<T>& hits, const CondenseOptions& options, const Execution& execution) {
+  return execution.device == Device::cuda ? condensation::cuda::condense_workspace_bytes(hits)
+                                          : condensation::host::condense_workspace_bytes(hits, options);
 }
 
 }  // namespace
@@ -96,6 +117,25 @@ void condensation_gradient(const CondensationHits<T>& hits, const CondensationOp
   condensation::host::gradient(hits, options, gradients, out, workspace);
 }
 
+template <typename T>
+std::size_t condense_workspace_bytes(const CondenseHits<T>& hits, const CondenseOptions& options,
+                                     const Execution& execution) {
+  check(hits, options, "condense_workspace_bytes");
+  return bytes(hits, options, execution);
+}
+
+template <typename T>
+void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
+              std::span<std::byte> workspace, const Execution& execution) {
+  const char* const function = "condense";
+  check(hits, options, function);
+  check_there(function, "id", out.id, hits.num_hits);
+  check_there(function, "point", out.point, hits.num_hits);
+  memory::check_workspace(workspace, bytes(hits, options, execution), function);
+  if (execution.device == Device::cuda) return condensation::cuda::condense(hits, options, out, workspace, execution);
+  condensation::host::condense(hits, options, out, workspace);
+}
+
 #define STARLING_INSTANTIATE(T)                                                                                        \
   template std::size_t condensation_workspace_bytes(const CondensationHits<T>&, const CondensationOptions&,            \
                                                     const Execution&);                                                 \
@@ -103,7 +143,10 @@ void condensation_gradient(const CondensationHits<T>& hits, const CondensationOp
                                   std::span<std::byte>, const Execution&);                                             \
   template void condensation_gradient(const CondensationHits<T>&, const CondensationOptions&,                          \
                                       const CondensationTerms<const T>&, const CondensationGradients<T>&,              \
-                                      std::span<std::byte>, const Execution&)
+                                      std::span<std::byte>, const Execution&);                                         \
+  template std::size_t condense_workspace_bytes(const CondenseHits<T>&, const CondenseOptions&, const Execution&);     \
+  template void condense(const CondenseHits<T>&, const CondenseOptions&, const Condensed&, std::span<std::byte>,       \
+                         const Execution&)
 STARLING_INSTANTIATE(float);
 STARLING_INSTANTIATE(double);
 #undef STARLING_INSTANTIATE

@@ -86,6 +86,13 @@ STARLING_HOST_DEVICE Shares<T> shares(CondensationForm form, std::int32_t event_
   return {T(1) / (T(event_objects) * T(object_hits)), others == 0 ? T(0) : T(1) / (T(event_objects) * T(others))};
 }
 
+/// r² of a condensation point, r = t_d φ: in double, then rounded to T.
+template <typename T>
+STARLING_HOST_DEVICE T reach2(double t_d, T phi) {
+  const double r = t_d * static_cast<double>(phi);
+  return static_cast<T>(r * r);
+}
+
 }  // namespace starling::condensation
 
 #undef STARLING_HOST_DEVICE

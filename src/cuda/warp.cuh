@@ -38,6 +38,10 @@ __device__ inline std::uint32_t to_ordered(float value) {
   const std::uint32_t bits = __float_as_uint(value);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
+__device__ inline std::uint64_t to_ordered(double value) {
+  const std::uint64_t bits = __double_as_longlong(value), sign = std::uint64_t{1} << 63;
+  return bits & sign ? ~bits : bits | sign;
+}
 __device__ inline float from_ordered(std::uint32_t bits) {
   return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
 }

@@ -4,12 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <string>
 
 #include "condensation/backends.h"
+#include "condensation/host/check.h"
 #include "condensation/object.h"
 #include "memory/layout.h"
-#include "starling/error.h"
 
 namespace starling::condensation::host {
 namespace {
@@ -77,41 +76,13 @@ class Loss {
   }
 
  private:
-  [[noreturn]] static void fail(ErrorKind kind, const std::string& message) {
-    throw Error(kind, "condensation: " + message);
-  }
-
   void check_values() const {
-    const std::int32_t* const splits = hits_.row_splits;
-    if (splits != nullptr) {
-      if (splits[0] != 0) fail(ErrorKind::usage, "row_splits[0] is " + std::to_string(splits[0]) + ": expected 0");
-      for (std::int32_t e = 0; e < hits_.num_events; ++e) {
-        if (splits[e + 1] < splits[e])
-          fail(ErrorKind::usage, "row_splits[" + std::to_string(e + 1) +
-                                     "] is less than the entry before: expected "
-                                     "ascending rows");
-      }
-      if (splits[hits_.num_events] != hits_.num_hits)
-        fail(ErrorKind::usage, "the last row split is " + std::to_string(splits[hits_.num_events]) + ": expected the " +
-                                   "number of hits, " + std::to_string(hits_.num_hits));
-    }
-    const auto finite = [&](const char* name, const T* values, int each) {
-      for (std::int64_t i = 0; values != nullptr && i < std::int64_t{hits_.num_hits} * each; ++i) {
-        if (!std::isfinite(values[i]))
-          fail(ErrorKind::input, std::string(name) + " of row " + std::to_string(i / each) + " is " +
-                                     std::to_string(values[i]) + ": expected a finite number");
-      }
-    };
-    finite("beta", hits_.beta, 1);
-    finite("x", hits_.x, dimensions_);
-    finite("weight", hits_.weight, 1);
-    finite("scale", hits_.scale, 1);
-    if (channels_ > 0) finite("payload", hits_.payload, channels_);
-    for (std::int32_t h = 0; hits_.scale != nullptr && h < hits_.num_hits; ++h) {
-      if (!(hits_.scale[h] > T(0)))
-        fail(ErrorKind::input, "scale of row " + std::to_string(h) + " is " + std::to_string(hits_.scale[h]) +
-                                   ": expected a number above 0");
-    }
+    check_row_splits(hits_.row_splits, hits_.num_events, hits_.num_hits);
+    check_finite("beta", hits_.beta, hits_.num_hits, 1);
+    check_finite("x", hits_.x, hits_.num_hits, dimensions_);
+    check_finite("weight", hits_.weight, hits_.num_hits, 1);
+    check_scale(hits_.scale, hits_.num_hits);
+    if (channels_ > 0) check_finite("payload", hits_.payload, hits_.num_hits, channels_);
   }
 
   void find_objects() {
