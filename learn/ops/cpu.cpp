@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "learn/ops/condensation_kernels.h"
+#include "learn/ops/condense_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
@@ -81,6 +82,13 @@ class Host {
     in_arena([&] { starling::condensation_gradient(hits, options, gradients, out, bytes(workspace)); });
   }
 
+  template <typename T>
+  at::Tensor condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out) const {
+    const at::Tensor workspace = make_workspace(condense_workspace_bytes(hits, options), points_);
+    in_arena([&] { starling::condense(hits, options, out, bytes(workspace)); });
+    return {};
+  }
+
   /// The core has thrown already.
   std::int64_t read_bad_row(const at::Tensor&) const { return -1; }
   void check_bad_row(const at::Tensor&, std::int64_t) const {}
@@ -108,6 +116,7 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Host>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
+  m.impl("condense", TORCH_FN(condense<Host>));
 }
 
 }  // namespace starling::ops

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "learn/ops/condensation_kernels.h"
+#include "learn/ops/condense_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
@@ -93,6 +94,15 @@ class Cuda {
     starling::condensation_gradient(hits, options, gradients, out, bytes(workspace), execution);
   }
 
+  template <typename T>
+  at::Tensor condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out) const {
+    at::Tensor bad_row = make_bad_row();
+    const Execution execution = on_stream(bad_row);
+    const at::Tensor workspace = make_workspace(condense_workspace_bytes(hits, options, execution), points_);
+    starling::condense(hits, options, out, bytes(workspace), execution);
+    return bad_row;
+  }
+
   /// Waits for the stream, unless it is captured: then the row cannot be reported.
   std::int64_t read_bad_row(const at::Tensor& bad_row) const { return capturing_ ? -1 : bad_row.item<std::int32_t>(); }
   void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
@@ -138,6 +148,7 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Cuda>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
+  m.impl("condense", TORCH_FN(condense<Cuda>));
 }
 
 }  // namespace starling::ops

@@ -14,7 +14,7 @@ void no_cuda(const c10::OperatorHandle& op, torch::jit::Stack*) {
 
 TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   for (const char* const op : {"knn", "radius", "_distance_gradient", "_distance_tangent", "aggregate",
-                               "_aggregate_gradient", "condensation_loss", "_condensation_gradient"})
+                               "_aggregate_gradient", "condensation_loss", "_condensation_gradient", "condense"})
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&no_cuda>());
 }
 

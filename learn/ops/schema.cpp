@@ -61,4 +61,11 @@ TORCH_LIBRARY(starling, m) {
       "Tensor of_attraction, Tensor of_repulsion, Tensor of_objects, Tensor of_noise, Tensor of_payload) -> "
       "(Tensor beta_gradient, Tensor x_gradient, Tensor scale_gradient, Tensor payload_gradient)",
       {at::Tag::pt2_compliant_tag});
+
+  // Clustering as starling::condense (condensation.h): beta [N], x [N, D], scale [N] to id and point, int64 [N].
+  // assign: collect or nearest.
+  m.def(
+      "condense(Tensor beta, Tensor x, Tensor? row_splits, float t_beta, float t_d, Tensor? scale=None, "
+      "str assign='collect') -> (Tensor id, Tensor point)",
+      {at::Tag::pt2_compliant_tag});
 }

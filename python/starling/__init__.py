@@ -5,6 +5,7 @@
 `neighbors_within`         all within a radius, with every option, differentiable
 `knn_graph`, `knn`         edges, as torch_cluster's and torch_geometric's functions of these names give them
 `radius_graph`, `radius`   the same within a radius
+`condense`                 clusters of hits from a network trained with object condensation
 `row_splits_from_batch`    where each event begins, from the event of each row, and back
 `batch_from_row_splits`
 =========================  ==========================================================================================
@@ -13,16 +14,19 @@ FastGraphCompute's functions have its names: `binned_select_knn`, `row_splits_fr
 `strict_batch_from_row_splits`.
 """
 
+from .condensation import Condensed, condense
 from .edges import knn, knn_graph, radius, radius_graph
 from .events import batch_from_row_splits, row_splits_from_batch
 from .fastgraphcompute import binned_select_knn, row_splits_from_strict_batch, strict_batch_from_row_splits
 from .search import Neighbors, NeighborsWithin, neighbors, neighbors_within
 
 __all__ = [
+    "Condensed",
     "Neighbors",
     "NeighborsWithin",
     "batch_from_row_splits",
     "binned_select_knn",
+    "condense",
     "knn",
     "knn_graph",
     "neighbors",

@@ -19,6 +19,7 @@ def load(file: Path | str) -> None:
         ("_aggregate_gradient", _aggregate_gradient),
         ("condensation_loss", _condensation_loss),
         ("_condensation_gradient", _condensation_gradient),
+        ("condense", _condense),
     ):
         torch.library.register_fake(f"starling::{name}", fake)
     _vmap.register()
@@ -162,3 +163,15 @@ def _condensation_gradient(
         beta.new_empty(0 if scale is None else hits),
         beta.new_empty((0 if payload is None else hits, channels)),
     )
+
+
+def _condense(
+    beta: Tensor,
+    x: Tensor,
+    row_splits: Tensor | None,
+    t_beta: float,
+    t_d: float,
+    scale: Tensor | None = None,
+    assign: str = "collect",
+) -> tuple[Tensor, Tensor]:
+    return beta.new_empty(beta.shape, dtype=torch.int64), beta.new_empty(beta.shape, dtype=torch.int64)
