@@ -114,7 +114,8 @@ def test_batch_and_row_splits_are_the_same_events():
     batch = torch.tensor([0, 0, 0, 0, 1, 1, 3, 3, 3, 3])
     both = layer(x, batch)
     assert torch.equal(both, layer(x, row_splits=torch.tensor([0, 4, 6, 6, 10])))
-    assert torch.equal(both[:4], layer(x[:4]))  # events do not see each other
+    # Events do not see each other; products of fewer rows may round otherwise.
+    assert torch.allclose(both[:4], layer(x[:4]), atol=1e-6)
     with pytest.raises(ValueError, match="expected one of them"):
         layer(x, batch, row_splits=torch.tensor([0, 10]))
 
