@@ -248,10 +248,10 @@ class Evaluate final : public Command {
                  {"double_majority", "atlas", "one_way", "two_way"});
     options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "shorter tracks are not judged");
     TargetCuts& target = options_.target;
-    options.number("--min-pt", target.min_pt, 0.0, 1e6, "target particles: pt in GeV from here");
-    options.number("--min-hits", target.min_hits, 1, 1000, "and at least N hits in the event");
-    options.number("--max-radius", target.max_radius, 0.0, 1e6, "and produced within this radius, mm");
-    options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "and |eta| up to here");
+    options.number("--min-pt", target.min_pt, 0.0, 1e6, "least pt of target particles, GeV");
+    options.number("--min-hits", target.min_hits, 1, 1000, "least hits of target particles in the event");
+    options.number("--max-radius", target.max_radius, 0.0, 1e6, "largest production radius of target particles, mm");
+    options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "largest |eta| of target particles");
     options.flag("--secondaries", secondaries_, "count particles made in the detector too");
     options.flag("--electrons", electrons_, "count electrons too");
     options.flag("--all", target.all, "no cuts: every particle of at least --min-hits hits is a target")

@@ -34,7 +34,7 @@ struct DetectorLayer {
   double strip_length = 0;         ///< where > 0, that coordinate is the middle of a strip of this length instead, mm
   double efficiency = 1;           ///< chance that a crossing of a module leaves a hit
   double max_incidence = 1e9;      ///< tangent of the largest angle to a module's normal that still leaves a hit
-  double noise = 0;                ///< mean hits a module and event that no particle made
+  double noise = 0;                ///< mean noise hits per module and event
 };
 
 /// A cylinder around the beam line that measures nothing: beam pipe, shield, support tube. mm.

@@ -16,7 +16,7 @@ inline constexpr int kMaxDimensions = 16;
 enum class Direction : std::int8_t {
   both = 0,
   only_neighbor = 1,       ///< may be a neighbour, has none itself
-  only_has_neighbors = 2,  ///< has neighbours, is none
+  only_has_neighbors = 2,  ///< has neighbours, is nobody's neighbour
   neither = 3,
 };
 
@@ -51,8 +51,8 @@ struct NeighborSearch {
 };
 
 /// Bytes of workspace of knn(), whatever k is: O(num_points + num_queries + num_events) on the host, where it reads the
-/// row splits; at most 64 a point and 64 KiB on a CUDA device, where it reads no array. Throws as knn() does for wrong
-/// arguments.
+/// row splits; at most 64 per point and 64 KiB in all on a CUDA device, where it reads no array. Throws as knn() does
+/// for wrong arguments.
 template <typename T>
 std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k, const Execution& execution = {});
 
