@@ -170,6 +170,10 @@ TEST_F(Cli, SimulateNeitherReplacesNorHidesOtherEvents) {
   write(prefix + "-truth.csv", truth);
   expect_failure(arguments, 2, {"event000000007-truth.csv: is there"});
   EXPECT_EQ(content(prefix + "-truth.csv"), truth);
+  copy_of_event("others");
+  write(prefix + "-cells.csv", "hit_id,ch0,ch1,value\n1,2,3,0.5\n");
+  expect_failure(arguments, 2, {"event000000007-cells.csv: is there"});
+  EXPECT_EQ(content(prefix + "-cells.csv"), "hit_id,ch0,ch1,value\n1,2,3,0.5\n");
 }
 
 TEST_F(Cli, EvaluateReplacesOnlyItsOwnResults) {

@@ -465,7 +465,18 @@ TEST_F(EventTest, AnEventIsReplacedWhole) {
   Event less = any_event(20, false);
   less.truth.reset();
   less.particles.reset();
+  write_event(folder_.path(), any_event(10, true));
   write_event(folder_.path(), more);
+  expect_same(read_event(prefix(), {.cells = true}), more);
+  // Any tool's cells have the columns of ours: without cells in their place they stay, and so does the event.
+  const auto before = names();
+  const std::string cells = get("cells.csv");
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), less); }),
+              HasSubstr("event1-cells.csv: is there and the new event has no cells"));
+  EXPECT_EQ(names(), before);
+  EXPECT_EQ(get("cells.csv"), cells);
+  expect_same(read_event(prefix(), {.cells = true}), more);
+  fs::remove(file("cells.csv"));
   write_event(folder_.path(), less);
   expect_same(read_event(prefix(), {.cells = true}), less);
   EXPECT_THAT(names(), ElementsAre("event1-hits.csv"));

@@ -97,11 +97,12 @@ std::vector<std::filesystem::path> find_events(const std::filesystem::path& path
 
 /// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth, particles and cells: read_event gives
 /// the same event back, bit for bit. Makes the folder where it is absent. All files are written beside their places and
-/// then renamed, hits last: where they are, the event is whole. An earlier result of write_event is replaced, parts
-/// that the new event lacks included. It is taken for one where its files are plain, have no other columns than
-/// write_event gives them, in that order, and lack no part or column of the new event. Throws ErrorKind::usage, and
-/// changes nothing, where anything else is there that would be replaced or hidden, for a place that cannot be written,
-/// and for columns that no reader would take.
+/// then renamed, hits last: where they are, the event is whole. An earlier result of write_event is replaced; truth and
+/// particles that the new event lacks are removed. It is taken for one where its files are plain, have no other columns
+/// than write_event gives them, in that order, and lack no part or column of the new event. Cells are replaced only
+/// where the new event has cells: the columns do not tell whose they are, so they are never removed. Throws
+/// ErrorKind::usage, and changes nothing, where anything else is there that would be replaced or hidden, for a place
+/// that cannot be written, and for columns that no reader would take.
 void write_event(const std::filesystem::path& folder, const Event& event);
 
 }  // namespace starling

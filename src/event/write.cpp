@@ -104,7 +104,8 @@ bool may_be_ours(std::string_view head, const Part& part, const Sources& replaci
 }
 
 // Throws where an event of this name is there that write_event did not write, or a file that the new one would hide.
-// An event that lacks a part of the new one was written by something else too.
+// An event that lacks a part of the new one was written by something else too. Cells are replaced by cells only: the
+// header of another data set's cells is the same, and nothing would stand in for them.
 void check_place(const fs::path& folder, const Event& event, const std::vector<Output>& outputs) {
   const fs::path hits = file_of(folder, event, "-hits.csv");
   const bool replaces = is_there(hits);
@@ -114,6 +115,10 @@ void check_place(const fs::path& folder, const Event& event, const std::vector<O
     const Sources replacing = output == outputs.end() ? Sources() : output->columns;
     const fs::path file = file_of(folder, event, part.end);
     files::check_place(file, [&](std::string_view head) { return may_be_ours(head, part, replacing); });
+    if (part.end == "-cells.csv" && !event.cells && is_there(file)) {
+      throw Error(ErrorKind::usage,
+                  file.string() + ": is there and the new event has no cells; expected another folder");
+    }
     if (replaces && output != outputs.end() && !is_there(file)) {
       throw Error(ErrorKind::usage, hits.string() + ": is there without " + file.filename().string() +
                                         ", so it is not an earlier result of Starling; expected another folder");
