@@ -71,6 +71,33 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   EXPECT_EQ(kept, 0.1f);
 }
 
+TEST(Config, NestingIsLimited) {
+  const auto repeated = [](const std::string& part, int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += part;
+    return text;
+  };
+  const std::string key = repeated("a.", 100'000) + "a", brackets = repeated("[", 100'000);
+  for (const std::string& deep : {key + " = 1", "[" + key + "]", "[[" + key + "]]", "x = " + brackets,
+                                  "x = {" + key + " = 1}", repeated("\"a\" . ", 100'000) + "a = 1"}) {
+    const std::string text = "# a.a\n" + deep + "\n";
+    EXPECT_EQ(usage_error([&] { Config::parse(text, "deep.toml"); }), "deep.toml:2: nested deeper than 32 levels");
+    EXPECT_THAT(usage_error([&] { select_keys(text, [](std::string_view) { return true; }); }), HasSubstr("line 2"));
+  }
+  Config config = Config::parse("");
+  EXPECT_THAT(usage_error([&] { config.set(key + "=1"); }), HasSubstr("nested deeper"));
+  EXPECT_THAT(usage_error([&] { config.set("x=" + brackets); }), HasSubstr("nested deeper"));
+  // As deep as may be, and dots and brackets in strings and comments.
+  const std::string dots = repeated(".", 100), open = repeated("[", 100);
+  config = Config::parse("x = \"\\\"" + dots + open + "\" # " + dots + open + "\ny = '''\n'" + dots + open +
+                         "'''\nz = " + repeated("[", 32) + repeated("]", 32) + "\n" + repeated("a.", 31) + "a = 1\n");
+  std::string x, y;
+  config.get("x", x);
+  config.get("y", y);
+  EXPECT_EQ(x, '"' + dots + open);
+  EXPECT_EQ(y, "'" + dots + open);
+}
+
 TEST(Config, ResolvedReadsBackAsTheSame) {
   Config config = Config::parse("[[layer]]\nradius = 30\n[[layer]]\n[training]\nepochs = 3\n");
   config.set("training.device=cuda");
@@ -293,7 +320,8 @@ TEST(Config, ASectionFromTheCommandLineIsReportedAsItWasGiven) {
 TEST(Config, BrokenFiles) {
   EXPECT_THAT(usage_error([] { Config::parse("a = 1\nb = \n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));
   EXPECT_THAT(usage_error([] { Config::parse("a = 1\na = 2\n", "run.toml"); }), HasSubstr("run.toml:2: not TOML"));
-  EXPECT_THAT(usage_error([] { Config::parse(std::string(100000, '['), "run.toml"); }), HasSubstr("not TOML"));
+  EXPECT_THAT(usage_error([] { Config::parse(std::string(100000, '['), "run.toml"); }),
+              HasSubstr("run.toml:1: nested deeper than 32 levels"));
   EXPECT_THAT(usage_error([] { Config::parse("a = \"\xff\xfe\"\n", "run.toml"); }), HasSubstr("not TOML"));
   EXPECT_THAT(usage_error([] { Config::load("/nonexistent/run.toml"); }), HasSubstr("/nonexistent/run.toml"));
   EXPECT_THAT(usage_error([] { Config::load("/"); }), HasSubstr("is a folder"));

@@ -72,6 +72,48 @@ std::string where(const Contents& state, std::string_view key, const toml::node&
   fail(where(state, key, node) + ": expected " + what);
 }
 
+constexpr int kDeepest = 32;  // levels of brackets, and parts of a key
+
+std::string too_deep() { return "nested deeper than " + std::to_string(kDeepest) + " levels"; }
+
+// Where the string that begins at `begin` ends: behind its quotes, or at the end of a line that it must not cross.
+std::size_t end_of_string(std::string_view text, std::size_t begin) {
+  const char quote = text[begin];
+  const std::string three(3, quote);
+  const bool many_lines = text.substr(begin, 3) == three;
+  for (std::size_t i = begin + (many_lines ? 3 : 1); i < text.size(); ++i) {
+    if (many_lines ? text.substr(i, 3) == three : text[i] == quote) return i + (many_lines ? 3 : 1);
+    if (!many_lines && text[i] == '\n') return i;
+    if (text[i] == '\\' && quote == '"') ++i;
+  }
+  return text.size();
+}
+
+// The line, from 1, where brackets are nested too deep or a key has too many parts; 0 where none is. toml++, and all
+// that walks its tables, recurses per level: so this reads brackets and dots outside strings and comments before it.
+int line_too_deep(std::string_view text) {
+  int depth = 0, parts = 1;
+  std::size_t i = 0;
+  while (i < text.size() && depth <= kDeepest && parts <= kDeepest) {
+    const char c = text[i];
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+      continue;
+    }
+    if (c == '"' || c == '\'') {
+      i = end_of_string(text, i);
+      continue;
+    }
+    if (c == '.') ++parts;
+    if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) parts = 1;
+    if (c == '[' || c == '{') ++depth;
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+    ++i;
+  }
+  if (depth <= kDeepest && parts <= kDeepest) return 0;
+  return 1 + static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(i), '\n'));
+}
+
 // The table that holds the last part of a dotted key, made where it is absent; nullptr where something else is in the
 // way or, unless `append`, where an array has no such entry.
 toml::table* table_of(toml::table& root, std::string_view key, bool append, std::string_view& last) {
@@ -248,6 +290,7 @@ Config Config::load(const std::filesystem::path& file) {
 
 Config Config::parse(std::string_view text, std::string name) {
   auto state = std::make_unique<State>();
+  if (const int line = line_too_deep(text); line != 0) fail(name + ":" + std::to_string(line) + ": " + too_deep());
   try {
     state->values = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
@@ -264,6 +307,8 @@ void Config::set(std::string_view assignment) {
   if (equals == std::string_view::npos) fail(where + "expected section.key=value");
   const std::string key(assignment.substr(0, equals));
   const std::string_view value = assignment.substr(equals + 1);
+
+  if (line_too_deep(key) != 0 || line_too_deep(value) != 0) fail(where + too_deep());
 
   toml::table parsed;
   try {
@@ -391,6 +436,9 @@ std::string Config::resolved() const {
 const std::string& Config::name() const { return state_->name; }
 
 std::string select_keys(std::string_view resolved, const std::function<bool(std::string_view)>& keep) {
+  if (const int line = line_too_deep(resolved); line != 0) {
+    fail("resolved configuration, line " + std::to_string(line) + ": " + too_deep());
+  }
   toml::table values;
   try {
     values = toml::parse(resolved);
