@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "command.h"
 #include "ending.h"
@@ -40,7 +42,14 @@ Tracks bare_components(const HitGraph& graph, const TrackCuts& cuts) {
   return build_tracks(graph.edges, std::vector<float>(graph.edges.src.size(), 1.0F), components);
 }
 
-Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& options) {
+// One event's counts, and what a warning about it needs.
+struct Judged {
+  Evaluation counts;
+  std::string event;
+  std::optional<std::int32_t> hits_on_edges;  // nothing where no graph is built
+};
+
+Judged evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& options) {
   const Event event = read_event(prefix);
   const TruthTable truth = truth_table(event, options.target);
   Evaluation result;
@@ -49,11 +58,11 @@ Evaluation evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& o
   result.skipped_cuts = truth.skipped_cuts;
   const Tracks tracks = read_tracks(options.tracks_folder / (event.name + "-tracks.csv"), event.hits);
   result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
-  return result;
+  return {std::move(result), event.name, std::nullopt};
 }
 
-Evaluation evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session& session, const TrackCuts& cuts,
-                          const EvaluateOptions& options) {
+Judged evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session& session, const TrackCuts& cuts,
+                      const EvaluateOptions& options) {
   const Event event = read_event(prefix);
   const TruthTable truth = truth_table(event, options.target);
   Evaluation result;
@@ -67,7 +76,7 @@ Evaluation evaluate_model(const fs::path& prefix, const TrackFinder& finder, Ses
   result.add_edges(event, truth, graph.edges, labels, scores, cuts.score);
   result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
   result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
-  return result;
+  return {std::move(result), event.name, hits_on_edges(graph.edges, event.hits.size())};
 }
 
 Ratio unmatched(const TrackCounts& counts) {
@@ -286,8 +295,11 @@ void Evaluate::run() {
 
   Evaluation sum;
   Progress progress;
-  const auto take = [&](const Evaluation& event) {
-    sum += event;
+  const auto take = [&](const Judged& judged) {
+    sum += judged.counts;
+    if (judged.hits_on_edges) {
+      warn_of_unused_hits(progress, judged.event, static_cast<std::int32_t>(judged.counts.hits), *judged.hits_on_edges);
+    }
     progress.show(static_cast<double>(sum.events) / static_cast<double>(prefixes.size()), "evaluating");
   };
   TrackCuts cuts;

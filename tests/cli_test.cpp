@@ -420,8 +420,8 @@ TEST_F(Cli, HitsOnNoEdgeAreSaid) {
     scaled << '\n';
   }
   scaled.close();
-  for (const char* command : {"graph ", "reconstruct "}) {
-    const Result result = run(command + metres + model() + "--out " + path("metres_out"));
+  for (const std::string command : {"graph ", "reconstruct ", "evaluate "}) {
+    const Result result = run(command + metres + model() + "--out " + path("metres_" + command));
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.err, StartsWith("warning: event000000007: 0 of "));
     EXPECT_THAT(result.err, HasSubstr("expected positions in mm"));
