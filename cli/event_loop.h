@@ -40,6 +40,15 @@ void in_flight(std::size_t count, const Work& work, const Done& done) {
           oneapi::tbb::make_filter<std::shared_ptr<Result>, void>(filter_mode::serial_in_order, take));
 }
 
+/// A failure with its event at the front: the prefix, or one of the event's files, which begins with it. What the
+/// library names by the event's name alone gets the folder too.
+inline std::string named(const std::filesystem::path& prefix, const std::string& failure) {
+  const std::string name = prefix.filename().string();
+  if (failure.starts_with(prefix.string() + ": ") || failure.starts_with(prefix.string() + "-")) return failure;
+  if (failure.starts_with(name + ": ")) return prefix.string() + failure.substr(name.size());
+  return prefix.string() + ": " + failure;
+}
+
 /// Calls `done(work(prefix))` for every event, in order. One that is bad or needs more memory than there is ends it, or
 /// with `keep_going` is named on stderr and left out. Returns the names of those.
 template <class Work, class Done>
@@ -62,10 +71,7 @@ std::vector<std::string> for_each_event(const std::vector<std::filesystem::path>
       kind = error.kind();
     }
     if (outcome.result) return outcome;
-    // What a file is the cause of names it; what the hits are the cause of does not.
-    if (outcome.failure.find(outcome.event) == std::string::npos) {
-      outcome.failure = prefixes[i].string() + ": " + outcome.failure;
-    }
+    outcome.failure = named(prefixes[i], outcome.failure);
     if (!keep_going || kind != ErrorKind::input) throw Error(kind, outcome.failure);
     return outcome;
   };

@@ -103,6 +103,23 @@ TEST_F(Ends, AnEventWithTooManyDoubletsIsNamed) {
                  {dense + ": hit graph: more than", "among 12000 hits"});
 }
 
+// Its name may be a part of any message.
+TEST_F(Ends, ABadEventIsNamedFirst) {
+  fs::create_directory(path("short_name"));
+  std::string rows = "hit_id,x,y,z,volume_id,layer_id,module_id\n";
+  for (int hit = 0; hit < 12000; ++hit) {
+    rows += std::to_string(hit) + (hit % 2 == 0 ? ",32,0,0,8,2,1\n" : ",72,0,0,8,4,1\n");
+  }
+  const std::string prefix = path("short_name/graph");
+  write(prefix + "-hits.csv", rows);
+  expect_failure("reconstruct " + prefix + model() + "--out " + path("unwritten"), 3,
+                 {"starling: " + prefix + ": hit graph: more than"});
+  const Result going = run("reconstruct " + prefix + model() + "--keep-going --out " + path("short_name"));
+  EXPECT_EQ(going.code, 3);
+  EXPECT_THAT(going.err, StartsWith("left out: " + prefix + ": hit graph: more than"));
+  expect_failure("evaluate " + prefix + model(), 3, {"starling: " + prefix + ": has no truth"});
+}
+
 TEST_F(Ends, BadEventsAreLeftOutWhereAsked) {
   const std::string bad = copy_of_event("bad_among_good");
   for (const char* end : {"-hits.csv", "-truth.csv", "-particles.csv"}) {
