@@ -329,4 +329,21 @@ TEST(Config, BrokenFiles) {
   empty.finish();
 }
 
+TEST(Config, AMovedFromOneIsAUsageErrorUntilItIsAssigned) {
+  Config config = Config::parse("a = 1");
+  const Config taken = std::move(config);
+  int value = 0;
+  const std::string message = "a configuration that was moved from, expected one that holds a file";
+  EXPECT_EQ(usage_error([&] { config.get("a", value, 0, 9); }), message);
+  EXPECT_EQ(usage_error([&] { config.set("a=2"); }), message);
+  EXPECT_EQ(usage_error([&] { (void)config.table_count("a"); }), message);
+  EXPECT_EQ(usage_error([&] { config.leave_to_others("a"); }), message);
+  EXPECT_EQ(usage_error([&] { config.finish(); }), message);
+  EXPECT_EQ(usage_error([&] { (void)config.resolved(); }), message);
+  EXPECT_EQ(usage_error([&] { (void)config.name(); }), message);
+  config = Config::parse("a = 3");
+  config.get("a", value, 0, 9);
+  EXPECT_EQ(value, 3);
+}
+
 }  // namespace

@@ -11,7 +11,8 @@
 namespace starling {
 
 /// A TOML file read strictly: every key must be asked for, every value must have the asked type and range.
-/// Errors are ErrorKind::usage and name the file, line, key, value and what was expected.
+/// Errors are ErrorKind::usage and name the file, line, key, value and what was expected. A moved-from object can only
+/// be assigned to or destroyed: every other call throws ErrorKind::usage.
 class Config {
  public:
   static Config load(const std::filesystem::path& file);
@@ -53,6 +54,7 @@ class Config {
  private:
   struct State;
   explicit Config(std::unique_ptr<State> state);
+  State& state() const;  // throws where this was moved from
   std::unique_ptr<State> state_;
 };
 

@@ -284,6 +284,11 @@ Config::Config(Config&&) noexcept = default;
 Config& Config::operator=(Config&&) noexcept = default;
 Config::~Config() = default;
 
+Config::State& Config::state() const {
+  if (state_ == nullptr) fail("a configuration that was moved from, expected one that holds a file");
+  return *state_;
+}
+
 Config Config::load(const std::filesystem::path& file) {
   return parse(files::read(file, ErrorKind::usage).text(), file.string());
 }
@@ -324,116 +329,116 @@ void Config::set(std::string_view assignment) {
   if (parsed.size() != 1) fail(where + "expected one value");
 
   std::string_view last;
-  toml::table* const table = table_of(state_->values, key, false, last);
+  toml::table* const table = table_of(state().values, key, false, last);
   if (table == nullptr) fail(where + "there is no place for the key " + files::printable(key));
   table->insert_or_assign(last, std::move(*parsed.get("value")));
-  state_->assignments.insert_or_assign(key, std::string(assignment));
+  state().assignments.insert_or_assign(key, std::string(assignment));
 }
 
 void Config::get(std::string_view key, bool& value) {
-  if (const toml::node* const node = find(*state_, key)) {
-    if (!node->is_boolean()) expected(*state_, key, *node, "true or false");
+  if (const toml::node* const node = find(state(), key)) {
+    if (!node->is_boolean()) expected(state(), key, *node, "true or false");
     value = **node->as_boolean();
   }
-  settle(*state_, key, value);
+  settle(state(), key, value);
 }
 
 void Config::get(std::string_view key, int& value, int low, int high) {
-  if (const toml::node* const node = find(*state_, key)) {
+  if (const toml::node* const node = find(state(), key)) {
     if (!node->is_integer() || **node->as_integer() < low || **node->as_integer() > high) {
-      expected(*state_, key, *node, numbers::range("an integer", low, high));
+      expected(state(), key, *node, numbers::range("an integer", low, high));
     }
     value = static_cast<int>(**node->as_integer());
   }
-  settle(*state_, key, std::int64_t{value});
+  settle(state(), key, std::int64_t{value});
 }
 
 void Config::get(std::string_view key, std::uint64_t& value) {
   constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (const toml::node* const node = find(*state_, key)) {
-    if (!node->is_integer() || **node->as_integer() < 0) expected(*state_, key, *node, "an integer of at least 0");
+  if (const toml::node* const node = find(state(), key)) {
+    if (!node->is_integer() || **node->as_integer() < 0) expected(state(), key, *node, "an integer of at least 0");
     value = static_cast<std::uint64_t>(**node->as_integer());
   }
   if (value > kLargest) throw Error(ErrorKind::internal, std::string(key) + ": TOML has no integer this large");
-  settle(*state_, key, static_cast<std::int64_t>(value));
+  settle(state(), key, static_cast<std::int64_t>(value));
 }
 
 void Config::get(std::string_view key, double& value, double low, double high) {
-  if (const toml::node* const node = find(*state_, key)) value = number(*state_, key, *node, low, high);
-  settle(*state_, key, value);
+  if (const toml::node* const node = find(state(), key)) value = number(state(), key, *node, low, high);
+  settle(state(), key, value);
 }
 
 void Config::get(std::string_view key, float& value, double low, double high) {
-  if (const toml::node* const node = find(*state_, key)) {
-    value = static_cast<float>(number(*state_, key, *node, low, high));
+  if (const toml::node* const node = find(state(), key)) {
+    value = static_cast<float>(number(state(), key, *node, low, high));
   }
   // The shortest decimal that gives this float, not the digits of the double that it widens to.
-  settle(*state_, key, numbers::parse<double>(numbers::to_text(value)).value_or(value));
+  settle(state(), key, numbers::parse<double>(numbers::to_text(value)).value_or(value));
 }
 
 void Config::get(std::string_view key, std::string& value, const std::vector<std::string>& choices) {
-  if (const toml::node* const node = find(*state_, key)) {
+  if (const toml::node* const node = find(state(), key)) {
     std::string what = "text";
     for (std::size_t i = 0; i < choices.size(); ++i) what = (i == 0 ? "one of " : what + ", ") + choices[i];
-    if (!node->is_string()) expected(*state_, key, *node, what);
+    if (!node->is_string()) expected(state(), key, *node, what);
     const std::string& text = **node->as_string();
     if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
-      expected(*state_, key, *node, what);
+      expected(state(), key, *node, what);
     }
     value = text;
   }
-  settle(*state_, key, value);
+  settle(state(), key, value);
 }
 
 void Config::get(std::string_view key, std::vector<double>& value, double low, double high) {
-  if (const toml::node* const node = find(*state_, key)) {
-    if (!node->is_array()) expected(*state_, key, *node, numbers::range("an array, each entry a number", low, high));
+  if (const toml::node* const node = find(state(), key)) {
+    if (!node->is_array()) expected(state(), key, *node, numbers::range("an array, each entry a number", low, high));
     value.clear();
-    for (const toml::node& entry : *node->as_array()) value.push_back(number(*state_, key, entry, low, high));
+    for (const toml::node& entry : *node->as_array()) value.push_back(number(state(), key, entry, low, high));
   }
   toml::array array;
   for (const double entry : value) array.push_back(entry);
-  settle(*state_, key, std::move(array));
+  settle(state(), key, std::move(array));
 }
 
 void Config::get(std::string_view key, std::vector<std::string>& value) {
-  if (const toml::node* const node = find(*state_, key)) {
-    if (!node->is_array()) expected(*state_, key, *node, "an array of texts");
+  if (const toml::node* const node = find(state(), key)) {
+    if (!node->is_array()) expected(state(), key, *node, "an array of texts");
     value.clear();
     for (const toml::node& entry : *node->as_array()) {
-      if (!entry.is_string()) expected(*state_, key, entry, "an array of texts");
+      if (!entry.is_string()) expected(state(), key, entry, "an array of texts");
       value.push_back(**entry.as_string());
     }
   }
   toml::array array;
   for (const std::string& entry : value) array.push_back(entry);
-  settle(*state_, key, std::move(array));
+  settle(state(), key, std::move(array));
 }
 
 int Config::table_count(std::string_view key) const {
-  const toml::node* const node = find(*state_, key);
+  const toml::node* const node = find(state(), key);
   if (node == nullptr) return 0;
   const toml::array* const array = node->as_array();
   if (array == nullptr || (!array->empty() && !array->is_array_of_tables())) {
-    expected(*state_, key, *node, "sections [[" + std::string(key) + "]]");
+    expected(state(), key, *node, "sections [[" + std::string(key) + "]]");
   }
   return static_cast<int>(array->size());
 }
 
 void Config::leave_to_others(std::string_view section) {
-  toml::node* const node = state_->values.get(section);
-  if (node != nullptr && is_section(*node)) state_->values.erase(section);
+  toml::node* const node = state().values.get(section);
+  if (node != nullptr && is_section(*node)) state().values.erase(section);
 }
 
-void Config::finish() const { check_known(*state_, "", state_->values); }
+void Config::finish() const { check_known(state(), "", state().values); }
 
 std::string Config::resolved() const {
   std::string text;
-  print(state_->resolved, "", text);
+  print(state().resolved, "", text);
   return text;
 }
 
-const std::string& Config::name() const { return state_->name; }
+const std::string& Config::name() const { return state().name; }
 
 std::string select_keys(std::string_view resolved, const std::function<bool(std::string_view)>& keep) {
   if (const int line = line_too_deep(resolved); line != 0) {
