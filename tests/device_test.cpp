@@ -70,4 +70,18 @@ TEST(Device, UnknownSimdLevelIsAUsageError) {
   }
 }
 
+TEST(Device, WhatIsNoSimdLevelIsAUsageError) {
+  const auto level = static_cast<SimdLevel>(7);
+  for (const auto& call : {std::function<void()>([&] { (void)to_string(level); }),
+                           std::function<void()>([&] { require_simd_level(level); })}) {
+    try {
+      call();
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_STREQ(error.what(), "instruction set 7: expected reference, avx2 or avx512");
+    }
+  }
+}
+
 }  // namespace

@@ -139,6 +139,11 @@ TEST(Network, ThePublishedParameterCounts) {
 TEST(Network, AShapeOutOfRangeIsAUsageError) {
   expect_error(ErrorKind::usage, "hidden = 0, expected 1..1024", [] { layers(plain(0, 8)); });
   expect_error(ErrorKind::usage, "hidden = 1025", [] { layers(plain(1025, 8)); });
+  InteractionNetworkShape shape = plain(8, 2);
+  shape.norm = static_cast<Norm>(3);
+  const std::string message = "normalisation 3: expected none, layer or batch";
+  expect_error(ErrorKind::usage, message, [&] { layers(shape); });
+  expect_error(ErrorKind::usage, message, [&] { (void)to_string(shape.norm); });
   expect_error(ErrorKind::usage, "steps = 65, expected 1..64", [] { parameter_count(plain(48, 65)); });
 }
 
@@ -427,6 +432,14 @@ TEST(Network, WrongArgumentsAreUsageErrors) {
   HitGraph uneven;
   uneven.edges.num_nodes = 2;
   expect_error(ErrorKind::usage, "do not fit together", [&] { Session(random_network(plain(8, 2), 1)).run(uneven); });
+}
+
+TEST(Network, ASessionWithoutAPlanIsAUsageError) {
+  expect_error(ErrorKind::usage, "a session without a plan", [] { Session(std::shared_ptr<const Plan>{}); });
+  Session session(random_network(plain(8, 2), 1));
+  const Session taken = std::move(session);
+  expect_error(ErrorKind::usage, "a session that was moved from", [&] { session.run(HitGraph{}); });
+  expect_error(ErrorKind::usage, "a session that was moved from", [&] { session.logits(HitGraph{}); });
 }
 
 TEST(Network, SessionsShareAPlan) {

@@ -10,7 +10,7 @@ namespace starling {
 /// What follows the product of a dense layer. layer: over the outputs of one row; batch: over the rows of one event.
 enum class Norm { none, layer, batch };
 
-/// "none", "layer" or "batch"; throws ErrorKind::usage for another name.
+/// "none", "layer" or "batch"; both throw ErrorKind::usage for anything else.
 Norm parse_norm(const std::string& name);
 std::string to_string(Norm norm);
 

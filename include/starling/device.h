@@ -46,9 +46,11 @@ std::span<const SimdLevel> simd_levels();
 /// that does not run here. Read anew on each call.
 SimdLevel simd_level();
 
-/// Throws ErrorKind::device, naming the level, where it is not one of simd_levels().
+/// Throws ErrorKind::device, naming the level, where it is not one of simd_levels(), and ErrorKind::usage where it is
+/// no level at all.
 void require_simd_level(SimdLevel level);
 
+/// Throws ErrorKind::usage for what is no level.
 std::string to_string(SimdLevel level);
 
 }  // namespace starling

@@ -49,7 +49,7 @@ struct InteractionNetwork {
   static InteractionNetwork from_model(const Model& model);
 };
 
-/// A graph in the caller's memory.
+/// A graph in the caller's memory: valid as long as the arrays that it views.
 struct GraphView {
   std::int32_t num_nodes = 0;
   std::span<const std::int32_t> src, dst;  ///< [E] nodes
@@ -88,10 +88,11 @@ class Plan {
   std::unique_ptr<Packed> packed_;
 };
 
-/// The convenient form: a plan, which many sessions may share, and a workspace that grows. One thread at a time.
+/// The convenient form: a plan, which many sessions may share, and a workspace that grows. One thread at a time. A
+/// moved-from session can only be destroyed: run and logits throw ErrorKind::usage.
 class Session {
  public:
-  /// Throws ErrorKind::usage for a network of other features than those of a hit graph.
+  /// Throws ErrorKind::usage for no plan, and for a network of other features than those of a hit graph.
   explicit Session(std::shared_ptr<const Plan> plan);
   explicit Session(const InteractionNetwork& network, SimdLevel level = simd_level());
   Session(Session&&) noexcept;

@@ -20,7 +20,8 @@ std::string to_string(Norm norm) {
   for (const auto& [name, value] : kNorms) {
     if (value == norm) return name;
   }
-  throw Error(ErrorKind::internal, "unknown normalisation");
+  throw Error(ErrorKind::usage,
+              "normalisation " + std::to_string(static_cast<int>(norm)) + ": expected none, layer or batch");
 }
 
 std::int64_t ArrayShape::count() const {

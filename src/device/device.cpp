@@ -73,7 +73,8 @@ std::string to_string(SimdLevel level) {
   for (const Level& known : kLevels) {
     if (known.level == level) return known.name;
   }
-  throw Error(ErrorKind::internal, "unknown instruction set");
+  throw Error(ErrorKind::usage,
+              "instruction set " + std::to_string(static_cast<int>(level)) + ": expected reference, avx2 or avx512");
 }
 
 void require_simd_level(SimdLevel level) {

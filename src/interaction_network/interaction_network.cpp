@@ -110,6 +110,7 @@ Session::Session(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), workspace_(std::make_unique<Memory>()) {
+  if (plan_ == nullptr) throw Error(ErrorKind::usage, "a session without a plan, expected one");
   const InteractionNetworkShape& shape = plan_->shape();
   if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) {
     throw Error(ErrorKind::usage,
@@ -123,6 +124,7 @@ Session::Session(const InteractionNetwork& network, SimdLevel level)
     : Session(std::make_shared<const Plan>(network, level)) {}
 
 std::vector<float> Session::logits(const HitGraph& graph) {
+  if (plan_ == nullptr) throw Error(ErrorKind::usage, "a session that was moved from, expected one with a plan");
   const GraphView view{graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
                        graph.node_features,   graph.edge_features, graph.order};
   std::vector<float> out(graph.edges.src.size());

@@ -50,6 +50,7 @@ void check(const InteractionNetworkShape& shape, ErrorKind kind, const std::stri
   in_range("steps", shape.steps, kMaxSteps);
   in_range("node_inputs", shape.node_inputs, kMaxInputs);
   in_range("edge_inputs", shape.edge_inputs, kMaxInputs);
+  (void)to_string(shape.norm);  // throws for one that is not known; a file names it
 }
 
 void check_weights(const InteractionNetwork& network, ErrorKind kind, const std::string& where) {
