@@ -392,6 +392,13 @@ TEST_F(EventTest, TracksReadBack) {
   tracks.hits = {0, 3};
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
               HasSubstr("x.csv: entry 1 of the tracks' hits is 3, expected 0..2"));
+  tracks = {{0, 2}, {2, 2}};
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
+              HasSubstr("x.csv: entry 1 of the tracks' hits is 2, expected once on track 0, is there again"));
+  tracks = {{0, 1}, {2}};
+  hits.hit_id[2] = 3;
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
+              HasSubstr("x.csv: hit_id[2] = 3: expected once, is there again"));
   EXPECT_THAT(names(), ElementsAre("event1-tracks.csv"));
 }
 
@@ -580,6 +587,16 @@ TEST_F(EventTest, NothingHalfWrittenIsLeft) {
   expect_refused([](Event& bad) { bad.truth->weight.pop_back(); }, "weight has 2999 entries, expected 3000");
   expect_refused([](Event& bad) { bad.particles->q.pop_back(); }, "q has 299 entries, expected 300");
   expect_refused([](Event& bad) { bad.cells->ch1.pop_back(); }, "ch1 has 5999 entries, expected 6000");
+  // What read_event would refuse.
+  expect_refused([](Event& bad) { bad.hits.hit_id[5] = bad.hits.hit_id[2]; }, "event1-hits.csv: hit_id[5] = ");
+  expect_refused([](Event& bad) { bad.truth->particle_id[4] = -2; },
+                 "event1-truth.csv: particle_id[4] = -2: expected -1 or more");
+  expect_refused([](Event& bad) { bad.particles->particle_id[3] = 0; },
+                 "event1-particles.csv: particle_id[3] = 0: expected 1 or more");
+  expect_refused([](Event& bad) { bad.particles->particle_id[3] = bad.particles->particle_id[1]; },
+                 "event1-particles.csv: particle_id[3] = ");
+  expect_refused([](Event& bad) { bad.particles->nhits[6] = -1; },
+                 "event1-particles.csv: nhits[6] = -1: expected 0 or more");
   event.hits.z[7] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_event(folder_.path(), event); }),
               HasSubstr("event1-hits.csv: z[7] = nan: expected a finite number"));

@@ -430,7 +430,7 @@ TEST_F(TrackOracle, TracksMayShareHits) {
 TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
   const TrackMatches matches = match_tracks(truth, tracks);
   for (const Tracks& bad : {Tracks{{0, 2}, {0, 22}}, Tracks{{0, 2}, {0, -1}}, Tracks{{0, 3}, {0, 1}},
-                            Tracks{{1, 2}, {0, 1}}, Tracks{{0, 2, 1, 2}, {0, 1}}}) {
+                            Tracks{{1, 2}, {0, 1}}, Tracks{{0, 2, 1, 2}, {0, 1}}, Tracks{{0, 3}, {0, 0, 0}}}) {
     expect_usage([&] { match_tracks(truth, bad); });
     expect_usage([&] { count_tracks(event, truth, bad, matches); });
   }
@@ -438,6 +438,11 @@ TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
   TrackMatches other = matches;
   other.holder[0] = 4;
   expect_usage([&] { count_tracks(event, truth, tracks, other); });
+  for (const std::int32_t best : {-2, tracks.size()}) {
+    other = matches;
+    other.best_track[0] = best;
+    expect_usage([&] { count_tracks(event, truth, tracks, other); });
+  }
 
   const EdgeList edges{22, {0, 1}, {1, 2}};
   const EdgeTruth labels = edge_truth(edges, truth);
@@ -467,6 +472,8 @@ TEST_F(TrackOracle, SizesAndIndicesAreChecked) {
   }
   expect_usage([&] { found_segments({{0, 1}, {22, 2}, {1, 1}}, edges); });
   expect_usage([&] { found_segments({{0, 1}, {2}, {1, 1}}, edges); });
+  expect_usage([&] { found_segments({{0, 1}, {1, 2}, {1}}, edges); });
+  expect_usage([&] { count_graph(truth, {{0, 1}, {1, 2}, {1}}, std::vector<std::uint8_t>(2), labels); });
   const Segments segments = true_segments(event);
   expect_usage([&] { count_graph(truth, segments, std::vector<std::uint8_t>(1), labels); });
   EdgeTruth short_labels = labels;
@@ -507,6 +514,9 @@ TEST(Matching, HasNames) {
     EXPECT_EQ(parse_matching(to_string(matching)), matching);
   }
   EXPECT_THROW(parse_matching("majority"), Error);
+  const auto unknown = static_cast<Matching>(4);
+  expect_usage([&] { (void)to_string(unknown); });
+  expect_usage([&] { match_tracks({}, Tracks{}, unknown); });
 }
 
 }  // namespace

@@ -201,6 +201,8 @@ TEST(Builders, RejectHitGraphsWhoseArraysDoNotFit) {
             "build_tracks: order holds -1 at entry 0, expected each of 0..3 once");
   EXPECT_EQ(refused([](G& g) { g.node_features.pop_back(); }),
             "build_tracks: node_features has 47 entries, expected 48");
+  EXPECT_EQ(refused([](G& g) { g.edge_features.pop_back(); }),
+            "build_tracks: edge_features has 17 entries, expected 18");
   EXPECT_EQ(refused([](G& g) { g.triplets.row_splits.pop_back(); }),
             "build_tracks: triplet_splits has 3 entries, expected 4");
   EXPECT_EQ(refused([](G& g) { g.triplets.row_splits[1] = 3; }), "build_tracks: triplet_splits falls to 2 at entry 2");
@@ -448,6 +450,10 @@ TEST(Tracks, RefuseHitsThatAreNotThere) {
   EXPECT_EQ(refused({}, {}), "");
 }
 
+TEST(Tracks, RefuseANegativeNumberOfHits) {
+  EXPECT_EQ(message_of([] { (void)TracksView{}.track_of_hit(-3); }), "track_of_hit: -3 hits, expected 0 or more");
+}
+
 TEST(Tracks, AMovedFromObjectHasNone) {
   Tracks tracks = tracks_from_labels(std::vector<std::int32_t>{0, 0});
   const Tracks taken = std::move(tracks);
@@ -460,6 +466,12 @@ TEST(TrackBuilder, HasNames) {
     EXPECT_EQ(parse_track_builder(to_string(builder)), builder);
   }
   EXPECT_THROW(parse_track_builder("walk"), Error);
+  const std::string message = "track builder 3: expected components, walkthrough or junction_removal";
+  TrackCuts cuts;
+  cuts.builder = static_cast<TrackBuilder>(3);
+  EXPECT_EQ(message_of([&] { (void)to_string(cuts.builder); }), message);
+  EXPECT_EQ(message_of([&] { build_tracks(EdgeList{}, {}, cuts); }), message);
+  EXPECT_EQ(message_of([&] { build_tracks(layered_graph({}, {}, {}), {}, cuts); }), message);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace starling {
 
-/// The space points of one event in the caller's memory; arrays of one length. Lengths in mm, the field along z.
+/// The space points of one event in the caller's memory; arrays of one length. Lengths in mm, the field along z. Valid
+/// as long as the arrays that it views.
 struct HitsView {
   std::span<const float> x, y, z;  ///< [N] mm, finite
   std::span<const std::int32_t> volume_id, layer_id, module_id;
@@ -102,7 +103,7 @@ std::vector<std::filesystem::path> find_events(const std::filesystem::path& path
 /// than write_event gives them, in that order, and lack no part or column of the new event. Cells are replaced only
 /// where the new event has cells: the columns do not tell whose they are, so they are never removed. Throws
 /// ErrorKind::usage, and changes nothing, where anything else is there that would be replaced or hidden, for a place
-/// that cannot be written, and for columns that no reader would take.
+/// that cannot be written, and for columns and ids that read_event would refuse, naming the index and the value.
 void write_event(const std::filesystem::path& folder, const Event& event);
 
 }  // namespace starling

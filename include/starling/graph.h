@@ -6,7 +6,8 @@
 
 namespace starling {
 
-/// A directed graph over `num_nodes` nodes in the caller's memory, edges in any order.
+/// A directed graph over `num_nodes` nodes in the caller's memory, edges in any order: valid as long as the arrays that
+/// it views.
 struct EdgeListView {
   std::int32_t num_nodes = 0;
   std::span<const std::int32_t> src, dst;  ///< [E] node indices

@@ -143,6 +143,7 @@ enum class Matching {
   one_way,          ///< >= 1/2 of the particle's hits
   two_way,          ///< >= 1/2 of the track's hits and >= 1/2 of the particle's
 };
+/// "double_majority", "atlas", "one_way" or "two_way"; both throw ErrorKind::usage for anything else.
 Matching parse_matching(const std::string& name);
 std::string to_string(Matching matching);
 
@@ -158,7 +159,8 @@ struct TrackMatches {
   std::vector<std::int32_t> shared_hits;  ///< [particles] hits shared with it
 };
 
-/// Throws ErrorKind::usage where tracks name a hit that the table does not have, or their row splits do not fit.
+/// Throws ErrorKind::usage where tracks name a hit that the table does not have or one hit twice on a track, or their
+/// row splits do not fit, and for an unknown matching.
 TrackMatches match_tracks(const TruthTable& truth, const TracksView& tracks,
                           Matching matching = Matching::double_majority, int min_track_hits = 3);
 

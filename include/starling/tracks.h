@@ -45,23 +45,25 @@ struct TrackCuts {
 /// Reads the section [tracks] of a configuration: a key for each cut, of the same name.
 TrackCuts read_track_cuts(Config& config);
 
+/// "components", "walkthrough" or "junction_removal"; both throw ErrorKind::usage for anything else.
 TrackBuilder parse_track_builder(const std::string& name);
 std::string to_string(TrackBuilder builder);
 
-/// Tracks as lists of hits in the caller's memory.
+/// Tracks as lists of hits in the caller's memory: valid as long as the arrays that it views.
 struct TracksView {
   std::span<const std::int32_t> row_splits;  ///< [tracks + 1]; empty where there are none
   std::span<const std::int32_t> hits;  ///< those of track t are hits[row_splits[t]] .. hits[row_splits[t + 1] - 1]
 
   std::int32_t size() const { return row_splits.empty() ? 0 : static_cast<std::int32_t>(row_splits.size()) - 1; }
-  /// Throws ErrorKind::usage unless the row splits rise from 0 to the number of hits, and all hits are in 0 ..
-  /// num_hits - 1; the message begins with `caller`.
+  /// Throws ErrorKind::usage unless num_hits is 0 or more, the row splits rise from 0 to the number of hits, all hits
+  /// are in 0 .. num_hits - 1, and no hit is twice on a track; the message begins with `caller`.
   void check(std::int32_t num_hits, const char* caller) const;
   /// The track of each of `num_hits` hits, −1 = none. Throws as check does.
   std::vector<std::int32_t> track_of_hit(std::int32_t num_hits) const;
 };
 
-/// Tracks as lists of hits. Those that are built share no hit, and are ordered by their smallest hit index.
+/// Tracks as lists of hits; a moved-from object has none. Those that are built share no hit, and are ordered by their
+/// smallest hit index.
 struct Tracks {
   std::vector<std::int32_t> row_splits{0};  ///< [tracks + 1]
   std::vector<std::int32_t> hits;
@@ -76,7 +78,8 @@ struct Tracks {
 /// The tracks of a hit graph, `scores` having one entry per edge. A track's hits are ordered outwards: layer by layer,
 /// those of one layer together, by their distance from the beam line; a layer stands where its innermost hit does.
 /// Deterministic; ties go to the hit that comes first in the graph's `order`, so the set of tracks does not depend on
-/// the order of the hits. Throws ErrorKind::usage where sizes or indices do not fit.
+/// the order of the hits, up to hits that agree in layer, module and all coordinates: they are interchangeable. Throws
+/// ErrorKind::usage where sizes or indices do not fit, and for an unknown builder.
 Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts);
 
 /// The same into the caller's memory, of 2 num_nodes + 1 entries or more, in which the result lies.
@@ -85,7 +88,7 @@ TracksView build_tracks(const HitGraphView& graph, std::span<const float> scores
 
 /// The tracks of any graph whose edges point outwards; those from a hit to itself are ignored. Nothing is known of
 /// layers, so `chain_layers` has no effect, a track's hits are ordered by their longest way from an inner end, and ties
-/// go to the smaller hit index. Throws ErrorKind::usage where sizes or indices do not fit.
+/// go to the smaller hit index. Throws as above.
 Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts);
 
 /// Tracks from one track index per hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
@@ -93,8 +96,8 @@ Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, co
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
 
 /// Writes the columns (hit_id, track_id), one row per hit in the order of `hits`; −1 = on no track. A hit on several
-/// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where the
-/// tracks do not fit the hits, and as check_tracks_place.
+/// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where the tracks do not fit
+/// the hits, for a hit that is twice on a track and a hit_id that is there again, and as check_tracks_place.
 void write_tracks(const std::filesystem::path& file, const Hits& hits, const TracksView& tracks);
 
 /// Makes sure that write_tracks may write here: nothing is there, or an earlier result of it, which is a plain file

@@ -6,6 +6,7 @@
 #include "starling/error.h"
 #include "starling/event.h"
 #include "table/csv.h"
+#include "table/id_index.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -53,6 +54,24 @@ std::vector<std::int64_t> hit_ids_of(const Cells& cells, const Hits& hits, const
     hit_id.push_back(hits.hit_id[static_cast<std::size_t>(hit)]);
   }
   return hit_id;
+}
+
+void check_ids(const char* column, std::span<const std::int64_t> ids, const fs::path& file) {
+  if (const std::int32_t row = IdIndex(ids).duplicate(); row >= 0) {
+    throw Error(ErrorKind::usage, file.string() + ": " + column + "[" + std::to_string(row) +
+                                      "] = " + std::to_string(ids[static_cast<std::size_t>(row)]) +
+                                      ": expected once, is there again");
+  }
+}
+
+template <class T>
+void check_least(const char* column, const std::vector<T>& values, T least, const fs::path& file) {
+  const auto wrong = std::find_if(values.begin(), values.end(), [&](T value) { return value < least; });
+  if (wrong != values.end()) {
+    throw Error(ErrorKind::usage, file.string() + ": " + column + "[" + std::to_string(wrong - values.begin()) +
+                                      "] = " + std::to_string(*wrong) + ": expected " + std::to_string(least) +
+                                      " or more");
+  }
 }
 
 // A part of an event: the end of its file's name, and all columns that write_event may give it, in order.
@@ -143,6 +162,18 @@ void write_event(const fs::path& folder, const Event& event) {
     throw Error(ErrorKind::usage, "write_event: the event is named '" + files::printable(event.name) +
                                       "', expected the beginning of a file's name");
   }
+  // What read_event would refuse.
+  check_ids("hit_id", event.hits.hit_id, file_of(folder, event, "-hits.csv"));
+  if (event.truth) {
+    check_least("particle_id", event.truth->particle_id, kUnknown, file_of(folder, event, "-truth.csv"));
+  }
+  if (event.particles) {
+    const fs::path file = file_of(folder, event, "-particles.csv");
+    check_least("particle_id", event.particles->particle_id, std::int64_t{1}, file);
+    check_ids("particle_id", event.particles->particle_id, file);
+    check_least("nhits", event.particles->nhits, std::int32_t{0}, file);
+  }
+
   // Hits come last: they make the event, which is whole from then on.
   std::vector<Output> outputs;
   std::vector<std::int64_t> hit_of_cell;

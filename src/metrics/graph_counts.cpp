@@ -10,12 +10,13 @@ namespace starling {
 namespace {
 
 void check_segments(const Segments& segments, std::int32_t num_hits, const char* caller) {
-  bool fit = segments.src.size() == segments.dst.size();
+  bool fit = segments.src.size() == segments.dst.size() && segments.src.size() == segments.particle_id.size();
   for (const auto* const ends : {&segments.src, &segments.dst}) {
     for (const std::int32_t hit : *ends) fit = fit && hit >= 0 && hit < num_hits;
   }
   if (!fit) {
-    throw Error(ErrorKind::usage, std::string(caller) + ": segments: expected as many src as dst, all among " +
+    throw Error(ErrorKind::usage, std::string(caller) +
+                                      ": segments: expected as many src as dst and particle_id, ends among " +
                                       std::to_string(num_hits) + " hits");
   }
 }

@@ -13,6 +13,11 @@ const std::map<std::string, Matching> kMatchings = {{"double_majority", Matching
                                                     {"one_way", Matching::one_way},
                                                     {"two_way", Matching::two_way}};
 
+[[noreturn]] void refuse(Matching matching) {
+  throw Error(ErrorKind::usage, "matching " + std::to_string(static_cast<int>(matching)) +
+                                    ": expected double_majority, atlas, one_way or two_way");
+}
+
 bool matches(Matching matching, std::int64_t shared, std::int64_t track_hits, std::int64_t particle_hits) {
   switch (matching) {
     case Matching::double_majority:
@@ -24,7 +29,7 @@ bool matches(Matching matching, std::int64_t shared, std::int64_t track_hits, st
     case Matching::two_way:
       return 2 * shared >= track_hits && 2 * shared >= particle_hits;
   }
-  throw Error(ErrorKind::internal, "unknown matching");
+  refuse(matching);
 }
 
 }  // namespace
@@ -39,10 +44,11 @@ std::string to_string(Matching matching) {
   for (const auto& [name, value] : kMatchings) {
     if (value == matching) return name;
   }
-  throw Error(ErrorKind::internal, "unknown matching");
+  refuse(matching);
 }
 
 TrackMatches match_tracks(const TruthTable& truth, const TracksView& tracks, Matching matching, int min_track_hits) {
+  (void)to_string(matching);  // throws for one that is not known
   check_table(truth, static_cast<std::int64_t>(truth.of_hit.size()), "match_tracks");
   tracks.check(static_cast<std::int32_t>(truth.of_hit.size()), "match_tracks");
   TrackMatches result;

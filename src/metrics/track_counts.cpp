@@ -39,6 +39,7 @@ void check_matches(const TruthTable& truth, const TracksView& tracks, const Trac
               fits(matches.held_hits, tracks.size()) && fits(matches.best_track, truth.size()) &&
               fits(matches.shared_hits, truth.size());
   for (const std::int32_t holder : matches.holder) ours = ours && holder >= -1 && holder < truth.size();
+  for (const std::int32_t best : matches.best_track) ours = ours && best >= -1 && best < tracks.size();
   if (!ours) throw Error(ErrorKind::usage, "count_tracks: expected what match_tracks gave for this table and tracks");
 }
 

@@ -41,6 +41,7 @@ void check(const HitGraphView& graph) {
   const auto nodes = static_cast<std::size_t>(std::max(graph.edges.num_nodes, 0));
   graph.edges.check("build_tracks");
   check_size("node_features", graph.node_features.size(), nodes * kNodeFeatures);
+  check_size("edge_features", graph.edge_features.size(), graph.edges.src.size() * kEdgeFeatures);
   check_size("layer", graph.layer.size(), nodes);
   check_size("order", graph.order.size(), nodes);
   check_size("triplet_splits", graph.triplet_splits.size(), graph.edges.src.size() + 1);
@@ -163,6 +164,7 @@ Lists walkthrough(const Adjacency& graph, const TrackCuts& cuts) {
 
 // Ties go to the smaller node.
 Lists find_candidates(const EdgeListView& edges, std::span<const float> scores, TrackCuts cuts) {
+  (void)to_string(cuts.builder);  // throws for one that is not known
   cuts.min_hits = std::max(cuts.min_hits, 1);
   if (cuts.builder == TrackBuilder::walkthrough) {
     return walkthrough(Adjacency(edges, scores, above(scores, cuts.walk_min)), cuts);
@@ -213,7 +215,8 @@ std::string to_string(TrackBuilder builder) {
   for (const auto& [name, value] : kBuilders) {
     if (value == builder) return name;
   }
-  throw Error(ErrorKind::internal, "unknown track builder");
+  throw Error(ErrorKind::usage, "track builder " + std::to_string(static_cast<int>(builder)) +
+                                    ": expected components, walkthrough or junction_removal");
 }
 
 Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts) {
@@ -262,6 +265,7 @@ void TracksView::check(std::int32_t num_hits, const char* caller) const {
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorKind::usage, std::string(caller) + ": " + what);
   };
+  if (num_hits < 0) refuse(std::to_string(num_hits) + " hits, expected 0 or more");
   const std::size_t last = row_splits.empty() ? 0 : static_cast<std::size_t>(row_splits.back());
   if (last != hits.size() || (!row_splits.empty() && row_splits.front() != 0)) {
     refuse("row splits of tracks do not go from 0 to the number of hits, " + std::to_string(hits.size()));
@@ -273,6 +277,17 @@ void TracksView::check(std::int32_t num_hits, const char* caller) const {
     if (hits[i] < 0 || hits[i] >= num_hits) {
       refuse("entry " + std::to_string(i) + " of the tracks' hits is " + std::to_string(hits[i]) + ", expected 0.." +
              std::to_string(num_hits - 1));
+    }
+  }
+  if (hits.empty()) return;
+  std::vector<std::int32_t> last_track(static_cast<std::size_t>(num_hits), -1);  // of each hit
+  for (std::int32_t t = 0; t < size(); ++t) {
+    for (std::int32_t i = row_splits[t]; i < row_splits[t + 1]; ++i) {
+      if (last_track[hits[i]] == t) {
+        refuse("entry " + std::to_string(i) + " of the tracks' hits is " + std::to_string(hits[i]) +
+               ", expected once on track " + std::to_string(t) + ", is there again");
+      }
+      last_track[hits[i]] = t;
     }
   }
 }

@@ -88,6 +88,11 @@ void check_tracks_place(const fs::path& file) {
 
 void write_tracks(const fs::path& file, const Hits& hits, const TracksView& tracks) {
   tracks.check(hits.size(), file.c_str());
+  if (const std::int32_t hit = IdIndex(hits.hit_id).duplicate(); hit >= 0) {
+    throw Error(ErrorKind::usage, file.string() + ": hit_id[" + std::to_string(hit) +
+                                      "] = " + std::to_string(hits.hit_id[static_cast<std::size_t>(hit)]) +
+                                      ": expected once, is there again");
+  }
   std::vector<std::int32_t> first(hits.hit_id.size(), -1);  // track of each hit
   std::vector<std::pair<std::int32_t, std::int32_t>> more;  // (hit, track) of hits that are on another one already
   for (std::int32_t track = 0; track < tracks.size(); ++track) {
