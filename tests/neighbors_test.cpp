@@ -352,6 +352,21 @@ TEST(NeighborsErrors, NameTheArrayThatIsNull) {
   EXPECT_THAT([&] { distance_tangent<float>(lists, nullptr, nullptr, nullptr); }, null("out is null"));
 }
 
+TEST(NeighborsErrors, NameADeviceThatIsNotKnown) {
+  const Execution execution{static_cast<Device>(7)};
+  const auto refused = testing::ThrowsMessage<Error>(testing::HasSubstr("execution.device is 7: expected cpu or cuda"));
+  const NeighborSearch<float> search;
+  const NeighborLists<float> lists;
+  EXPECT_THAT([&] { knn_workspace_bytes(search, 1, execution); }, refused);
+  EXPECT_THAT([&] { knn<float>(search, 1, nullptr, nullptr, {}, execution); }, refused);
+  EXPECT_THAT([&] { radius_workspace_bytes(search, execution); }, refused);
+  EXPECT_THAT([&] { radius_count<float>(search, 1, nullptr, nullptr, {}, execution); }, refused);
+  EXPECT_THAT([&] { radius_fill<float>(search, nullptr, nullptr, nullptr, {}, execution); }, refused);
+  EXPECT_THAT([&] { distance_gradient_workspace_bytes(lists, execution); }, refused);
+  EXPECT_THAT([&] { distance_gradient<float>(lists, nullptr, nullptr, nullptr, {}, execution); }, refused);
+  EXPECT_THAT([&] { distance_tangent<float>(lists, nullptr, nullptr, nullptr, execution); }, refused);
+}
+
 TEST(NeighborsErrors, CheckRowSplitsNamesTheEntry) {
   const auto says = [](const char* text) { return testing::ThrowsMessage<Error>(testing::HasSubstr(text)); };
   const auto check = [](std::vector<std::int32_t> splits) { check_row_splits(splits, 10, "splits"); };

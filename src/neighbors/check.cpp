@@ -85,8 +85,15 @@ void check_sizes(const NeighborSearch<T>& search, const char* function) {
 
 }  // namespace
 
+void check_device(const Execution& execution, const char* function) {
+  if (execution.device == Device::cpu || execution.device == Device::cuda) return;
+  usage(function,
+        "execution.device is " + std::to_string(static_cast<int>(execution.device)) + ": expected cpu or cuda");
+}
+
 template <typename T>
 void check_search(const NeighborSearch<T>& search, const Execution& execution, const char* function) {
+  check_device(execution, function);
   check_sizes(search, function);
   if (execution.device == Device::cuda) {
     if (search.num_points <= kMaxCudaPoints) return;

@@ -13,7 +13,10 @@ std::int32_t num_rows(const NeighborSearch<T>& search) {
 
 // All throw ErrorKind::usage, with a message that begins with `function`, unless they say otherwise.
 
-/// Sizes, and on the host the row splits, which are read. On a CUDA device no array is.
+/// That the device is a known one.
+void check_device(const Execution& execution, const char* function);
+
+/// The device, sizes, and on the host the row splits, which are read. On a CUDA device no array is.
 template <typename T>
 void check_search(const NeighborSearch<T>& search, const Execution& execution, const char* function);
 

@@ -97,7 +97,9 @@ void radius_fill(const NeighborSearch<T>& search, const std::int64_t* neighbor_r
 
 template <typename T>
 std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists, const Execution& execution) {
-  check_sizes(lists, "distance_gradient_workspace_bytes");
+  const char* const function = "distance_gradient_workspace_bytes";
+  check_device(execution, function);
+  check_sizes(lists, function);
   return gradient_workspace_bytes(lists, execution);
 }
 
@@ -105,6 +107,7 @@ template <typename T>
 void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
                        std::span<std::byte> workspace, const Execution& execution) {
   const char* const function = "distance_gradient";
+  check_device(execution, function);
   check_sizes(lists, function);
   memory::check_workspace(workspace, gradient_workspace_bytes(lists, execution), function);
   check_not_null(weight, num_entries(lists), "weight", function);
@@ -120,6 +123,7 @@ template <typename T>
 void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, const T* queries_tangent, T* out,
                       const Execution& execution) {
   const char* const function = "distance_tangent";
+  check_device(execution, function);
   check_sizes(lists, function);
   check_not_null(out, num_entries(lists), "out", function);
   if (execution.device == Device::cuda) {
