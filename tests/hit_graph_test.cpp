@@ -203,6 +203,40 @@ TEST(Hits, ColumnsMustBeOfOneLength) {
   EXPECT_EQ(message_of(ErrorKind::usage, [&] { node_features(view, {}); }), message);
 }
 
+TEST(Hits, CoordinatesMustBeFinite) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    for (const auto column : {&Hits::x, &Hits::y, &Hits::z}) {
+      Hits hits;
+      for (int i = 0; i < 40; ++i) add_hit(hits, 1.f, 2.f, 3.f);
+      (hits.*column)[37] = bad;
+      const std::string name = column == &Hits::x ? "x" : column == &Hits::y ? "y" : "z";
+      const std::string message =
+          "hits: " + name + " of hit 37 is " + std::to_string(bad) + ", expected a finite number";
+      EXPECT_EQ(message_of(ErrorKind::input, [&] { build_hit_graph(hits, Windows()); }), message);
+      EXPECT_EQ(message_of(ErrorKind::input, [&] { hit_graph_reference(hits, Windows()); }), message);
+      EXPECT_EQ(message_of(ErrorKind::input, [&] { node_features(hits, {}); }), message);
+    }
+  }
+}
+
+TEST(FeatureScales, MustBeAboveZero) {
+  const Hits hits;
+  for (const float bad : {0.f, -1.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const auto scale : {&FeatureScales::r, &FeatureScales::phi, &FeatureScales::z, &FeatureScales::eta}) {
+      FeatureScales scales;
+      scales.*scale = bad;
+      const auto starts = [&](const std::string& message, const char* caller) {
+        EXPECT_TRUE(message.starts_with(std::string(caller) + ": scales.")) << message;
+        EXPECT_TRUE(message.ends_with(" = " + std::to_string(bad) + ", expected a finite number above 0")) << message;
+      };
+      starts(message_of(ErrorKind::usage, [&] { build_hit_graph(hits, Windows(), scales); }), "build_hit_graph");
+      starts(message_of(ErrorKind::usage, [&] { node_features(hits, scales); }), "node_features");
+      starts(message_of(ErrorKind::usage, [&] { edge_features({}, EdgeList{}, scales); }), "edge_features");
+    }
+  }
+}
+
 TEST(Windows, AMovedFromObjectHasNone) {
   Windows windows = learned();
   const Windows taken = std::move(windows);

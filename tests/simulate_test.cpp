@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -332,6 +333,16 @@ TEST(Simulate, EdgesOfTheSettings) {
   EXPECT_EQ(simulate_event(trackml(), settings, 0).hits.size(), 0) << "nothing is followed";
 
   EXPECT_THROW(simulate_event(Detector{}, quiet(), 0), Error);
+  for (const double pileup : {-1., std::numeric_limits<double>::quiet_NaN(), 1e18}) {
+    settings = quiet();
+    settings.pileup = pileup;
+    EXPECT_THAT([&] { simulate_event(trackml(), settings, 0); },
+                testing::ThrowsMessage<Error>(HasSubstr("simulation.pileup = ")));
+  }
+  settings = quiet();
+  settings.hard_median_pt = settings.min_pt;
+  EXPECT_THAT([&] { simulate_event(trackml(), settings, 0); },
+              testing::ThrowsMessage<Error>(HasSubstr("simulation.hard_median_pt = 0.15: expected more than min_pt")));
 }
 
 TEST(SimulationSettings, ComeFromTheSectionSimulation) {

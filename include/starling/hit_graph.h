@@ -14,7 +14,7 @@ namespace starling {
 
 class Config;
 
-/// What node and edge features are divided by; all above 0 (docs/definitions.md, Features).
+/// What node and edge features are divided by; all finite and above 0 (docs/definitions.md, Features).
 struct FeatureScales {
   float r = 1000.f, phi = 3.14159265358979323846f, z = 1000.f, eta = 1.f;
 };
@@ -24,7 +24,7 @@ struct FeatureScales {
 inline constexpr int kNodeFeatures = 12;
 inline constexpr int kEdgeFeatures = 6;  ///< dr, dphi, dz, deta, phislope, rphislope
 
-/// A hit graph in the caller's memory.
+/// A hit graph in the caller's memory: valid as long as the arrays that it views.
 struct HitGraphView {
   EdgeListView edges;
   std::span<const float> node_features;          ///< [num_nodes, 12]
@@ -102,8 +102,9 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
 /// Builds the graph of one event, features included: the doublets that are on a triplet, both inside their windows, and
 /// overlaps where the windows have them (docs/definitions.md, Windows). Deterministic; parallel in the caller's arena.
 /// Another order of the hits gives the same graph under other indices, but for which of two hits that agree in layer,
-/// module and coordinates is which. Throws ErrorKind::usage for columns of unequal length and ErrorKind::input where
-/// there are more than 2^25 doublets, 2^28 pairs of them to test or 2^25 triplets: no event that the windows are for.
+/// module and coordinates is which. Throws ErrorKind::usage for columns of unequal length and scales out of range,
+/// ErrorKind::input for a coordinate that is not finite, naming the hit, and where there are more than 2^25 doublets,
+/// 2^28 pairs of them to test or 2^25 triplets: no event that the windows are for.
 HitGraph build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales = {});
 
 /// The same in place of what `graph` held, whose memory is used again: for event after event.
@@ -114,15 +115,15 @@ void build_hit_graph(const HitsView& hits, const Windows& windows, const Feature
 HitGraph hit_graph_reference(const HitsView& hits, const Windows& windows);
 
 /// [N, 12] features of the hits, scaled. On the beam line eta is ±10. Throws ErrorKind::usage for columns of unequal
-/// length.
+/// length and scales out of range, ErrorKind::input for a coordinate that is not finite, naming the hit.
 std::vector<float> node_features(const HitsView& hits, const FeatureScales& scales);
 
 /// The same into `features`, [N, 12]; throws ErrorKind::usage for another size too.
 void node_features(const HitsView& hits, const FeatureScales& scales, std::span<float> features);
 
 /// [E, 6] features of nodes whose features are scaled with `scales` (dphi is wrapped in scaled units); where dr = 0,
-/// phislope and rphislope are 0 (docs/definitions.md, Features). Throws ErrorKind::usage for sizes that do not fit and
-/// ends outside the nodes.
+/// phislope and rphislope are 0 (docs/definitions.md, Features). Throws ErrorKind::usage for sizes that do not fit,
+/// ends outside the nodes and scales out of range.
 std::vector<float> edge_features(std::span<const float> node_features, const EdgeListView& edges,
                                  const FeatureScales& scales = {});
 

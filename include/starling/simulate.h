@@ -43,7 +43,7 @@ SimulationSettings read_simulation_settings(Config& config);
 /// One event with full truth: hits, truth and particles (with particle_type, and primary = 0 for those from nuclear
 /// interactions). Random numbers are counter-based, keyed by (seed, event_number, particle): the same bytes whatever
 /// runs beside it. Single-threaded; call from several threads at will. Throws ErrorKind::usage for a detector without
-/// layers.
+/// layers and for a setting outside the range that read_simulation_settings asks for, naming key and value.
 Event simulate_event(const Detector& detector, const SimulationSettings& settings, std::uint64_t event_number);
 
 }  // namespace starling

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "hit_graph/check.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
 
@@ -24,7 +25,9 @@ void check_size(const char* what, std::size_t size, std::size_t rows, int column
 }  // namespace
 
 void node_features(const HitsView& hits, const FeatureScales& scales, std::span<float> features) {
+  check_scales(scales, "node_features");
   hits.check();
+  check_finite(hits);
   const auto n = static_cast<std::size_t>(hits.size());
   check_size("node_features", features.size(), n, kNodeFeatures);
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, n, 4096), [&](const auto& range) {
@@ -43,6 +46,7 @@ void node_features(const HitsView& hits, const FeatureScales& scales, std::span<
 
 void edge_features(std::span<const float> nodes, const EdgeListView& edges, const FeatureScales& scales,
                    std::span<float> features) {
+  check_scales(scales, "edge_features");
   edges.check("edge_features");
   check_size("edge_features: nodes", nodes.size(), static_cast<std::size_t>(edges.num_nodes), kNodeFeatures);
   check_size("edge_features", features.size(), static_cast<std::size_t>(edges.size()), kEdgeFeatures);

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "hit_graph/check.h"
 #include "hit_graph/doublets.h"
 #include "hit_graph/layout.h"
 #include "hit_graph/overlaps.h"
@@ -103,6 +104,7 @@ void group_triplets(const Tiles& triplets, const std::vector<std::int32_t>& edge
 }  // namespace
 
 void build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales, HitGraph& graph) {
+  check_scales(scales, "build_hit_graph");
   const Windows::Content& content = windows.content();
   {
     HitLayout layout(hits, content);

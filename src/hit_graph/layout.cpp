@@ -9,6 +9,8 @@
 #include <limits>
 #include <tuple>
 
+#include "hit_graph/check.h"
+
 namespace starling {
 namespace {
 
@@ -33,6 +35,7 @@ struct ByPlace {
 
 HitLayout::HitLayout(const HitsView& hits, const Windows::Content& windows) {
   hits.check();
+  check_finite(hits);
   const auto n = static_cast<std::size_t>(hits.size());
   layers.resize(static_cast<std::size_t>(windows.layers()));
   for (std::size_t l = 0; l < layers.size(); ++l) {

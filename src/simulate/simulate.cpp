@@ -7,6 +7,7 @@
 
 #include "simulate/generator.h"
 #include "simulate/random.h"
+#include "simulate/settings.h"
 #include "simulate/tracker.h"
 #include "starling/error.h"
 
@@ -62,6 +63,7 @@ void fill_event(const Detector& detector, std::vector<SimulatedHit>& hits, Event
 
 Event simulate_event(const Detector& detector, const SimulationSettings& settings, std::uint64_t event_number) {
   using namespace simulate;
+  check_settings(settings, "");
   if (detector.layers.empty()) throw Error(ErrorKind::usage, "simulation: the detector has no layers");
 
   Event event;
