@@ -845,7 +845,8 @@ TEST(WindowsFile, RefusesItsMetadata) {
   TensorFile good;
   learned().to_file(good);
   for (const char* const text : {"", "{", "[]", "{}", "{\"version\":2,\"min_pt\":1}", "{\"version\":1}",
-                                 "{\"version\":1,\"min_pt\":\"1\"}", "{\"version\":1,\"min_pt\":-1}"}) {
+                                 "{\"version\":1,\"min_pt\":\"1\"}", "{\"version\":1,\"min_pt\":1,\"max_pt\":2}",
+                                 "{\"version\":1,\"min_pt\":1,\"min_pt\":1}", "{\"version\":1,\"min_pt\":-1}"}) {
     TensorFile file = good;
     file.metadata["windows"] = text;
     EXPECT_EQ(kind_of(file), ErrorKind::input) << text;

@@ -239,6 +239,21 @@ TEST(Tensor, HalvesAreRoundedToNearestEven) {
   }
 }
 
+TEST(Tensor, BytesThatDoNotFitTheShapeAreAnError) {
+  const auto refused = testing::ThrowsMessage<Error>(testing::HasSubstr("a tensor's bytes do not fit its shape"));
+  for (const std::size_t bytes : {7, 9, 16}) {
+    const auto tensor = [&](Tensor::Type type, std::int64_t count) {
+      return Tensor{type, {count}, std::vector<std::byte>(bytes)};
+    };
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::f32, 2).f32(); }, refused);
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::f32, 2).widened(); }, refused);
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::f16, 4).widened(); }, refused);
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::bf16, 4).widened(); }, refused);
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::f64, 1).f64(); }, refused);
+    EXPECT_THAT([&] { (void)tensor(Tensor::Type::i32, 2).i32(); }, refused);
+  }
+}
+
 TEST(Tensor, CodesArePackedPerRow) {
   const std::vector<std::int8_t> fours = {-8, 7, -1, 0, 3, -4}, twos = {-2, -1, 0, 1, 1};
   const Tensor i4 = Tensor::of(fours, {2, 3}, Tensor::Type::i4), i2 = Tensor::of(twos, {1, 5}, Tensor::Type::i2);

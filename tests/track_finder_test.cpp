@@ -117,6 +117,14 @@ TEST(TrackFinder, AWrongFileIsAnInputErrorThatNamesIt) {
   edited("architecture", "\"hidden\":5", "\"hidden\":5,\"heads\":2", "unknown key \"heads\"");
   edited("architecture", "\"layer\"", "\"group\"", "norm = \"group\", expected none, layer or batch");
   edited("architecture", "\"bias\":true", "\"bias\":1", "bias = 1, expected true or false");
+  edited("windows", "\"version\":1", "\"version\":1,\"max_pt\":2", "windows: unknown key \"max_pt\"");
+  edited("windows", "\"version\":1", "\"version\":1,\"version\":1", "\"windows\": key \"version\" is there twice");
+  edited("architecture", "\"hidden\":5", "\"hidden\":5,\"hidden\":5",
+         "\"architecture\": key \"hidden\" is there twice");
+  edited("scales", "\"r\":1000.0", "\"r\":1000.0,\"r\":1000.0", "\"scales\": key \"r\" is there twice");
+  edited("cuts", "\"score\":0.5", "\"score\":0.5,\"score\":0.5", "\"cuts\": key \"score\" is there twice");
+  refused("\"provenance\": key \"seed\" is there twice",
+          [](TensorFile& file) { file.metadata["provenance"] = R"({"runs": [{"seed": 1}, {"seed": 2, "seed": 3}]})"; });
   edited("scales", "\"r\":1000.0", "\"r\":0", "r = 0, expected a number above 0");
   edited("cuts", "walkthrough", "guess", "builder = \"guess\", expected");
   edited("cuts", "\"score\":0.5", "\"score\":1.5", "score = 1.5, expected a number in 0..1");
@@ -130,6 +138,20 @@ TEST(TrackFinder, AWrongFileIsAnInputErrorThatNamesIt) {
       file.tensors["edge_encoder.2.bias"] = Tensor::of(std::vector<float>{0.f, 0.f, 0.f, value, 0.f}, {5});
     });
   }
+}
+
+TEST(TrackFinder, SectionsOfAModelInMemoryAreChecked) {
+  const Model right = small_finder().to_model();
+  for (const auto& [text, what] :
+       {std::pair("1", "\"provenance\" is not a JSON object"), std::pair("{", "\"provenance\" is not a JSON object"),
+        std::pair(R"({"seed": 1, "seed": 2})", "\"provenance\": key \"seed\" is there twice")}) {
+    Model model = right;
+    model.content.metadata["provenance"] = text;
+    expect_error(ErrorKind::input, what, [&] { TrackFinder::from_model(model); });
+  }
+  Model model = right;
+  model.content.metadata["cuts"].insert(1, "\"score\":0.5,");
+  expect_error(ErrorKind::input, "cuts: key \"score\" is there twice", [&] { TrackFinder::from_model(model); });
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Model {
   const std::string& section(const std::string& key) const;
 
   /// Reads a file. Throws ErrorKind::input, naming it, for what is no safetensors file, another format, a section that
-  /// is not a JSON object, or codes that do not fit their columns.
+  /// is not a JSON object or has a key twice, or codes that do not fit their columns.
   static Model load(const std::filesystem::path& file);
   /// Writes a file, the same bytes for the same content. Throws ErrorKind::usage where load() would refuse it.
   void save(const std::filesystem::path& file) const;

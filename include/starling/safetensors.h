@@ -32,7 +32,7 @@ struct Tensor {
   /// i8, i4 or i2.
   static Tensor of(const std::vector<std::int8_t>& values, std::vector<std::int64_t> shape, Type type = Type::i8);
 
-  // The values, copied. Throws ErrorKind::input where the type is another.
+  // The values, copied. Throws ErrorKind::input where the type is another or the bytes do not fit the shape.
   std::vector<float> f32() const;
   std::vector<double> f64() const;
   std::vector<std::int32_t> i32() const;

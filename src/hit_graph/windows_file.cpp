@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hit_graph/windows.h"
+#include "json/section.h"
 #include "starling/error.h"
 
 namespace starling {
@@ -132,14 +133,14 @@ void check_bounds(const std::string& name, const std::vector<std::int32_t>& spli
 double read_min_pt(const TensorFile& file) {
   const auto entry = file.metadata.find("windows");
   if (entry == file.metadata.end()) refuse(": no metadata 'windows'");
-  const auto json = nlohmann::json::parse(entry->second, nullptr, false);
-  if (!json.is_object() || !json.contains("version") || !json["version"].is_number_integer() ||
-      json["version"] != kVersion || !json.contains("min_pt") || !json["min_pt"].is_number()) {
-    refuse(": metadata 'windows' is not an object with version " + std::to_string(kVersion) + " and a number min_pt");
-  }
-  const double min_pt = json["min_pt"].get<double>();
-  if (!(min_pt >= 0.) || !std::isfinite(min_pt)) refuse(": min_pt is out of range");
-  return min_pt;
+  json::Section section(entry->second, "model: windows");
+  section.take("version", std::to_string(kVersion).c_str(),
+               [](const nlohmann::json& value) { return value.is_number_integer() && value == kVersion; });
+  const nlohmann::json min_pt = section.take("min_pt", "a number of 0 or more", [](const nlohmann::json& value) {
+    return value.is_number() && value.get<double>() >= 0.;
+  });
+  section.end();
+  return min_pt.get<double>();
 }
 
 }  // namespace

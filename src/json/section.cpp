@@ -1,6 +1,9 @@
 #include "json/section.h"
 
 #include <cstdint>
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace starling::json {
 
@@ -8,10 +11,36 @@ using Json = nlohmann::json;
 
 std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace); }
 
-Section::Section(const std::string& text, std::string where) : where_(std::move(where)) {
-  content_ = Json::parse(text, nullptr, false);
-  if (!content_.is_object()) refuse("is not a JSON object");
+Json parse_object(const std::string& text, const std::string& where, ErrorKind kind) {
+  // Keys of each object or array that is open: a plain parse would take the last of two values.
+  std::vector<std::set<std::string>> keys;
+  const Json::parser_callback_t check = [&](int, Json::parse_event_t event, Json& value) {
+    switch (event) {
+      case Json::parse_event_t::object_start:
+      case Json::parse_event_t::array_start:
+        keys.emplace_back();
+        break;
+      case Json::parse_event_t::object_end:
+      case Json::parse_event_t::array_end:
+        keys.pop_back();
+        break;
+      case Json::parse_event_t::key:
+        if (const auto key = value.get<std::string>(); !keys.back().insert(key).second) {
+          throw Error(kind, where + ": key " + quoted(key) + " is there twice");
+        }
+        break;
+      case Json::parse_event_t::value:
+        break;
+    }
+    return true;
+  };
+  Json object = Json::parse(text, check, false);
+  if (!object.is_object()) throw Error(kind, where + " is not a JSON object");
+  return object;
 }
+
+Section::Section(const std::string& text, std::string where)
+    : where_(std::move(where)), content_(parse_object(text, where_)) {}
 
 int Section::integer(const char* key) {
   const auto accept = [](const Json& value) {

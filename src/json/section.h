@@ -11,6 +11,10 @@ namespace starling::json {
 /// Any text as a JSON string of ASCII: fit for one line of a message.
 std::string quoted(const std::string& text);
 
+/// A JSON object. Throws `kind`, with a message that starts with `where`, for text that is none, and for a key that is
+/// there twice in it or in an object inside it.
+nlohmann::json parse_object(const std::string& text, const std::string& where, ErrorKind kind = ErrorKind::input);
+
 /// One JSON object whose keys are taken one by one; what is left at the end is unknown. Every error is
 /// ErrorKind::input and starts with `where`, which names the file and the object.
 class Section {

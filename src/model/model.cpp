@@ -22,8 +22,7 @@ struct CodeName {
 constexpr CodeName kCodes[] = {{Tensor::Type::i4, "I4"}, {Tensor::Type::i2, "I2"}};
 
 void check_section(const TensorFile& file, const std::string& key, const std::string& text, ErrorKind kind) {
-  if (Json::parse(text, nullptr, false).is_object()) return;
-  throw Error(kind, file.name + ": " + json::quoted(key) + " is not a JSON object");
+  json::parse_object(text, file.name + ": " + json::quoted(key), kind);
 }
 
 /// Turns a U8 array into the codes that an entry of the section `packed` describes.

@@ -39,7 +39,8 @@ const TypeName& type_name(Tensor::Type type) {
   for (const TypeName& entry : kTypes) {
     if (entry.type == type) return entry;
   }
-  throw Error(ErrorKind::internal, "unknown tensor type");
+  throw Error(ErrorKind::usage,
+              "tensor type " + std::to_string(static_cast<int>(type)) + ": expected one of Tensor::Type");
 }
 
 // The text as a quoted JSON string, so that a hostile name cannot break a message's line.
@@ -163,9 +164,14 @@ Entry parse_entry(const std::string& name, const Json& value, std::uint64_t data
               std::string("a tensor holds ") + type_name(tensor.type).name + ", expected " + expected);
 }
 
+void check_fits(const Tensor& tensor) {
+  if (!tensor.fits()) throw Error(ErrorKind::input, "a tensor's bytes do not fit its shape");
+}
+
 template <typename T>
 std::vector<T> values(const Tensor& tensor, Tensor::Type wanted) {
   if (tensor.type != wanted) wrong_type(tensor, type_name(wanted).name);
+  check_fits(tensor);
   std::vector<T> out(tensor.bytes.size() / sizeof(T));
   if (!out.empty()) std::memcpy(out.data(), tensor.bytes.data(), out.size() * sizeof(T));
   return out;
@@ -303,7 +309,7 @@ std::vector<float> Tensor::widened() const {
 
 std::vector<std::int8_t> Tensor::codes() const {
   if (type != Type::i8 && type != Type::i4 && type != Type::i2) wrong_type(*this, "I8, I4 or I2");
-  if (!fits()) throw Error(ErrorKind::input, "a tensor's bytes do not fit its shape");
+  check_fits(*this);
   const int bits = type_name(type).bits;
   std::vector<std::int8_t> out(static_cast<std::size_t>(count()));
   const auto row = static_cast<std::size_t>(row_bytes());

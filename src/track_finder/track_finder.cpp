@@ -73,7 +73,10 @@ TrackFinder TrackFinder::from_model(const Model& model) {
   finder.scales = scales_from_json(model.section("scales"), name + ": scales");
   finder.cuts = cuts_from_json(model.section("cuts"), name + ": cuts");
   const auto history = model.content.metadata.find("provenance");
-  if (history != model.content.metadata.end()) finder.provenance = history->second;
+  if (history != model.content.metadata.end()) {
+    json::parse_object(history->second, name + ": \"provenance\"");
+    finder.provenance = history->second;
+  }
   for (const auto& [tensor, unused] : model.content.tensors) {
     if (!finder.network.weights.contains(tensor) && !tensor.starts_with("windows.")) {
       throw Error(ErrorKind::input, name + ": tensor " + json::quoted(tensor) + " is not part of the architecture");
