@@ -133,6 +133,10 @@ TYPED_TEST(CondensationCudaTest, NamesTheFirstBadRow) {
   hits.x[3 * 321 + 1] = std::numeric_limits<TypeParam>::infinity();
   hits.scale[123] = 0;
   EXPECT_EQ(on_device(hits, {}, upstream).bad_row, 123);
+  hits.beta[99] = TypeParam(1.25);
+  EXPECT_EQ(on_device(hits, {}, upstream).bad_row, 99);
+  hits.beta[77] = TypeParam(-0.5);
+  EXPECT_EQ(on_device(hits, {}, upstream).bad_row, 77);
 }
 
 }  // namespace

@@ -131,6 +131,19 @@ TYPED_TEST(CondensationTest, NothingIsZero) {
   }
 }
 
+TYPED_TEST(CondensationTest, BetaOfZeroAndOneIsFinite) {
+  Hits<TypeParam> hits = random_hits<TypeParam>({60, 20}, 3, 2, 1, 5);
+  for (std::size_t h = 0; h < hits.beta.size(); ++h) hits.beta[h] = TypeParam(h % 2);
+  for (const auto& [name, options] : golden_options()) {
+    SCOPED_TRACE(name);
+    const Terms<TypeParam> terms = loss(hits, options);
+    const Gradients<TypeParam> gradients = gradient(hits, options, Terms<TypeParam>(hits, TypeParam(1)));
+    for (const auto* values : {&terms.attraction, &terms.repulsion, &terms.objects, &terms.noise, &terms.payload,
+                               &gradients.beta, &gradients.x, &gradients.scale, &gradients.payload})
+      for (const TypeParam value : *values) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
 TYPED_TEST(CondensationTest, RefusesWhatDoesNotFit) {
   const Hits<TypeParam> good = random_hits<TypeParam>({20, 10}, 3, 2, 1, 4);
   const auto expect = [&](ErrorKind kind, const char* text, auto change) {
@@ -160,6 +173,12 @@ TYPED_TEST(CondensationTest, RefusesWhatDoesNotFit) {
   expect(ErrorKind::usage, "only the slide form",
          [](H&, V&, O& o) { o.centre = 0.5, o.form = CondensationForm::paper; });
   expect(ErrorKind::usage, "q_min is nan", [](H&, V&, O& o) { o.q_min = std::nan(""); });
+  expect(ErrorKind::usage, "q_min is 0.000000: expected a finite number of at least 1e-6",
+         [](H&, V&, O& o) { o.q_min = 0; });
+  if (std::is_same_v<TypeParam, float>)
+    expect(ErrorKind::usage, "expected a finite number", [](H&, V&, O& o) { o.q_min = 1e39; });
+  expect(ErrorKind::input, "beta of row 5 is 1.25", [](H& h, V&, O&) { h.beta[5] = TypeParam(1.25); });
+  expect(ErrorKind::input, "beta of row 6 is -0.5", [](H& h, V&, O&) { h.beta[6] = TypeParam(-0.5); });
   expect(ErrorKind::input, "beta of row 3 is nan", [&](H& h, V&, O&) { h.beta[3] = nan; });
   expect(ErrorKind::input, "x of row 2 is nan", [&](H& h, V&, O&) { h.x[5] = nan; });
   expect(ErrorKind::input, "scale of row 7 is 0", [](H& h, V&, O&) { h.scale[7] = 0; });

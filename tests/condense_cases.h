@@ -220,7 +220,7 @@ std::vector<Case<T>> collected() {
   }
   cases.push_back(chain);
   // −0 and 0 are equal, as are hits whose d² is more than T holds from all points.
-  cases.push_back(few_hits<T>("signed zeros", {T(-0.0), T(0), T(-0.0), T(-1), T(0)}, {0, 1, 2, 0, 4}, 1, {0, 1.5}));
+  cases.push_back(few_hits<T>("signed zeros", {T(-0.0), T(0), T(-0.0), T(0), T(0)}, {0, 1, 2, 0, 4}, 1, {0, 1.5}));
   const T far = std::numeric_limits<T>::max() / 2;
   cases.push_back(few_hits<T>("overflow", {T(0.5), T(0.75), T(0.5), T(0.25)}, {0, far, -far, 1}, 1, {0.5, kInfinity}));
   return cases;

@@ -84,6 +84,7 @@ TYPED_TEST(CondenseCudaTest, NamesTheFirstBadRowAndStaysInRange) {
     test.beta[900] = std::numeric_limits<TypeParam>::infinity();
     test.scale[300] = nan;
     test.scale[123] = 0;
+    test.beta[130] = TypeParam(1.5);
     const auto [result, bad_row] = run_on_device(test);
     EXPECT_EQ(bad_row, 123);
     for (std::int32_t row = 0; row < test.size(); ++row) {
@@ -93,6 +94,14 @@ TYPED_TEST(CondenseCudaTest, NamesTheFirstBadRowAndStaysInRange) {
       ASSERT_GE(result.point[row], result.id[row] < 0 ? -1 : test.row_splits[event]);
       ASSERT_LT(result.point[row], test.row_splits[event + 1]);
     }
+  }
+}
+
+TYPED_TEST(CondenseCudaTest, NamesABetaOutsideZeroToOne) {
+  for (const double beta : {1.5, -0.25}) {
+    Case<TypeParam> test = shower_case<TypeParam>("", {700}, 5, 3, 0, true, {0, 0.5}, 4);
+    test.beta[130] = TypeParam(beta);
+    EXPECT_EQ(run_on_device(test).bad_row, 130);
   }
 }
 

@@ -107,12 +107,29 @@ TYPED_TEST(CondenseTest, RefusesWhatDoesNotFit) {
   expect(ErrorKind::usage, "t_d is -1", [](C& c, H&, O&, W&) { c.options.t_d = -1; });
   expect(ErrorKind::usage, "t_d is nan", [](C& c, H&, O&, W&) { c.options.t_d = std::nan(""); });
   expect(ErrorKind::input, "beta of row 3 is nan", [&](C& c, H&, O&, W&) { c.beta[3] = nan; });
+  expect(ErrorKind::input, "beta of row 4 is 1.5", [](C& c, H&, O&, W&) { c.beta[4] = TypeParam(1.5); });
+  expect(ErrorKind::input, "beta of row 5 is -0.25", [](C& c, H&, O&, W&) { c.beta[5] = TypeParam(-0.25); });
   expect(ErrorKind::input, "x of row 2 is inf", [&](C& c, H&, O&, W&) { c.x[5] = infinity; });
   expect(ErrorKind::input, "scale of row 7 is 0", [](C& c, H&, O&, W&) { c.scale[7] = 0; });
   expect(ErrorKind::input, "scale of row 8 is nan", [&](C& c, H&, O&, W&) { c.scale[8] = nan; });
   expect(ErrorKind::usage, "the last row split is 29", [](C& c, H&, O&, W&) { c.row_splits[2] = 29; });
   expect(ErrorKind::usage, "row_splits[2] is less",
          [](C& c, H&, O&, W&) { c.row_splits[1] = 31, c.row_splits[2] = 30; });
+}
+
+// d² of the first two hits is +infinity: beyond every finite t_d, whose square overflows too, but within an infinite
+// one.
+TYPED_TEST(CondenseTest, OnlyAnInfiniteReachTakesADistanceThatOverflows) {
+  using T = TypeParam;
+  const T far = std::numeric_limits<T>::max() / 2;
+  const double largest = std::numeric_limits<T>::max();
+  for (const CondenseAssign assign : {CondenseAssign::collect, CondenseAssign::nearest}) {
+    const auto ids = [&](double t_d) {
+      return run(few_hits<T>("", {T(1), T(0.5), T(0.25)}, {0, far, 1}, 1, {0, t_d, assign})).id;
+    };
+    EXPECT_EQ(ids(largest), (std::vector<std::int32_t>{0, 1, 0}));
+    EXPECT_EQ(ids(kInfinity), (std::vector<std::int32_t>{0, 0, 0}));
+  }
 }
 
 }  // namespace

@@ -279,6 +279,25 @@ TEST(NeighborsErrors, NameTheSizesAndTheRule) {
   EXPECT_THROW(knn(right, 3, index.data(), distance2.data(), std::span(workspace)), Error);
 }
 
+// d² of the outer points is +infinity in T. A finite radius does not reach it, though its square overflows too.
+TYPED_TEST(Neighbors, OnlyAnInfiniteRadiusReachesADistanceThatOverflows) {
+  using T = TypeParam;
+  const T far = std::numeric_limits<T>::max() / 2;
+  const std::vector<T> points = {0, 1, far};
+  NeighborSearch<T> search;
+  search.points = points.data();
+  search.num_points = 3;
+  search.dimensions = 1;
+  for (const double radius : {double{std::numeric_limits<T>::max()}, double{std::numeric_limits<T>::max()} / 4}) {
+    search.max_radius = radius;
+    EXPECT_EQ(run_radius(search, 3).found, (std::vector<std::int32_t>{2, 2, 1})) << radius;
+    EXPECT_EQ(run_knn(search, 3).index, (std::vector<std::int32_t>{0, 1, -1, 1, 0, -1, 2, -1, -1})) << radius;
+  }
+  search.max_radius = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(run_radius(search, 3).found, (std::vector<std::int32_t>{3, 3, 3}));
+  EXPECT_EQ(run_knn(search, 3).index, (std::vector<std::int32_t>{0, 1, 2, 1, 0, 2, 2, 0, 1}));
+}
+
 TEST(NeighborsErrors, RadiusFillChecksTheRowSplits) {
   const std::vector<float> points = clouds::uniform<float>(3, 2, 1);
   NeighborSearch<float> search;

@@ -12,7 +12,7 @@ namespace starling {
 enum class CondensationForm {
   paper,  ///< the paper's potentials, summed over objects and divided by the hits of the event
   slide,  ///< ln(e u + 1) and exp(−u) in units of a learned scale, means over objects and hits
-  fgc,    ///< FastGraphCompute's: means of the paper's potentials, and a term for β of its own
+  fgc,    ///< FastGraphCompute's with soft_charge: means of the paper's potentials, and a term for β of its own
 };
 
 enum class CondensationScale {
@@ -20,11 +20,14 @@ enum class CondensationScale {
   alpha,  ///< of the hit of largest β
 };
 
+inline constexpr double kLeastQMin = 1e-6;
+
 struct CondensationOptions {
   CondensationForm form = CondensationForm::slide;
-  /// Charge q = arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2^−13. FastGraphCompute's form has it.
+  /// Charge q = arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2^−13. No form implies it: the loss of
+  /// FastGraphCompute is form = fgc with soft_charge = true.
   bool soft_charge = false;
-  double q_min = 0.1;
+  double q_min = 0.1;  ///< the least charge: at least kLeastQMin, so that no object has charge 0, and finite in T
   /// Of the slide form: an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
   double centre = 0;
   CondensationScale scale = CondensationScale::mean;  ///< of the slide form
@@ -34,7 +37,7 @@ struct CondensationOptions {
 /// The hits of events. T is float or double; all pointers are memory of the device that the operation runs on.
 template <typename T>
 struct CondensationHits {
-  const T* beta = nullptr;              ///< [num_hits], in 0..1
+  const T* beta = nullptr;              ///< [num_hits], in 0 to 1, both included
   const T* x = nullptr;                 ///< [num_hits, dimensions] cluster coordinates
   const std::int32_t* truth = nullptr;  ///< [num_hits] object of the hit's event, any number ≥ 0; negative = noise
   std::int32_t num_hits = 0;
@@ -67,8 +70,8 @@ std::size_t condensation_workspace_bytes(const CondensationHits<T>& hits, const 
 
 /// Computes the terms. Sums have a fixed order: the same bytes in every run, on any number of threads. No [objects,
 /// hits] array is made; the time of repulsion is that of objects times hits. Throws ErrorKind::usage naming sizes and
-/// rule for wrong arguments; on the host ErrorKind::input naming the row for a value that is not finite or a scale that
-/// is not above 0. On a device execution.bad_row receives such a row, or −1.
+/// rule for wrong arguments; on the host ErrorKind::input naming the row for a value that is not finite, a β outside 0
+/// to 1 or a scale that is not above 0. On a device execution.bad_row receives such a row, or −1.
 template <typename T>
 void condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                        const CondensationTerms<T>& terms, std::span<std::byte> workspace,
@@ -92,7 +95,7 @@ void condensation_gradient(const CondensationHits<T>& hits, const CondensationOp
 /// The hits of events to cluster. T is float or double; all pointers are memory of the device that it runs on.
 template <typename T>
 struct CondenseHits {
-  const T* beta = nullptr;  ///< [num_hits]
+  const T* beta = nullptr;  ///< [num_hits], in 0 to 1, both included
   const T* x = nullptr;     ///< [num_hits, dimensions] cluster coordinates
   std::int32_t num_hits = 0;
   int dimensions = 0;                        ///< 1..kMaxCondensationDimensions
@@ -128,7 +131,8 @@ std::size_t condense_workspace_bytes(const CondenseHits<T>& hits, const Condense
 /// those with β ≥ t_beta, of the smallest row where β is equal, becomes a condensation point and takes every free hit
 /// of its event with d² ≤ r², r = t_d · φ of the point. A point always has its own number.
 ///
-/// d² is computed in T as in knn() (neighbors.h), r² in double and then rounded to T: the same bytes on every device
+/// d² is computed in T as in knn() (neighbors.h), r² in double and then rounded to T, to the largest finite T where it
+/// overflows and t_d is finite: the same bytes on every device
 /// and on any number of threads. β and d² are compared in T.
 ///
 /// Time at worst: on a device one round per 512 candidates of an event, candidates being the hits of β ≥ t_beta, and
@@ -136,8 +140,8 @@ std::size_t condense_workspace_bytes(const CondenseHits<T>& hits, const Condense
 /// within reach that are free, or with `nearest` all hits within reach. Events run side by side.
 ///
 /// Throws ErrorKind::usage naming sizes and rule for wrong arguments; on the host ErrorKind::input naming the row for a
-/// value that is not finite or a scale that is not above 0. On a device execution.bad_row, where not null, receives the
-/// smallest such row, or −1; ids are then unspecified, but in range.
+/// value that is not finite, a β outside 0 to 1 or a scale that is not above 0. On a device execution.bad_row, where
+/// not null, receives the smallest such row, or −1; ids are then unspecified, but in range.
 template <typename T>
 void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
               std::span<std::byte> workspace, const Execution& execution = {});

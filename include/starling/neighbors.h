@@ -44,6 +44,7 @@ struct NeighborSearch {
   /// where `direction` bars it as a neighbour of others; false = it is left out.
   bool loop = true;
   /// Points with d² > max_radius² are no neighbours: the square is computed in double, then rounded to T. Not negative.
+  /// d² is computed in T: one that overflows is +infinity, within an infinite max_radius only.
   double max_radius = std::numeric_limits<double>::infinity();
   /// [num_points]; nullptr = all both. Only where the queries are the points; a point that has no neighbours gets a row
   /// without any, itself included.

@@ -46,8 +46,8 @@ void check(const CondensationHits<T>& hits, const CondensationOptions& options, 
   check_count(function, "payload_channels", hits.payload_channels, 0, kMaxPayloadChannels);
   check_there(function, "truth", hits.truth, hits.num_hits);
   check_there(function, "payload", hits.payload, std::int64_t{hits.num_hits} * hits.payload_channels);
-  if (!(options.q_min >= 0) || !std::isfinite(options.q_min))
-    usage(function, "q_min is " + std::to_string(options.q_min) + ": expected a finite number of at least 0");
+  if (!(options.q_min >= kLeastQMin && options.q_min <= static_cast<double>(std::numeric_limits<T>::max())))
+    usage(function, "q_min is " + std::to_string(options.q_min) + ": expected a finite number of at least 1e-6");
   if (!(options.centre >= 0 && options.centre <= 1))
     usage(function, "centre is " + std::to_string(options.centre) + ": expected 0 to 1");
   if (options.form != CondensationForm::slide && options.centre != 0)

@@ -86,11 +86,13 @@ STARLING_HOST_DEVICE Shares<T> shares(CondensationForm form, std::int32_t event_
   return {T(1) / (T(event_objects) * T(object_hits)), others == 0 ? T(0) : T(1) / (T(event_objects) * T(others))};
 }
 
-/// r² of a condensation point, r = t_d φ: in double, then rounded to T.
+/// r² of a condensation point, r = t_d φ: in double, then rounded to T. A d² that overflows T is +infinity, which only
+/// an infinite t_d may reach: a square above the largest T becomes that.
 template <typename T>
 STARLING_HOST_DEVICE T reach2(double t_d, T phi) {
   const double r = t_d * static_cast<double>(phi);
-  return static_cast<T>(r * r);
+  const T square = static_cast<T>(r * r);
+  return std::isinf(square) && !std::isinf(t_d) ? std::nextafter(square, T(0)) : square;
 }
 
 }  // namespace starling::condensation

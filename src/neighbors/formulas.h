@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "starling/neighbors.h"
@@ -23,10 +24,12 @@ STARLING_HOST_DEVICE inline bool has_neighbors(const Direction* direction, std::
 }
 
 /// The largest d² of a neighbour: max_radius² in double, rounded to T. So a float d² = n is within max_radius = √n,
-/// although that root is rounded.
+/// although that root is rounded. A d² that overflows T is +infinity, which no finite max_radius may reach: a square
+/// above the largest T becomes that.
 template <typename T>
 T max_distance2(const NeighborSearch<T>& search) {
-  return static_cast<T>(search.max_radius * search.max_radius);
+  const T square = static_cast<T>(search.max_radius * search.max_radius);
+  return std::isinf(square) && !std::isinf(search.max_radius) ? std::nextafter(square, T(0)) : square;
 }
 
 /// ∂/∂a of weight (a − b)².

@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kCondenseThreads)
   // −0 becomes 0, which it equals.
   key[row] = beta >= t_beta ? static_cast<Key>(~to_ordered(beta + T(0))) : static_cast<Key>(~Key{0});
   order[row] = row;
-  bool good = isfinite(beta);
+  bool good = beta >= T(0) && beta <= T(1);
   for (int d = 0; d < hits.dimensions; ++d) good = good && isfinite(hits.x[std::int64_t{row} * hits.dimensions + d]);
   if (hits.scale != nullptr) good = good && hits.scale[row] > T(0) && isfinite(hits.scale[row]);
   // As an unsigned number −1 is above all rows.

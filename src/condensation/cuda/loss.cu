@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kThreads)
   problem.arrays.event_of[row] = event;
   const T beta = hits.beta[row];
   problem.arrays.charge[row] = charge(beta, problem.options).value;
-  bool good = isfinite(beta) && problem.phi(row) > T(0) && isfinite(problem.phi(row));
+  bool good = beta >= T(0) && beta <= T(1) && problem.phi(row) > T(0) && isfinite(problem.phi(row));
   for (int d = 0; d < hits.dimensions; ++d) good = good && isfinite(problem.x(row)[d]);
   if (hits.weight != nullptr) good = good && isfinite(hits.weight[row]);
   for (int p = 0; p < hits.payload_channels; ++p)

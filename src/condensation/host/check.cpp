@@ -36,6 +36,15 @@ void check_finite(const char* name, const T* values, std::int32_t num_hits, int 
 }
 
 template <typename T>
+void check_beta(const T* beta, std::int32_t num_hits) {
+  for (std::int32_t h = 0; h < num_hits; ++h) {
+    if (!(beta[h] >= T(0) && beta[h] <= T(1)))
+      fail(ErrorKind::input,
+           "beta of row " + std::to_string(h) + " is " + std::to_string(beta[h]) + ": expected a number in 0 to 1");
+  }
+}
+
+template <typename T>
 void check_scale(const T* scale, std::int32_t num_hits) {
   check_finite("scale", scale, num_hits, 1);
   for (std::int32_t h = 0; scale != nullptr && h < num_hits; ++h) {
@@ -47,6 +56,8 @@ void check_scale(const T* scale, std::int32_t num_hits) {
 
 template void check_finite(const char*, const float*, std::int32_t, int);
 template void check_finite(const char*, const double*, std::int32_t, int);
+template void check_beta(const float*, std::int32_t);
+template void check_beta(const double*, std::int32_t);
 template void check_scale(const float*, std::int32_t);
 template void check_scale(const double*, std::int32_t);
 

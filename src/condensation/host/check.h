@@ -13,6 +13,10 @@ void check_row_splits(const std::int32_t* row_splits, std::int32_t num_events, s
 template <typename T>
 void check_finite(const char* name, const T* values, std::int32_t num_hits, int each);
 
+/// The same for β [num_hits], which must be in 0 to 1.
+template <typename T>
+void check_beta(const T* beta, std::int32_t num_hits);
+
 /// The same for scales [num_hits], which must be above 0 too.
 template <typename T>
 void check_scale(const T* scale, std::int32_t num_hits);

@@ -210,7 +210,7 @@ template <typename T>
 void condense(const CondenseHits<T>& hits, const CondenseOptions& options, const Condensed& out,
               std::span<std::byte> workspace) {
   check_row_splits(hits.row_splits, hits.num_events, hits.num_hits);
-  check_finite("beta", hits.beta, hits.num_hits, 1);
+  check_beta(hits.beta, hits.num_hits);
   check_finite("x", hits.x, hits.num_hits, hits.dimensions);
   check_scale(hits.scale, hits.num_hits);
   CondenseArrays<T> arrays{};

@@ -78,7 +78,7 @@ class Loss {
  private:
   void check_values() const {
     check_row_splits(hits_.row_splits, hits_.num_events, hits_.num_hits);
-    check_finite("beta", hits_.beta, hits_.num_hits, 1);
+    check_beta(hits_.beta, hits_.num_hits);
     check_finite("x", hits_.x, hits_.num_hits, dimensions_);
     check_finite("weight", hits_.weight, hits_.num_hits, 1);
     check_scale(hits_.scale, hits_.num_hits);
