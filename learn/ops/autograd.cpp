@@ -105,7 +105,7 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, c10::SymInt k, 
       find<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, c10::SymInt, const MaybeTensor&, const MaybeTensor&,
                                               const MaybeTensor&, bool, std::optional<double>, const MaybeTensor&)>(
           "starling::knn");
-  check("starling::knn", {points, row_splits, queries, query_row_splits, direction});
+  check("starling::knn", {points, row_splits, queries, query_row_splits, direction, loop});
   check_k("starling::knn", k);
   check_max_radius("starling::knn", max_radius);
   const at::Tensor of_points = computed(points);
@@ -126,7 +126,7 @@ WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& 
   static const auto op =
       find<WithinRadius(const at::Tensor&, double, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&, bool,
                         std::optional<std::int64_t>, const MaybeTensor&)>("starling::radius");
-  check("starling::radius", {points, row_splits, queries, query_row_splits, direction});
+  check("starling::radius", {points, row_splits, queries, query_row_splits, direction, loop});
   check_radius("starling::radius", radius, max_neighbors);
   const at::Tensor of_points = computed(points);
   const MaybeTensor of_queries = computed(queries);

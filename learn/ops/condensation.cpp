@@ -26,7 +26,39 @@ CondensationOptions parse(const char* op, const CondensationChoices& choices) {
   return options;
 }
 
+namespace {
+
+/// Objects' numbers of 31 bits that are equal where those of 64 bits are, and in the same order; noise stays negative.
+/// Waits for no device.
+at::Tensor numbered_densely(const at::Tensor& truth) {
+  const auto [sorted, order] = truth.sort();
+  const at::Tensor number = at::zeros_like(sorted);
+  const std::int64_t hits = truth.size(0);
+  if (hits > 1)
+    number.narrow(0, 1, hits - 1).copy_(sorted.narrow(0, 1, hits - 1).ne(sorted.narrow(0, 0, hits - 1)).cumsum(0));
+  return at::zeros_like(truth).scatter_(0, order, number.masked_fill(sorted.lt(0), -1));
+}
+
+}  // namespace
+
+void check_types(const char* op, const CondensationInputs& inputs) {
+  const at::ScalarType type = inputs.truth.scalar_type();
+  check_floating(op, "beta", inputs.beta);
+  const auto check_type = [&](const char* name, const MaybeTensor& values) {
+    if (values) check_computed_alike(op, name, *values, "beta", inputs.beta);
+  };
+  check_type("x", inputs.x);
+  check_type("scale", inputs.scale);
+  check_type("weight", inputs.weight);
+  check_type("payload", inputs.payload);
+  TORCH_CHECK_VALUE(at::isIntegralType(type, /*includeBool=*/false) && type != at::kUInt16 && type != at::kUInt32 &&
+                        type != at::kUInt64,
+                    op, ": truth is ", type, ": expected int8, uint8, int16, int32 or int64");
+  if (inputs.row_splits) check_row_splits(op, "row_splits", *inputs.row_splits, inputs.beta);
+}
+
 void check(const char* op, const CondensationInputs& inputs) {
+  check_types(op, inputs);
   const at::Tensor &beta = inputs.beta, &truth = inputs.truth;
   TORCH_CHECK_VALUE(beta.scalar_type() == compute_type(beta), op, ": beta is ", beta.scalar_type(),
                     ": expected float32 or float64");
@@ -35,8 +67,6 @@ void check(const char* op, const CondensationInputs& inputs) {
   const std::int64_t hits = beta.size(0);
   TORCH_CHECK_VALUE(inputs.x.dim() == 2, op, ": x has shape ", inputs.x.sizes(), ": expected [", hits, ", dimensions]");
   check_like(op, "x", inputs.x, "beta and dimensions", {hits, inputs.x.size(1)}, beta);
-  TORCH_CHECK_VALUE(truth.scalar_type() == at::kInt || truth.scalar_type() == at::kLong, op, ": truth is ",
-                    truth.scalar_type(), ": expected int32 or int64");
   TORCH_CHECK_VALUE(truth.dim() == 1 && truth.size(0) == hits && truth.device() == beta.device(), op,
                     ": truth has shape ", truth.sizes(), " on ", truth.device(), ": expected [", hits, "] on ",
                     beta.device());
@@ -55,12 +85,14 @@ CondensationOperands::CondensationOperands(const char* op, const CondensationInp
   const auto whole = [](const MaybeTensor& tensor) { return tensor ? tensor->contiguous() : at::Tensor(); };
   beta = inputs.beta.contiguous();
   x = inputs.x.contiguous();
-  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
-  if (inputs.truth.scalar_type() == at::kLong && !capturing) {
-    TORCH_CHECK_VALUE(!inputs.truth.gt(kMost).any().item<bool>(), op,
-                      ": truth has an object's number above 2^31 - 1: expected numbers of 31 bits, negative for noise");
+  truth = inputs.truth;
+  if (truth.scalar_type() == at::kLong) {
+    // While a CUDA graph is captured the values cannot be read, and may become wide later.
+    constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+    const bool wide = capturing || truth.gt(kMost).any().item<bool>();
+    truth = wide ? numbered_densely(truth) : truth.clamp_min(-1);
   }
-  truth = inputs.truth.clamp(-1, kMost).to(at::kInt).contiguous();
+  truth = truth.to(at::kInt).contiguous();
   splits = prepare_row_splits(op, "row_splits", inputs.row_splits, beta, capturing);
   scale = whole(inputs.scale);
   weight = whole(inputs.weight);

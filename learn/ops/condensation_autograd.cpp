@@ -7,7 +7,7 @@
 #include "learn/ops/autograd.h"
 #include "learn/ops/condensation_kernels.h"
 
-// The gradient of the terms is an operator of its own, which has no derivative: losses are not differentiated twice.
+// The gradient of the terms is an operator of its own. It is not differentiable: the loss can be differentiated once.
 namespace starling::ops {
 namespace {
 
@@ -42,6 +42,39 @@ struct CondensationBackward : SavingNode {
   }
 };
 
+/// Keeps the gradient in the graph, so that a second derivative fails instead of being taken for 0.
+struct CondensationGradientBackward : SavingNode {
+  variable_list apply(variable_list&&) override {
+    TORCH_CHECK_NOT_IMPLEMENTED(false,
+                                "starling::condensation_loss: the second derivative is not there: expected to be "
+                                "differentiated once");
+  }
+};
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> once_differentiable_gradient(
+    const at::Tensor& beta, const at::Tensor& x, const at::Tensor& truth, const MaybeTensor& row_splits,
+    const MaybeTensor& scale, const MaybeTensor& weight, const MaybeTensor& payload, std::string_view form, bool soft,
+    double q_min, double centre, std::string_view scale_of, bool payload_per_event, const at::Tensor& of_attraction,
+    const at::Tensor& of_repulsion, const at::Tensor& of_objects, const at::Tensor& of_noise,
+    const at::Tensor& of_payload) {
+  static const auto op = find<GradientSignature>("starling::_condensation_gradient");
+  std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> gradients;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    gradients = op.call(beta, x, truth, row_splits, scale, weight, payload, form, soft, q_min, centre, scale_of,
+                        payload_per_event, of_attraction, of_repulsion, of_objects, of_noise, of_payload);
+  }
+  if (compute_requires_grad(beta, x, scale, weight, payload, of_attraction, of_repulsion, of_objects, of_noise,
+                            of_payload)) {
+    const auto node = make_node<CondensationGradientBackward>(
+        {beta, x, value_or_undefined(scale), value_or_undefined(weight), value_or_undefined(payload), of_attraction,
+         of_repulsion, of_objects, of_noise, of_payload},
+        {});
+    std::apply([&](const auto&... gradient) { (set_history(gradient, node), ...); }, gradients);
+  }
+  return gradients;
+}
+
 at::Tensor computed(const at::Tensor& values) { return values.to(compute_type(values)); }
 
 CondensationTensors differentiable_loss(const at::Tensor& beta, const at::Tensor& x, const at::Tensor& truth,
@@ -50,6 +83,7 @@ CondensationTensors differentiable_loss(const at::Tensor& beta, const at::Tensor
                                         bool soft, double q_min, double centre, std::string_view scale_of,
                                         bool payload_per_event) {
   static const auto op = find<LossSignature>("starling::condensation_loss");
+  check_types("starling::condensation_loss", {beta, x, truth, row_splits, scale, weight, payload});
   const at::Tensor b = computed(beta);
   const auto like_b = [&](const MaybeTensor& values) {
     return values ? MaybeTensor(values->to(b.scalar_type())) : values;
@@ -79,6 +113,9 @@ CondensationTensors differentiable_loss(const at::Tensor& beta, const at::Tensor
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(starling, Autograd, m) { m.impl("condensation_loss", TORCH_FN(differentiable_loss)); }
+TORCH_LIBRARY_IMPL(starling, Autograd, m) {
+  m.impl("condensation_loss", TORCH_FN(differentiable_loss));
+  m.impl("_condensation_gradient", TORCH_FN(once_differentiable_gradient));
+}
 
 }  // namespace starling::ops

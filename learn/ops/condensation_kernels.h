@@ -20,7 +20,7 @@ using CondensationTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::T
 struct CondensationInputs {
   const at::Tensor& beta;         ///< [N] float64 or float32
   const at::Tensor& x;            ///< [N, D], like beta
-  const at::Tensor& truth;        ///< [N] int32 or int64
+  const at::Tensor& truth;        ///< [N] int8, uint8, int16, int32 or int64
   const MaybeTensor& row_splits;  ///< [B + 1] int32 or int64, on the device of beta or the CPU
   const MaybeTensor& scale;       ///< [N], like beta
   const MaybeTensor& weight;      ///< [N], like beta
@@ -36,8 +36,10 @@ struct CondensationChoices {
 
 /// Throws ValueError for a form or scale of another name.
 CondensationOptions parse(const char* op, const CondensationChoices& choices);
-/// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong, or an object's number
-/// does not fit.
+/// Throws ValueError where a type is wrong, or the row splits have no shape of row splits. Reads no sizes, which
+/// tensors do not have while a program is traced; values may still be of a type that is converted to the computed one.
+void check_types(const char* op, const CondensationInputs& inputs);
+/// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong.
 void check(const char* op, const CondensationInputs& inputs);
 
 /// Contiguous tensors in the types of the core.
@@ -94,7 +96,7 @@ CondensationTensors condensation_loss(const at::Tensor& beta, const at::Tensor& 
   });
   const std::int64_t row = backend.read_bad_row(bad_row);
   TORCH_CHECK_VALUE(row < 0, op, ": row ", row,
-                    " has a value that is not finite, or a scale that is not above 0: expected finite numbers");
+                    " has a value that is not as expected: finite numbers, beta in 0 to 1, and a scale above 0");
   return out;
 }
 

@@ -48,7 +48,7 @@ std::tuple<at::Tensor, at::Tensor> condense(const at::Tensor& beta, const at::Te
   });
   const std::int64_t row = backend.read_bad_row(bad_row);
   TORCH_CHECK_VALUE(row < 0, op, ": beta, x or scale of row ", row,
-                    " is not as expected: finite numbers, and a scale above 0");
+                    " is not as expected: finite numbers, beta in 0 to 1, and a scale above 0");
   return {id.to(at::kLong), point.to(at::kLong)};
 }
 

@@ -26,7 +26,7 @@ std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, std::int64_t k,
                                        const MaybeTensor& queries, const MaybeTensor& query_row_splits, bool loop,
                                        std::optional<double> max_radius, const MaybeTensor& direction) {
   const char* const op = "starling::knn";
-  const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
+  const Inputs inputs{points, row_splits, queries, query_row_splits, direction, loop};
   check_k(op, k);
   check_max_radius(op, max_radius);
   const Backend backend(op, points);
@@ -55,7 +55,7 @@ WithinRadius radius(const at::Tensor& points, double radius, const MaybeTensor& 
                     const MaybeTensor& query_row_splits, bool loop, std::optional<std::int64_t> max_neighbors,
                     const MaybeTensor& direction) {
   const char* const op = "starling::radius";
-  const Inputs inputs{points, row_splits, queries, query_row_splits, direction};
+  const Inputs inputs{points, row_splits, queries, query_row_splits, direction, loop};
   check_radius(op, radius, max_neighbors);
   const Backend backend(op, points);
   TORCH_CHECK(!backend.capturing(), op,

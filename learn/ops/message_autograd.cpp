@@ -134,6 +134,9 @@ Aggregated differentiable_aggregate(const at::Tensor& features, const at::Tensor
                                     const MaybeTensor& distance2, const MaybeTensor& weight, double factor,
                                     std::string_view divisor, bool absent_is_zero, bool subtract) {
   const MessageOptions options{factor, std::string(divisor), absent_is_zero, subtract};
+  check_floating("starling::aggregate", "features", features);
+  if (distance2) check_computed_alike("starling::aggregate", "distance2", *distance2, "features", features);
+  if (weight) check_computed_alike("starling::aggregate", "weight", *weight, "features", features);
   const at::Tensor h = computed(features);
   const auto like_h = [&](const MaybeTensor& values) {
     return values ? MaybeTensor(values->to(h.scalar_type())) : values;

@@ -44,7 +44,7 @@ struct MessageOperands {
     check(op, tensors);
     const auto whole = [](const MaybeTensor& tensor) { return tensor ? tensor->contiguous() : at::Tensor(); };
     features = tensors.features.contiguous();
-    index = tensors.index.to(at::kInt).contiguous();
+    index = narrowed(op, "index", tensors.index, "−1 or a row below " + std::to_string(features.size(0)));
     splits = whole(tensors.neighbor_row_splits);
     distance2 = whole(tensors.distance2);
     weight = whole(tensors.weight);

@@ -17,14 +17,47 @@ constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
 bool holds(const c10::SymBool& condition) { return condition.expect_true(__FILE__, __LINE__); }
 
 void check_rows(const char* op, const char* name, const at::Tensor& rows) {
-  const at::ScalarType type = rows.scalar_type();
-  TORCH_CHECK_VALUE(type == at::kDouble || type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": ",
-                    name, " is ", type, ": expected float64, float32, float16 or bfloat16");
+  check_floating(op, name, rows);
   TORCH_CHECK_VALUE(rows.layout() == at::kStrided, op, ": ", name, " is ", rows.layout(), ": expected a dense tensor");
   TORCH_CHECK_VALUE(rows.dim() == 2, op, ": ", name, " has shape ", rows.sym_sizes(), ": expected [rows, dimensions]");
   const c10::SymInt dimensions = rows.sym_size(1);
   TORCH_CHECK_VALUE(holds(dimensions.sym_ge(1).sym_and(dimensions.sym_le(kMaxDimensions))), op, ": ", name,
                     " has shape ", rows.sym_sizes(), ": expected 1 to ", kMaxDimensions, " dimensions");
+}
+
+void check_number_of_rows(const char* op, const char* name, const at::Tensor& rows) {
+  TORCH_CHECK_VALUE(rows.size(0) <= kMaxRows, op, ": ", name, " has shape ", rows.sizes(), ": expected at most ",
+                    kMaxRows, " rows");
+}
+
+at::Tensor prepare_direction(const char* op, const MaybeTensor& direction) {
+  if (!direction) return {};
+  if (direction->scalar_type() == at::kBool) return direction->to(at::kChar).contiguous();
+  if (direction->is_cpu()) {
+    const at::Tensor wrong = at::logical_or(direction->lt(0), direction->gt(3));
+    if (wrong.any().item<bool>()) {
+      const std::int64_t row = wrong.nonzero()[0].item<std::int64_t>();
+      TORCH_CHECK_VALUE(false, op, ": direction row ", row, " is ", (*direction)[row].item<std::int64_t>(),
+                        ": expected 0 to 3");
+    }
+  }
+  // So that what is unknown stays unknown in a byte.
+  return direction->clamp(0, 4).to(at::kChar).contiguous();
+}
+
+}  // namespace
+
+void check_floating(const char* op, const char* name, const at::Tensor& values) {
+  const at::ScalarType type = values.scalar_type();
+  TORCH_CHECK_VALUE(type == at::kDouble || type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": ",
+                    name, " is ", type, ": expected float64, float32, float16 or bfloat16");
+}
+
+void check_computed_alike(const char* op, const char* name, const at::Tensor& values, const char* like_name,
+                          const at::Tensor& like) {
+  check_floating(op, name, values);
+  TORCH_CHECK_VALUE(compute_type(values) == compute_type(like), op, ": ", name, " is ", values.scalar_type(), ", ",
+                    like_name, " ", like.scalar_type(), ": expected both float64, or neither");
 }
 
 void check_row_splits(const char* op, const char* name, const at::Tensor& splits, const at::Tensor& points) {
@@ -35,19 +68,21 @@ void check_row_splits(const char* op, const char* name, const at::Tensor& splits
                     ": expected ", points.device(), " as the points, or cpu");
 }
 
-void check_number_of_rows(const char* op, const char* name, const at::Tensor& rows) {
-  TORCH_CHECK_VALUE(rows.size(0) <= kMaxRows, op, ": ", name, " has shape ", rows.sizes(), ": expected at most ",
-                    kMaxRows, " rows");
+at::Tensor narrowed(const char* op, const char* name, const at::Tensor& values, const std::string& expected) {
+  constexpr std::int64_t kLeast = std::numeric_limits<std::int32_t>::min(), kMost = kMaxRows;
+  if (values.scalar_type() != at::kLong) return values.contiguous();
+  if (!values.is_cpu()) return values.clamp(kLeast, kMost).to(at::kInt).contiguous();
+  if (values.numel() > 0) {
+    const auto [least, most] = values.aminmax();
+    if (least.item<std::int64_t>() < kLeast || most.item<std::int64_t>() > kMost) {
+      const at::Tensor flat = values.reshape({-1});
+      const std::int64_t place = flat.lt(kLeast).logical_or(flat.gt(kMost)).nonzero()[0].item<std::int64_t>();
+      TORCH_CHECK_VALUE(false, op, ": ", name, "[", place, "] is ", flat[place].item<std::int64_t>(), ": expected ",
+                        expected);
+    }
+  }
+  return values.to(at::kInt).contiguous();
 }
-
-at::Tensor prepare_direction(const MaybeTensor& direction) {
-  if (!direction) return {};
-  // So that what is unknown stays unknown in a byte.
-  const bool wide = direction->scalar_type() == at::kInt || direction->scalar_type() == at::kLong;
-  return (wide ? direction->clamp(-1, 4) : *direction).to(at::kChar).contiguous();
-}
-
-}  // namespace
 
 std::string with_name(const char* op, std::string_view message) {
   const std::size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -65,16 +100,14 @@ at::Tensor prepare_row_splits(const char* op, const char* name, const MaybeTenso
                       " while a CUDA graph is captured: expected ", rows.device());
     return splits->to(at::kInt).contiguous();
   }
-  // So that what does not fit in an int32 stays wrong.
-  const at::Tensor narrow = splits->clamp(-1, kMaxRows).to(at::kInt).contiguous();
-  if (!rows.is_cpu()) {  // on the host the core checks them itself
-    const at::Tensor here = narrow.cpu();
-    translating_errors(op, [&] {
-      starling::check_row_splits({here.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(here.numel())},
-                                 static_cast<std::int32_t>(rows.size(0)), name);
-    });
-  }
-  return narrow.to(rows.device(), /*non_blocking=*/true);
+  const at::Tensor here =
+      narrowed(op, name, splits->cpu(), "the number of rows, " + std::to_string(rows.size(0)) + ", at most");
+  if (rows.is_cpu()) return here;  // the core checks them itself
+  translating_errors(op, [&] {
+    starling::check_row_splits({here.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(here.numel())},
+                               static_cast<std::int32_t>(rows.size(0)), name);
+  });
+  return splits->is_cpu() ? here.to(rows.device(), /*non_blocking=*/true) : splits->to(at::kInt).contiguous();
 }
 
 at::ScalarType compute_type(const at::Tensor& points) {
@@ -94,6 +127,7 @@ void check(const char* op, const Inputs& inputs) {
     TORCH_CHECK_VALUE(holds(queries.sym_size(1).sym_eq(points.sym_size(1))), op, ": queries has shape ",
                       queries.sym_sizes(), ", points ", points.sym_sizes(), ": expected the same dimensions");
     TORCH_CHECK_VALUE(!inputs.direction, op, ": direction is given with queries: expected it with the points alone");
+    TORCH_CHECK_VALUE(inputs.loop, op, ": loop is False with queries: expected it with the points alone");
     TORCH_CHECK_VALUE(inputs.row_splits.has_value() == inputs.query_row_splits.has_value(), op, ": ",
                       inputs.row_splits ? "row_splits" : "query_row_splits", " is given without ",
                       inputs.row_splits ? "query_row_splits" : "row_splits", ": expected both or none");
@@ -146,7 +180,7 @@ Operands prepare(const char* op, const Inputs& inputs, bool capturing) {
     result.query_row_splits =
         prepare_row_splits(op, "query_row_splits", inputs.query_row_splits, *inputs.queries, capturing);
   }
-  result.direction = prepare_direction(inputs.direction);
+  result.direction = prepare_direction(op, inputs.direction);
   return result;
 }
 

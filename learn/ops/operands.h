@@ -28,6 +28,7 @@ struct Inputs {
   const MaybeTensor& queries;           ///< [M, D], like the points; none = the points themselves
   const MaybeTensor& query_row_splits;  ///< [B + 1], as row_splits
   const MaybeTensor& direction;         ///< [N] bool, uint8, int8, int32 or int64
+  bool loop = true;                     ///< false without queries only
 
   std::int64_t num_queries() const { return queries ? queries->size(0) : points.size(0); }
 };
@@ -41,6 +42,18 @@ void check(const char* op, const Inputs& inputs);
 void check_k(const char* op, const c10::SymInt& k);
 void check_max_radius(const char* op, std::optional<double> max_radius);
 void check_radius(const char* op, double radius, std::optional<std::int64_t> max_neighbors);
+
+/// Throws ValueError unless `values` is float64, float32, float16 or bfloat16.
+void check_floating(const char* op, const char* name, const at::Tensor& values);
+/// Throws ValueError unless both are floating-point and computed in the same type (compute_type()).
+void check_computed_alike(const char* op, const char* name, const at::Tensor& values, const char* like_name,
+                          const at::Tensor& like);
+/// Throws ValueError unless the type is int32 or int64, the shape [events + 1] and the device the points' or the CPU.
+void check_row_splits(const char* op, const char* name, const at::Tensor& splits, const at::Tensor& points);
+
+/// int64 or int32 values as int32, contiguous. Throws ValueError naming the first one beyond int32 in host memory; on a
+/// device such a value becomes the nearest int32.
+at::Tensor narrowed(const char* op, const char* name, const at::Tensor& values, const std::string& expected);
 
 /// Row splits of `rows` as int32 on their device, undefined where there are none; their values are checked unless a
 /// CUDA graph is being captured.

@@ -41,9 +41,9 @@ class _Examples:
         """Rows per example."""
         return self.split(place, tensor).shape[1]
 
-    def apart(self, rows: Tensor) -> Tensor:
-        """[examples · rows, …] as [examples, rows, …]."""
-        return rows.reshape(self.size, rows.shape[0] // self.size, *rows.shape[1:])
+    def apart(self, values: Tensor, rows: int) -> Tensor:
+        """[examples · rows, …] as [examples, rows, …]. There may be no examples."""
+        return values.reshape(self.size, rows, *values.shape[1:])
 
     def first_rows(self, rows: int, like: Tensor) -> Tensor:
         """The first row of each example, [examples]."""
@@ -52,6 +52,8 @@ class _Examples:
     def join_splits(self, place: int, splits: Tensor, rows: int) -> Tensor:
         """Row splits of examples of so many rows as those of all examples together."""
         each = self.split(place, splits).long()
+        if self.size == 0:
+            return each.new_zeros(1)
         if place < len(self.dims) and self.dims[place] is not None:
             # The operator finds wrong splits that all examples share. Of others it would see the last alone.
             fits = (each[:, 0] == 0) & (each[:, -1] == rows)
@@ -104,7 +106,8 @@ def _knn(
         max_radius,
         examples.maybe_join(7, direction),
     )
-    index, distance2 = examples.apart(index), examples.apart(distance2)
+    query_rows = rows if queries is None else examples.rows(3, queries)
+    index, distance2 = examples.apart(index, query_rows), examples.apart(distance2, query_rows)
     first = examples.first_rows(rows, index)[:, None, None]
     return (torch.where(index >= 0, index - first, -1), distance2), (0, 0)
 
@@ -129,7 +132,11 @@ def _distance_gradient(
     points_gradient, queries_gradient = torch.ops.starling._distance_gradient(
         *_lists(examples, points, queries, index, neighbor_row_splits), examples.join(4, weight)
     )
-    return (examples.apart(points_gradient), examples.apart(queries_gradient)), (0, 0)
+    query_rows = 0 if queries is None else examples.rows(1, queries)
+    return (
+        examples.apart(points_gradient, examples.rows(0, points)),
+        examples.apart(queries_gradient, query_rows),
+    ), (0, 0)
 
 
 def _distance_tangent(
@@ -148,7 +155,7 @@ def _distance_tangent(
         examples.join(4, points_tangent),
         examples.maybe_join(5, queries_tangent),
     )
-    return examples.apart(distance2), 0
+    return examples.apart(distance2, examples.rows(2, index)), 0
 
 
 def _lists(

@@ -75,6 +75,11 @@ class GravNetConv(nn.Module):
         self.lin_out1 = nn.Linear(in_channels, out_channels, bias=False)
         self.lin_out2 = nn.Linear(2 * propagate_dimensions, out_channels)
 
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew."""
+        for linear in (self.lin_s, self.lin_h, self.lin_out1, self.lin_out2):
+            linear.reset_parameters()
+
     def forward(self, x: Tensor, batch: Tensor | None = None, *, row_splits: Tensor | None = None) -> Tensor:
         """Applies the layer to x [N, in_channels].
 
@@ -139,7 +144,7 @@ class GravNetOp(nn.Module):
         self.space_transformations = nn.Linear(in_channels, space_dimensions)
         self.propagate_transformations = nn.Linear(in_channels, propagate_dimensions)
         self.output_transformations = nn.Sequential(
-            nn.Linear(in_channels + 2 * propagate_dimensions, out_channels), activation or nn.ReLU()
+            nn.Linear(in_channels + 2 * propagate_dimensions, out_channels), nn.ReLU() if activation is None else activation,
         )
 
     def forward(self, x: Tensor, row_splits: Tensor) -> GravNetOutput:
@@ -173,9 +178,11 @@ class Condensation(NamedTuple):
 class ObjectCondensation(nn.Module):
     """The loss of object condensation, as docs/definitions.md, Object condensation, writes it down.
 
+    It is once differentiable: a second derivative raises NotImplementedError.
+
     Args:
         form: "paper", "slide" or "fgc" (FastGraphCompute's).
-        q_min: the least charge.
+        q_min: the least charge, at least 1e-6.
         soft: charge arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2⁻¹³; None is True for "fgc" alone.
         centre: of "slide": an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
         scale_of: of "slide": "mean" of the object's scales, weighted by charge, or that of "alpha".
@@ -226,9 +233,11 @@ class ObjectCondensation(nn.Module):
         """Computes the terms.
 
         Args:
-            beta: [N], in 0 to 1.
-            x: [N, D], cluster coordinates, D from 1 to 8.
-            truth: [N], integers: the object of each hit in its event, any number from 0; negative is noise.
+            beta: [N], in 0 to 1, both included: float32 or float64, float16 or bfloat16 (computed in float32).
+            x: [N, D], cluster coordinates, D from 1 to 8. They and the other values are float64 where `beta` is, and only
+                there.
+            truth: [N], int8, uint8, int16, int32 or int64: the object of each hit in its event, any number from 0;
+                negative is noise. Only which numbers are equal matters.
             row_splits: [B + 1], the first row of each event, then N; None is one event.
             scale: [N], above 0; of "slide". None is 1.
             weight: [N], of an object, read at its hit of largest β; of "slide". None is 1.
@@ -236,7 +245,8 @@ class ObjectCondensation(nn.Module):
             per_event: the terms of each event, [B], not their means.
 
         Raises:
-            ValueError: shapes, dtypes or devices that do not fit, options out of range, a value that is not finite.
+            ValueError: shapes, dtypes or devices that do not fit, options out of range, a value that is not finite, a β
+                outside 0 to 1, a scale that is not above 0.
         """
         terms = torch.ops.starling.condensation_loss(
             beta,

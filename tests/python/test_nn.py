@@ -120,6 +120,18 @@ def test_batch_and_row_splits_are_the_same_events():
         layer(x, batch, row_splits=torch.tensor([0, 10]))
 
 
+def test_an_empty_activation_is_kept():
+    assert len(GravNetOp(4, 8, 3, 5, 3, nn.Sequential()).output_transformations[1]) == 0
+    assert isinstance(GravNetOp(4, 8, 3, 5, 3).output_transformations[1], nn.ReLU)
+
+
+def test_parameters_are_drawn_anew():
+    layer = GravNetConv(4, 8, 3, 5, k=3)
+    before = {name: parameter.clone() for name, parameter in layer.named_parameters()}
+    layer.reset_parameters()
+    assert all(not torch.equal(parameter, before[name]) for name, parameter in layer.named_parameters())
+
+
 def test_no_hits(device):
     layer = GravNetConv(4, 8, 3, 5, k=3).to(device)
     out = layer(torch.empty(0, 4, device=device))
@@ -194,6 +206,13 @@ def test_wrong_arguments():
         "expected int64": lambda: aggregate(features, index.int()),
         r"expected \[4, 2\]": lambda: aggregate(features, index, distance2=torch.rand(4, 3)),
         r"index\[0\] is 7": lambda: aggregate(features, index + 7),
+        r"index\[0\] is 4294967297: expected −1 or a row below 4": lambda: aggregate(features, index + 2**32 + 1),
+        r"index\[0\] is -4294967297": lambda: aggregate(features, index - 2**32 - 1),
+        "distance2 is Double, features Float: expected both float64, or neither": lambda: aggregate(
+            features, index, distance2=torch.rand(4, 2).double()
+        ),
+        "weight is Float, features Double": lambda: aggregate(features.double(), index, weight=torch.rand(4, 2)),
+        "features is Long: expected float64": lambda: aggregate(features.long(), index),
         "expected a finite number of at least 0": lambda: aggregate(features, index, factor=-1.0),
         "expected one of them": lambda: aggregate(features, index, distance2=torch.rand(4, 2), weight=torch.rand(4, 2)),
     }.items():
@@ -260,6 +279,37 @@ def test_derivatives_of_condensation(options):
     )
 
 
+def test_condensation_is_differentiated_once():
+    beta, x, payload, scale, truth, splits = condensation_inputs()
+    for values in (beta, x, payload, scale):
+        values.requires_grad_()
+    total = ObjectCondensation()(beta, x, truth, splits, scale=scale, payload=payload).total
+    gradients = torch.autograd.grad(total, (beta, x, payload, scale), create_graph=True)
+    for gradient in gradients:
+        assert gradient.requires_grad
+        with pytest.raises(NotImplementedError, match="expected to be differentiated once"):
+            torch.autograd.grad(gradient.sum(), x, retain_graph=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_objects_have_numbers_of_any_integer_dtype(device, dtype):
+    beta, x, _, _, truth, splits = (values.to(device) for values in condensation_inputs())
+    truth = truth if dtype != torch.uint8 else truth.clamp_min(0)
+    loss = ObjectCondensation()
+    assert torch.equal(loss(beta, x, truth.to(dtype), splits).total, loss(beta, x, truth.int(), splits).total)
+
+
+@pytest.mark.parametrize("offset, factor", [(4505867370102784, 1), (0, 2**32), (2**31 - 2, 1), (2**63 - 4, 1)])
+def test_objects_have_numbers_of_64_bits(device, offset, factor):
+    beta, x, _, _, truth, splits = (values.to(device) for values in condensation_inputs())
+    beta.requires_grad_()
+    wide = torch.where(truth < 0, -(2**40), truth * factor + offset)
+    terms = [ObjectCondensation()(beta, x, numbers, splits) for numbers in (truth, wide)]
+    assert all(torch.equal(small, large) for small, large in zip(*terms))
+    gradients = [torch.autograd.grad(each.total, beta)[0] for each in terms]
+    assert torch.equal(*gradients)
+
+
 def test_condensation_compiled_exported_and_half():
     beta, x, payload, scale, truth, splits = condensation_inputs(torch.float32)
     loss = ObjectCondensation()
@@ -283,8 +333,20 @@ def test_wrong_arguments_of_condensation():
         "expected 'mean' or 'alpha'": lambda: ObjectCondensation(scale_of="max")(beta, x, truth),
         "expected 0 to 1": lambda: ObjectCondensation(centre=2.0)(beta, x, truth),
         r"expected \[30\]": lambda: loss(beta, x, truth[:4]),
-        "expected int32 or int64": lambda: loss(beta, x, truth.float()),
-        "above 2": lambda: loss(beta, x, truth + 2**40),
+        "truth is Float: expected int8, uint8, int16, int32 or int64": lambda: loss(beta, x, truth.float()),
+        "truth is Bool": lambda: loss(beta, x, truth > 0),
+        "x is Double, beta Float: expected both float64, or neither": lambda: loss(beta, x.double(), truth),
+        "scale is Double, beta Float": lambda: loss(beta, x, truth, scale=scale.double()),
+        "weight is Double, beta Float": lambda: loss(beta, x, truth, weight=scale.double()),
+        "payload is Double, beta Float": lambda: loss(beta, x, truth, payload=payload.double()),
+        "beta is Long: expected float64, float32, float16 or bfloat16": lambda: loss(beta.long(), x, truth),
+        "row_splits is Float: expected int32 or int64": lambda: loss(beta, x, truth, splits.float()),
+        "row_splits is Bool: expected int32 or int64": lambda: loss(beta, x, truth, splits > 0),
+        "row_splits has shape": lambda: loss(beta, x, truth, splits[None]),
+        r"row_splits\[1\] is 4294967298: expected the number of rows, 30": lambda: loss(beta, x, truth, torch.tensor([0, 2**32 + 2])),
+        "beta of row 4 is 1.5.*: expected a number in 0 to 1": lambda: loss(beta.index_fill(0, torch.tensor([4]), 1.5), x, truth),
+        "beta of row 0 is -": lambda: loss(-beta, x, truth),
+        "q_min is 0.*: expected a finite number of at least 1e-6": lambda: ObjectCondensation(q_min=0.0)(beta, x, truth),
         "expected 1 to 8": lambda: loss(beta, x.repeat(1, 5), truth),
         "x of row 3 is nan": lambda: loss(beta, x.index_fill(0, torch.tensor([3]), float("nan")), truth),
         "scale of row 0 is": lambda: loss(beta, x, truth, scale=-scale),

@@ -192,6 +192,8 @@ def bad(x):
         "only splits of queries": (lambda: ops.knn(x, 3, None, x, splits), "given without row_splits"),
         "splits of no queries": (lambda: ops.knn(x, 3, splits, None, splits), "given without queries"),
         "other events": (lambda: ops.knn(x, 3, splits, x, splits[[0, 2]]), "query_row_splits has 2 entries: expected 3"),
+        "loop of queries": (lambda: ops.knn(x, 3, queries=x, loop=False), "loop is False with queries"),
+        "loop of queries, radius": (lambda: ops.radius(x, 3.0, queries=x, loop=False), "loop is False with queries"),
         "radius < 0": (lambda: ops.knn(x, 3, max_radius=-1.0), "max_radius is -1: expected ≥ 0"),
         "radius NaN": (lambda: ops.knn(x, 3, max_radius=math.nan), "max_radius is nan"),
         "NaN as the radius": (lambda: ops.radius(x, math.nan), "radius is nan: expected ≥ 0"),
@@ -214,8 +216,16 @@ def test_bad_arguments(device, name):
 
 
 def test_unknown_direction():
-    with pytest.raises(ValueError, match="^starling::knn: direction row 3 .*expected 0 to 3"):
-        ops.knn(lattice(5, 2), 2, direction=torch.tensor([0, 1, 2, 256, 0]))
+    for dtype, code in ((torch.int64, 2**32 + 1), (torch.int64, 256), (torch.int32, -7), (torch.uint8, 200), (torch.int8, 9)):
+        direction = torch.tensor([0, 1, 2, code, 0], dtype=dtype)
+        with pytest.raises(ValueError, match=f"^starling::knn: direction row 3 is {code}: expected 0 to 3"):
+            ops.knn(lattice(5, 2), 2, direction=direction)
+
+
+def test_row_splits_beyond_int32_are_named():
+    for row_splits in (torch.tensor([0, 2**32 + 2]), torch.tensor([0, 2**32 + 2, 5])):
+        with pytest.raises(ValueError, match=r"row_splits\[1\] is 4294967298: expected the number of rows, 5"):
+            ops.knn(lattice(5, 2), 2, row_splits)
 
 
 def plain(x, index, queries=None):
@@ -346,6 +356,18 @@ def test_vmap_is_a_loop(device, name):
     given = [a[0] if dim is None else a.movedim(0, dim) for a, dim in zip(arguments, dims)]
     for found, each in zip(torch.func.vmap(function, dims)(*given), zip(*right)):
         assert torch.equal(found, torch.stack(each))
+
+
+def test_vmap_of_no_examples(device):
+    x, y = torch.zeros(0, 20, 3, device=device), torch.zeros(0, 10, 3, device=device)
+    index, distance2 = torch.func.vmap(lambda x: ops.knn(x, 5))(x)
+    assert index.shape == distance2.shape == (0, 20, 5)
+    assert torch.func.vmap(lambda x, y: ops.knn(x, 5, queries=y))(x, y)[0].shape == (0, 10, 5)
+    splits = torch.tensor([0, 4, 20], device=device)
+    assert torch.func.vmap(lambda x: ops.knn(x, 5, splits))(x)[0].shape == (0, 20, 5)
+    energy = torch.func.grad(lambda x: ops.knn(x, 5)[1].sum())
+    assert torch.func.vmap(energy)(x).shape == (0, 20, 3)
+    assert torch.func.vmap(lambda x: torch.func.jvp(lambda x: ops.knn(x, 5)[1], (x,), (x,))[1])(x).shape == (0, 20, 5)
 
 
 def test_vmap_of_gradients(device):
