@@ -35,13 +35,13 @@ def condense(
     and on CUDA it can be captured in a CUDA graph. It has no gradient.
 
     Args:
-        beta: [N], the condensation weight of each hit; of the dtype of `x`.
+        beta: [N], the condensation weight of each hit, in 0 to 1; of the dtype of `x`.
         x: [N, D], the cluster coordinates; D from 1 to 8; float32 or float64, float16 or bfloat16 (computed in float32).
         row_splits: [B + 1], int32 or int64: the first row of each event, then N; None is one event. See
             :func:`starling.row_splits_from_batch`.
         t_beta: the smallest β of a point, inclusive; rounded to the dtype of the computation.
         t_d: the reach of a point of scale 1, in the coordinates' unit, inclusive; 0 joins hits at the same place only;
-            infinity takes the whole event. r² is computed in float64, then rounded.
+            infinity takes the whole event. r² is computed in float64, then rounded to the type of the coordinates.
         scale: [N], above 0, of the dtype of `x`: the learned radius of each hit, read where it is a point; None is 1.
         assign: "collect": a hit stays with the point that took it. "nearest": the same points, then each hit that was
             taken goes to the nearest of the points whose reach it is in; the earlier point where d² is equal.
@@ -51,8 +51,8 @@ def condense(
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit, t_beta that is no number, t_d < 0, row splits that do not
-            ascend from 0 to N, values that are not finite, a scale that is not above 0: the message says which and what
-            was expected.
+            ascend from 0 to N, values that are not finite, a β outside 0 to 1, a scale that is not above 0: the message
+            says which and what was expected.
 
     >>> beta = torch.tensor([0.3, 0.9, 0.1, 0.8, 0.2])
     >>> x = torch.tensor([[0.0], [1.0], [2.0], [5.0], [9.0]])

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 
+MOST_EVENTS = 2**31 - 1
+
+
 def row_splits_from_batch(batch: Tensor, num_events: int | None = None) -> Tensor:
     """The row splits of a sorted batch vector. Nothing is sorted: rows stay where they are.
 
@@ -36,12 +39,14 @@ def checked_row_splits(batch: Tensor, num_events: int | None) -> Tensor:
     if not is_integer(batch.dtype):
         raise TypeError(f"batch must be of an integer dtype; it is {batch.dtype}")
     batch = batch.long()
-    if num_events is not None and num_events < 0:
-        raise ValueError(f"the number of events must not be negative; it is {num_events}")
+    if num_events is not None and not 0 <= num_events <= MOST_EVENTS:
+        raise ValueError(f"the number of events must be in 0 to {MOST_EVENTS}; it is {num_events}")
     if num_events is None:
         if not torch.compiler.is_compiling() and cannot_wait(batch):
             raise ValueError("the number of events must be given while a CUDA graph is captured: it cannot be read then")
         num_events = int(batch[-1]) + 1 if batch.shape[0] > 0 else 0
+        if not torch.compiler.is_compiling() and num_events > MOST_EVENTS:
+            raise ValueError(f"batch names event {num_events - 1}, but there may be {MOST_EVENTS} events at most")
     splits = torch.searchsorted(batch, torch.arange(max(num_events, 0) + 1, dtype=batch.dtype, device=batch.device))
     unsorted = (batch[1:] < batch[:-1]).any()
     if cannot_wait(batch):
@@ -80,19 +85,47 @@ def batch_from_row_splits(row_splits: Tensor, num_rows: int | None = None) -> Te
     """The batch vector of row splits.
 
     Args:
-        row_splits: [B + 1], int32 or int64, ascending from 0 to N.
-        num_rows: N. On CUDA this spares waiting for the device, which None does.
+        row_splits: [B + 1], integers, ascending from 0 to N.
+        num_rows: N. On CUDA this spares waiting for the device, which None does; then, as in torch.compile, row splits
+            that do not fit fail as an assertion on the device.
 
     Returns:
         [N], int64, on the device of `row_splits`: the event of each row.
 
     Raises:
-        ValueError: `row_splits` is not [B + 1] with B ≥ 0.
+        ValueError: `row_splits` is not [B + 1] with B ≥ 0, not of an integer dtype, or does not ascend from 0 to N.
 
     >>> batch_from_row_splits(torch.tensor([0, 3, 3, 5]))
     tensor([0, 0, 0, 2, 2])
     """
     if row_splits.dim() != 1 or row_splits.shape[0] == 0:
         raise ValueError(f"row_splits must be [B + 1]; it has the shape {list(row_splits.shape)}")
-    events = torch.arange(row_splits.shape[0] - 1, device=row_splits.device)
-    return torch.repeat_interleave(events, row_splits.diff(), output_size=num_rows)
+    if not is_integer(row_splits.dtype):
+        raise ValueError(f"row_splits must be of an integer dtype; it is {row_splits.dtype}")
+    splits = row_splits.long()
+    sizes = splits.diff()
+    if cannot_wait(splits) or (splits.is_cuda and num_rows is not None):
+        fits = (splits[0] == 0) & (sizes >= 0).all()
+        if num_rows is not None:
+            fits = fits & (splits[-1] == num_rows)
+        torch._assert_async(fits, "row_splits must ascend from 0 to the number of rows")
+    else:
+        _check_row_splits(splits.cpu(), num_rows)
+    events = torch.arange(splits.shape[0] - 1, device=splits.device)
+    return torch.repeat_interleave(events, sizes, output_size=num_rows)
+
+
+def _check_row_splits(splits: Tensor, num_rows: int | None) -> None:
+    if splits[0] != 0:
+        raise ValueError(f"row_splits[0] is {int(splits[0])}: expected 0")
+    falls = (splits[1:] < splits[:-1]).nonzero()
+    if falls.shape[0] > 0:
+        place = int(falls[0]) + 1
+        raise ValueError(
+            f"row_splits[{place}] is {int(splits[place])}, less than the entry before, {int(splits[place - 1])}: expected "
+            "ascending rows"
+        )
+    if num_rows is not None and splits[-1] != num_rows:
+        raise ValueError(
+            f"row_splits[{splits.shape[0] - 1}] is {int(splits[-1])}: expected the number of rows, {num_rows}"
+        )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .events import batch_from_row_splits, is_integer, unsorted_error
-from .search import neighbors
+from .search import check_count, neighbors
 
 
 def binned_select_knn(
@@ -42,8 +42,7 @@ def binned_select_knn(
             [ 1,  0, -1],
             [ 2, -1, -1]])
     """
-    if K < 0:
-        raise ValueError(f"K must not be negative; it is {K}")
+    check_count("K", K)
     if is_integer(coords.dtype):
         coords = coords.double()
     if is_integer(row_splits.dtype):
@@ -63,7 +62,7 @@ def _direction(direction: Tensor) -> Tensor:
     """FastGraphCompute's codes as ours: each is one less."""
     if not is_integer(direction.dtype):
         raise ValueError(f"direction must be of an integer dtype; it is {direction.dtype}")
-    direction = direction.flatten()
+    direction = direction.flatten().long()
     restricted = (direction >= 0) & (direction <= 2)
     return torch.where(restricted, direction + 1, 0).to(torch.int8)
 
@@ -90,11 +89,11 @@ def row_splits_from_strict_batch(batch: Tensor) -> Tensor:
         raise ValueError(f"batch must be [N], one event number per row; it has the shape {list(batch.shape)}")
     if not is_integer(batch.dtype):
         raise TypeError(f"batch must be of an integer dtype; it is {batch.dtype}")
-    change = batch.long().diff()
-    if bool((change < 0).any()):
+    batch = batch.long()
+    if bool((batch[1:] < batch[:-1]).any()):
         raise unsorted_error(batch)
-    ends = change.new_tensor([0, batch.shape[0]])
-    return torch.cat((ends[:1], change.nonzero().flatten() + 1, ends[1:]))
+    ends = batch.new_tensor([0, batch.shape[0]])
+    return torch.cat((ends[:1], (batch[1:] != batch[:-1]).nonzero().flatten() + 1, ends[1:]))
 
 
 def strict_batch_from_row_splits(row_splits: Tensor) -> Tensor:

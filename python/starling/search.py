@@ -1,6 +1,6 @@
 """Exact nearest neighbours with every option: by number, or all within a radius."""
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -30,6 +30,15 @@ class NeighborsWithin(NamedTuple):
     """[M], int64: the number of points within the radius of each query, also of those that `max_neighbors` leaves out."""
 
 
+def check_count(name: str, count: object, most: int = 2**31 - 1) -> None:
+    """Raises ValueError unless `count` is an integer in 0 to `most`. torch checks symbols of torch.export itself."""
+    if isinstance(count, torch.SymInt):
+        return
+    number = count if isinstance(count, int) else count.__index__() if isinstance(count, SupportsIndex) else -1
+    if not 0 <= number <= most:
+        raise ValueError(f"{name} is {count}: expected an integer in 0 to {most}")
+
+
 def neighbors(
     x: Tensor,
     k: int,
@@ -55,8 +64,9 @@ def neighbors(
             :func:`starling.row_splits_from_batch`.
         queries: [M, D] of the dtype of `x`; None asks for the neighbours of the points themselves (M = N).
         query_row_splits: [B + 1], the same for `queries`.
-        loop: the point itself is its own first neighbour; False leaves it out. Without `queries` only.
-        max_radius: neighbours are at most this far away (d² ≤ max_radius²), in the coordinates' unit; None is no limit.
+        loop: the point itself is its own first neighbour; False leaves it out. With `queries` False is an error.
+        max_radius: neighbours are at most this far away (d² ≤ max_radius², as in :func:`neighbors_within`), in the
+            coordinates' unit; None is no limit.
         direction: [N], integers: 0 = no restriction, 1 = may only be a neighbour, 2 = may only have neighbours, 3 = neither.
             A point that may not have neighbours gets a row without any, not even itself. Without `queries` only.
 
@@ -64,7 +74,7 @@ def neighbors(
         Neighbors(index [M, k], distance2 [M, k]); −1 and +inf where there are fewer than k.
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit, k < 0, M · k out of range, row splits that do not
+        ValueError: shapes, dtypes or devices that do not fit, k that is no integer in 0 to 2³¹ − 1, M · k out of range, row splits that do not
             ascend from 0 to N, a coordinate that is not finite: the message says which and what was expected.
 
     >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
@@ -75,6 +85,7 @@ def neighbors(
             [ 0., 18.],
             [ 0.,  1.]]))
     """
+    check_count("k", k)
     return Neighbors(*torch.ops.starling.knn(x, k, row_splits, queries, query_row_splits, loop, max_radius, direction))
 
 
@@ -89,7 +100,10 @@ def neighbors_within(
     max_neighbors: int | None = None,
     direction: Tensor | None = None,
 ) -> NeighborsWithin:
-    """All points within a radius of each query in the same event: those with d² ≤ radius², which is computed in float64.
+    """All points within a radius of each query in the same event: those with d² ≤ radius².
+
+    radius² is computed in float64 and rounded to the type of the coordinates, in which d² is computed (float32 for the
+    16-bit types). A d² that overflows there (distances beyond 1.8e19 in float32) is +inf, within an infinite radius only.
 
     Arguments and errors are those of :func:`neighbors`, but for:
 
@@ -105,6 +119,8 @@ def neighbors_within(
     >>> neighbors_within(x, 2.0, loop=False)
     NeighborsWithin(row_splits=tensor([0, 1, 2, 2]), index=tensor([1, 0]), distance2=tensor([1., 1.]), within=tensor([1, 1, 0]))
     """
+    if max_neighbors is not None:
+        check_count("max_neighbors", max_neighbors, 2**63 - 1)
     return NeighborsWithin(
         *torch.ops.starling.radius(x, radius, row_splits, queries, query_row_splits, loop, max_neighbors, direction)
     )

@@ -423,6 +423,9 @@ def test_binned_select_knn_codes_of_direction(device):
     index, distance2 = starling.binned_select_knn(3, x, torch.tensor([0, 5], device=device), direction)
     assert index.tolist() == [[0, -1, -1], [1, 0, 3], [2, -1, -1], [3, 4, 0], [4, 3, 0]]
     assert distance2.tolist() == [[0, 0, 0], [0, 1, 4], [0, 0, 0], [0, 1, 9], [0, 1, 16]]
+    for dtype in (torch.int8, torch.uint8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.uint64):
+        codes = torch.tensor([0, 1, 2, 3, 4], device=device).to(dtype)
+        assert starling.binned_select_knn(3, x, torch.tensor([0, 5], device=device), codes)[0].equal(index)
 
 
 def test_binned_select_knn_of_no_neighbours(device):
@@ -452,6 +455,8 @@ def test_row_splits_of_events_that_occur(device, dtype):
     assert splits().tolist() == [0, 0] and splits().dtype == torch.int64
     with pytest.raises(ValueError, match="row 3 belongs to event 0, the row before it to event 1"):
         splits(0, 0, 1, 0, 2)
+    if dtype == torch.int64:
+        assert splits(-(2**63), -(2**63), 2**63 - 1).tolist() == [0, 2, 3]
     batch = starling.strict_batch_from_row_splits(splits(0, 0, 0, 1, 1, 2, 2, 2))
     assert batch.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
     with pytest.raises(TypeError, match="torch.float32"):
@@ -509,6 +514,37 @@ def test_errors_of_batch(device):
         starling.row_splits_from_batch(batch(0), -1)
     with pytest.raises(ValueError, match=r"\[B \+ 1\]"):
         starling.batch_from_row_splits(batch())
+    for row_splits, num_rows, message in (
+        (batch(1, 3), None, r"row_splits\[0\] is 1: expected 0"),
+        (batch(0, 3, 2), None, r"row_splits\[2\] is 2, less than the entry before, 3: expected ascending rows"),
+        (batch(0, 3, dtype=torch.float32), None, "integer dtype; it is torch.float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            starling.batch_from_row_splits(row_splits, num_rows)
+    with pytest.raises(ValueError, match=r"row_splits\[1\] is 3: expected the number of rows, 4"):
+        starling.batch_from_row_splits(batch(0, 3).cpu(), 4)
+    with pytest.raises(ValueError, match="event 4611686018427387904, but there may be 2147483647 events at most"):
+        starling.row_splits_from_batch(batch(0, 2**62))
+    with pytest.raises(ValueError, match=r"2147483647; it is 2147483648"):
+        starling.knn_graph(x, 2, batch(0, 0, 0, 0), batch_size=2**31)
+
+
+@pytest.mark.parametrize("k", [2.5, "2", -1, 2**31, 2**70])
+def test_errors_of_k(device, k):
+    x = lattice(4, 2, device=device)
+    row_splits = torch.tensor([0, 4], device=device)
+    message = "is -?[0-9.]+: expected an integer in 0 to 2147483647"
+    for call in (
+        lambda: starling.neighbors(x, k),
+        lambda: starling.knn_graph(x, k),
+        lambda: starling.knn(x, x, k),
+        lambda: starling.binned_select_knn(k, x, row_splits),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    if k != 2**31:
+        with pytest.raises(ValueError, match="is -?[0-9.]+: expected an integer in 0 to"):
+            starling.neighbors_within(x, 1.0, max_neighbors=k)
 
 
 def test_errors_of_the_functions_for_graphs(device):
@@ -517,7 +553,7 @@ def test_errors_of_the_functions_for_graphs(device):
         starling.knn_graph(x, 2, flow="sideways")
     with pytest.raises(ValueError, match=r"\[4, 2, 1\]"):
         starling.radius_graph(x[..., None], 2.0)
-    with pytest.raises(ValueError, match="it is -1"):
+    with pytest.raises(ValueError, match="K is -1: expected an integer in 0 to 2147483647"):
         starling.binned_select_knn(-1, x, torch.tensor([0, 4], device=device))
     with pytest.raises(ValueError, match=r"\[3\]"):
         starling.binned_select_knn(2, x, torch.tensor([0, 4], device=device), torch.zeros(3, dtype=torch.int64, device=device))
