@@ -89,6 +89,9 @@ Option& Options::number(std::string name, Value& value, Number low, Number high,
   return add({std::move(name), kInteger ? "N" : "X", std::move(what), std::move(initial),
               [&value, low, high](const std::string& text) -> std::string {
                 const std::optional<Number> parsed = numbers::parse<Number>(text);
+                if (kInteger && !parsed && !text.empty() && text.find_first_not_of("0123456789") == text.npos) {
+                  return "an integer of at most " + numbers::to_text(high);  // the end of its type
+                }
                 if (!parsed || *parsed < low || *parsed > high) {
                   return numbers::range(kInteger ? "an integer" : "a number", low, high);
                 }

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "files/files.h"
+#include "output.h"
 #include "starling/error.h"
 
 extern char** environ;
@@ -97,7 +98,7 @@ bool Plot::save(const std::filesystem::path& file) const {
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     std::fprintf(stderr, "%s is not drawn: gnuplot is not installed (Debian: apt-get install gnuplot-nox)\n",
-                 file.c_str());
+                 one_line(file.string()).c_str());
     return false;
   }
   int status = 0;

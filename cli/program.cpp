@@ -100,7 +100,7 @@ int run_program(const Program& program, int argc, char** argv) {
   let_writes_fail();
   catch_ends(program.name);
   const auto say = [&](const std::string& what) {
-    std::fprintf(stderr, "%s: %s\n", program.name.c_str(), what.c_str());
+    std::fprintf(stderr, "%s: %s\n", program.name.c_str(), one_line(what).c_str());
   };
   try {
     run(program, {argv + (argc > 0 ? 1 : 0), argv + argc});

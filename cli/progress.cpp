@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "output.h"
+
 namespace starling::cli {
 
 Progress::Progress(Elsewhere elsewhere)
@@ -41,7 +43,7 @@ void Progress::show(double fraction, const std::string& text) {
 void Progress::say(const std::string& text) {
   const std::lock_guard lock(mutex_);
   clear();
-  std::fprintf(stderr, "%s\n", text.c_str());
+  std::fprintf(stderr, "%s\n", one_line(text).c_str());
 }
 
 void Progress::clear() {

@@ -332,6 +332,7 @@ TEST_F(Cli, NumbersAreDecimalAndFinite) {
     const std::string words = wrong;
     expect_failure("simulate " + words + out, 2, {words.substr(0, words.find(' ')) + " = ", "expected a"});
   }
+  expect_failure("simulate --seed 18446744073709551616" + out, 2, {"an integer of at most 18446744073709551615"});
   for (const char* option : {"--score", "--walk-min", "--walk-add"}) {
     for (const std::string value : {"nan", "inf", "1.1", "-0.1"}) {
       expect_failure("reconstruct " + event() + model() + out + ' ' + option + ' ' + value, 2, {option, value, "to 1"});
@@ -472,6 +473,17 @@ TEST_F(Cli, BadEvents) {
             0);
   fs::remove(zipped + "-hits.csv");
   expect_bad_event(zipped, {"-hits.csv.gz"});
+}
+
+TEST_F(Cli, ANewlineInAPathIsOneLine) {
+  const std::string folder = "'" + path("two\nlines") + "'", escaped = path("two") + "\\x0alines";
+  expect_failure("reconstruct " + folder + model() + "--out " + path("unwritten"), 3, {escaped + ": no event"});
+  fs::copy(fs::path(copy_of_event("two_lines")).parent_path(), path("two\nlines"));
+  for (const char* end : {"-truth.csv", "-particles.csv"}) fs::remove(path("two\nlines/event000000007") + end);
+  const Result result = run("evaluate " + folder + model() + "--keep-going");
+  EXPECT_EQ(result.err, "left out: " + escaped +
+                            "/event000000007: has no truth (neither a truth nor a tracks file)\nstarling: 1 of 1 event "
+                            "left out, as said above\n");
 }
 
 TEST_F(Cli, GzippedEventsGiveTheSameTracks) {
