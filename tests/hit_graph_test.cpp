@@ -1,5 +1,6 @@
 #include "starling/hit_graph.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -699,7 +700,8 @@ TEST(LearnWindows, ReportRisingProgressFromOneThreadAtATime) {
                     --inside;
                   });
   });
-  ASSERT_EQ(seen.size(), 26u);
+  // Each event, each background event for doublets, triplets and overlaps, and the end.
+  ASSERT_EQ(seen.size(), 24u + 3 * 4 + 1);
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
   EXPECT_EQ(seen.back(), 1.);
 }
@@ -741,6 +743,36 @@ TEST(LearnWindows, RefusesWhatItCannotLearnFrom) {
             ErrorKind::usage);
   settings.events = 0;
   EXPECT_EQ(kind_of([](std::uint64_t i) { return simulated(0, i); }), ErrorKind::usage);
+}
+
+TEST(LearnWindows, NamesAnEventThatIsTooDense) {
+  WindowSettings settings = quick_settings();
+  settings.background_events = 2;
+  const auto learn = [&](int hits_per_layer, int layers) {
+    const auto event = [&](std::uint64_t i) {
+      Event event = simulated(10, i);
+      if (i != 1) return event;
+      event.name = "dense";
+      const float radius[] = {32, 72, 116};
+      for (int layer = 0; layer < layers; ++layer) {
+        for (int hit = 0; hit < hits_per_layer; ++hit) {
+          event.hits.hit_id.push_back(1'000'000 + event.hits.size());
+          event.hits.x.push_back(radius[layer]);
+          event.hits.y.push_back(0);
+          event.hits.z.push_back(0);
+          event.hits.volume_id.push_back(8);
+          event.hits.layer_id.push_back(2 + 2 * layer);
+          event.hits.module_id.push_back(1);
+          event.truth->particle_id.push_back(kNoise);
+        }
+      }
+      event.truth->weight.clear();
+      return event;
+    };
+    return message_of(ErrorKind::input, [&] { learn_windows(event, settings); });
+  };
+  EXPECT_THAT(learn(6000, 2), testing::StartsWith("dense: hit graph: more than 33554432 doublets"));
+  EXPECT_THAT(learn(800, 3), testing::StartsWith("dense: hit graph: more than 268435456 candidate triplets"));
 }
 
 TEST(WindowSettings, AreReadFromTheirSection) {

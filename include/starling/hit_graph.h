@@ -95,7 +95,10 @@ class Windows {
 
 /// Learns windows. `event(i)` gives simulated event i < settings.events with full truth, particles included; it is
 /// called from several threads. Deterministic. `progress`, where given, is told the fraction done: rising, and never
-/// from two threads at once. Throws ErrorKind::usage for settings out of range or events without a track above min_pt.
+/// from two threads at once; what it throws ends the learning. Throws ErrorKind::usage for settings out of range or
+/// events without a track above min_pt, and ErrorKind::input, naming the event, for a background event of more than
+/// 2^25 doublets or 2^28 pairs of them, as build_hit_graph does, or of more than 2^28 doublets before their windows are
+/// chosen.
 Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const WindowSettings& settings,
                       const std::function<void(double)>& progress = {});
 

@@ -2,6 +2,7 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -26,7 +27,8 @@ constexpr int kCells = 8;          // in |cot θ|, of a pair or triple
 constexpr int kDoubletSteps = 32;  // of k and z0
 constexpr int kTripletSteps = 16;  // of k, d0 and bend
 constexpr int kOverlapSteps = 32;  // of the distances along and across
-constexpr int kSourceStride = 4;   // background doublets are counted from every fourth hit
+constexpr std::int64_t kMostCounted = std::int64_t{1} << 28;  // background doublets in one event: seconds of work
+constexpr int kSourceStride = 4;                              // background doublets are counted from every fourth hit
 
 using LayerKey = std::pair<std::int32_t, std::int32_t>;
 using LayerPair = std::pair<std::int32_t, std::int32_t>;
@@ -142,10 +144,17 @@ std::int32_t find(const std::vector<Key>& keys, const Key& key) {
   return at != keys.end() && *at == key ? static_cast<std::int32_t>(at - keys.begin()) : -1;
 }
 
+/// An event whose hits are background.
+struct Background {
+  std::string event;
+  Hits hits;
+};
+
 class Learner {
  public:
-  Learner(const WindowSettings& settings, std::vector<TrackPoints> tracks, std::vector<Hits> background)
-      : settings_(settings), tracks_(std::move(tracks)), background_(std::move(background)) {
+  Learner(const WindowSettings& settings, std::vector<TrackPoints> tracks, std::vector<Background> background,
+          const std::function<void(double)>& progress)
+      : settings_(settings), tracks_(std::move(tracks)), background_(std::move(background)), progress_(progress) {
     content_.min_pt = settings.min_pt;
   }
 
@@ -191,19 +200,26 @@ class Learner {
     }
     WindowSearch search(signal, 2, kDoubletSteps, kCells);
     use_doublets(search.widest());
-    for (const auto& hits : background_) {
-      const HitLayout layout(hits, content_);
+    for_each_background(0.8, 0.9, [&](const HitLayout& layout) {
+      std::atomic<std::int64_t> total{0};
       tbb::parallel_for(
           tbb::blocked_range<std::int32_t>(0, layout.size() / kSourceStride, 256), [&](const auto& range) {
             for (std::int32_t i = range.begin(); i < range.end(); ++i) {
+              std::int64_t added = 0;
               for_each_doublet(
                   layout, content_, i * kSourceStride,
                   [&](std::int32_t, std::int32_t pair, const DoubletFit& fit, std::int32_t) {
                     search.add_background(pair, {{std::fabs(fit.k), std::fabs(fit.z0), 0.f}, std::fabs(fit.cot)});
+                    ++added;
                   });
+              if (total.fetch_add(added, std::memory_order_relaxed) + added > kMostCounted) {
+                throw Error(ErrorKind::input, "more than " + std::to_string(kMostCounted) +
+                                                  " doublets from a quarter of " + std::to_string(layout.size()) +
+                                                  " hits: too dense to learn from");
+              }
             }
           });
-    }
+    });
     use_doublets(search.best(settings_.lambda_doublets, static_cast<double>(tracks_.size()),
                              static_cast<double>(background_.size()) / kSourceStride));
   }
@@ -246,10 +262,10 @@ class Learner {
     }
     WindowSearch search(signal, 3, kTripletSteps, kCells);
     use_triplets(search.widest());
-    for (const auto& hits : background_) {
-      const HitLayout layout(hits, content_);
+    for_each_background(0.9, 0.99, [&](const HitLayout& layout) {
       const Doublets doublets = find_doublets(layout, content_);
       const Csr into = group_edges(doublets.dst, layout.size());
+      check_candidates(layout, doublets, into);
       tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, layout.size(), 512), [&](const auto& range) {
         std::vector<TripletArm> in, out;
         for (std::int32_t b = range.begin(); b < range.end(); ++b) {
@@ -263,7 +279,7 @@ class Learner {
               });
         }
       });
-    }
+    });
     use_triplets(search.best(settings_.lambda_triplets, static_cast<double>(tracks_.size()),
                              static_cast<double>(background_.size())));
   }
@@ -278,8 +294,7 @@ class Learner {
     }
     WindowSearch search(signal, 2, kOverlapSteps, 1);
     use_overlaps(search.widest());
-    for (const auto& hits : background_) {
-      const HitLayout layout(hits, content_);
+    for_each_background(0.99, 1, [&](const HitLayout& layout) {
       tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, layout.size(), 1024), [&](const auto& range) {
         for (std::int32_t source = range.begin(); source < range.end(); ++source) {
           for_each_overlap(layout, content_, source, [&](std::int32_t, bool starts, const OverlapFit& fit) {
@@ -288,7 +303,7 @@ class Learner {
           });
         }
       });
-    }
+    });
     use_overlaps(search.best(settings_.lambda_triplets, static_cast<double>(tracks_.size()),
                              static_cast<double>(background_.size())));
   }
@@ -296,6 +311,21 @@ class Learner {
   Windows::Content take() { return std::move(content_); }
 
  private:
+  /// Calls visit(layout) for every background event, and reports progress between the fractions `from` and `to`. What
+  /// an event is the cause of names it.
+  template <class Visit>
+  void for_each_background(double from, double to, const Visit& visit) const {
+    for (std::size_t i = 0; i < background_.size(); ++i) {
+      try {
+        visit(HitLayout(background_[i].hits, content_));
+      } catch (const Error& error) {
+        throw Error(error.kind(), background_[i].event + ": " + error.what());
+      }
+      const double done = static_cast<double>(i + 1) / static_cast<double>(background_.size());
+      if (progress_) progress_(from + (to - from) * done);
+    }
+  }
+
   static Candidate triplet_candidate(const Point& a, const Step& ab, const Step& bc) {
     const TripletFit fit = fit_triplet(a, ab, bc);
     return {{std::fabs(fit.k), std::fabs(fit.d0), std::fabs(fit.bend)}, triplet_cot(ab)};
@@ -334,7 +364,8 @@ class Learner {
 
   const WindowSettings& settings_;
   std::vector<TrackPoints> tracks_;
-  std::vector<Hits> background_;
+  std::vector<Background> background_;
+  const std::function<void(double)>& progress_;
   Windows::Content content_;
 };
 
@@ -350,21 +381,20 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
   const auto count = static_cast<std::size_t>(settings.events);
   const auto background_count = static_cast<std::size_t>(settings.background_events);
   std::vector<TrackPoints> tracks(count);
-  std::vector<Hits> background(background_count);
+  std::vector<Background> background(background_count);
   std::mutex reporting;
   int done = 0;
   tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
     Event simulated = event(i);
     tracks[i] = find_tracks(simulated, settings);
-    if (i < background_count) background[i] = std::move(simulated.hits);
+    if (i < background_count) background[i] = {simulated.name, std::move(simulated.hits)};
     if (!progress) return;
     const std::lock_guard lock(reporting);
     progress(0.8 * ++done / static_cast<double>(count));
   });
-  Learner learner(settings, std::move(tracks), std::move(background));
+  Learner learner(settings, std::move(tracks), std::move(background), progress);
   learner.number_layers();
   learner.learn_doublets();
-  if (progress) progress(0.9);
   learner.learn_triplets();
   if (settings.overlaps) learner.learn_overlaps();
   if (progress) progress(1.);

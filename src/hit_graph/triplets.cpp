@@ -21,16 +21,20 @@ constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::in
 
 }  // namespace
 
-std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
-                                                const Doublets& doublets) {
-  constexpr std::int32_t kTile = 256;
-  const Csr into = group_edges(doublets.dst, hits.size());
+void check_candidates(const HitLayout& hits, const Doublets& doublets, const Csr& into) {
   std::int64_t tested = 0;
   for (std::int32_t middle = 0; middle < hits.size(); ++middle) {
     tested += std::int64_t{into.row_splits[middle + 1] - into.row_splits[middle]} *
               (doublets.first[middle + 1] - doublets.first[middle]);
   }
   if (tested > kMostTested) refuse("candidate triplets", kMostTested, hits);
+}
+
+std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
+                                                const Doublets& doublets) {
+  constexpr std::int32_t kTile = 256;
+  const Csr into = group_edges(doublets.dst, hits.size());
+  check_candidates(hits, doublets, into);
 
   const std::int32_t tiles = (hits.size() + kTile - 1) / kTile;
   std::vector<std::vector<Triplet>> found(static_cast<std::size_t>(tiles));

@@ -51,6 +51,10 @@ struct TripletWindow {
   }
 };
 
+/// Throws ErrorKind::input where more than 2^28 pairs of doublets share their middle hit: no event that the windows are
+/// for. `into`: the doublets grouped by their outer hit.
+void check_candidates(const HitLayout& hits, const Doublets& doublets, const Csr& into);
+
 /// Calls visit(ab, first, last, triple) for every doublet a → b and every group of doublets b → c, from `first` to
 /// `last` − 1, that have a triple of layers together; b at `middle`. `in` and `out` are scratch.
 template <class Visit>
