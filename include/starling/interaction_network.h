@@ -62,6 +62,9 @@ struct GraphView {
   std::int64_t num_edges() const { return static_cast<std::int64_t>(src.size()); }
 };
 
+/// What a network reads of a hit graph: for Plan::run in memory of the caller's.
+GraphView network_view(const HitGraphView& graph);
+
 /// Weights repacked for one instruction set, and the memory that a graph of a given size needs. Immutable: share it
 /// between threads.
 class Plan {
@@ -99,8 +102,8 @@ class Session {
   ~Session();
 
   /// One score in [0, 1] per edge: the sigmoid of the logit.
-  std::vector<float> run(const HitGraph& graph);
-  std::vector<float> logits(const HitGraph& graph);
+  std::vector<float> run(const HitGraphView& graph);
+  std::vector<float> logits(const HitGraphView& graph);
 
  private:
   class Memory;

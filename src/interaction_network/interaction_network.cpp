@@ -123,16 +123,20 @@ Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), wor
 Session::Session(const InteractionNetwork& network, SimdLevel level)
     : Session(std::make_shared<const Plan>(network, level)) {}
 
-std::vector<float> Session::logits(const HitGraph& graph) {
+GraphView network_view(const HitGraphView& graph) {
+  return {graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
+          graph.node_features,   graph.edge_features, graph.order};
+}
+
+std::vector<float> Session::logits(const HitGraphView& graph) {
   if (plan_ == nullptr) throw Error(ErrorKind::usage, "a session that was moved from, expected one with a plan");
-  const GraphView view{graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
-                       graph.node_features,   graph.edge_features, graph.order};
+  const GraphView view = network_view(graph);
   std::vector<float> out(graph.edges.src.size());
   plan_->run(view, out, workspace_->at_least(plan_->workspace_bytes(view.num_nodes, view.num_edges())));
   return out;
 }
 
-std::vector<float> Session::run(const HitGraph& graph) {
+std::vector<float> Session::run(const HitGraphView& graph) {
   std::vector<float> scores = logits(graph);
   for (float& score : scores) score = 1.f / (1.f + std::exp(-score));
   return scores;
