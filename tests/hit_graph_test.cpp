@@ -749,7 +749,7 @@ TEST(LearnWindows, NamesAnEventThatIsTooDense) {
   WindowSettings settings = quick_settings();
   settings.background_events = 2;
   const auto learn = [&](int hits_per_layer, int layers) {
-    const auto event = [&](std::uint64_t i) {
+    const auto make_event = [&](std::uint64_t i) {
       Event event = simulated(10, i);
       if (i != 1) return event;
       event.name = "dense";
@@ -769,7 +769,7 @@ TEST(LearnWindows, NamesAnEventThatIsTooDense) {
       event.truth->weight.clear();
       return event;
     };
-    return message_of(ErrorKind::input, [&] { learn_windows(event, settings); });
+    return message_of(ErrorKind::input, [&] { learn_windows(make_event, settings); });
   };
   EXPECT_THAT(learn(6000, 2), testing::StartsWith("dense: hit graph: more than 33554432 doublets"));
   EXPECT_THAT(learn(800, 3), testing::StartsWith("dense: hit graph: more than 268435456 candidate triplets"));
