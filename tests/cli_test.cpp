@@ -476,11 +476,11 @@ TEST_F(Cli, BadEvents) {
 }
 
 TEST_F(Cli, ANewlineInAPathIsOneLine) {
-  const std::string folder = "'" + path("two\nlines") + "'", escaped = path("two") + "\\x0alines";
-  expect_failure("reconstruct " + folder + model() + "--out " + path("unwritten"), 3, {escaped + ": no event"});
+  const std::string odd_folder = "'" + path("two\nlines") + "'", escaped = path("two") + "\\x0alines";
+  expect_failure("reconstruct " + odd_folder + model() + "--out " + path("unwritten"), 3, {escaped + ": no event"});
   fs::copy(fs::path(copy_of_event("two_lines")).parent_path(), path("two\nlines"));
   for (const char* end : {"-truth.csv", "-particles.csv"}) fs::remove(path("two\nlines/event000000007") + end);
-  const Result result = run("evaluate " + folder + model() + "--keep-going");
+  const Result result = run("evaluate " + odd_folder + model() + "--keep-going");
   EXPECT_EQ(result.err, "left out: " + escaped +
                             "/event000000007: has no truth (neither a truth nor a tracks file)\nstarling: 1 of 1 event "
                             "left out, as said above\n");
