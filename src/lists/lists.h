@@ -9,7 +9,7 @@
 #ifdef __CUDACC__
 #define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
 #else
-#define STARLING_HOST_DEVICE inline
+#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
 #endif
 
 /// Lists of neighbours turned round: for each point the entries that hold it, in ascending order. So a sum over them
@@ -31,12 +31,13 @@ struct Holders {
   const std::uint32_t* begin;  ///< [num_points + 1] first of a point's places in `entry`
   const std::uint32_t* entry;  ///< [entries]
   const std::int32_t* row_of;  ///< [entries] the row of each entry; null where every row has k
-
-  STARLING_HOST_DEVICE std::int32_t row(std::uint32_t entry_number, int k) const {
-    return row_of != nullptr ? row_of[entry_number]
-                             : static_cast<std::int32_t>(entry_number / static_cast<std::uint32_t>(k));
-  }
 };
+
+/// The row of an entry, of rows of k where they have no row splits.
+STARLING_HOST_DEVICE std::int32_t row_of_entry(const Holders& holders, std::uint32_t entry, int k) {
+  return holders.row_of != nullptr ? holders.row_of[entry]
+                                   : static_cast<std::int32_t>(entry / static_cast<std::uint32_t>(k));
+}
 
 // turn_round() gives the holders, which lie in the workspace. On the host every index must be −1 or a row of the
 // points; on a device any other counts as −1. Allocates nothing; on a device it waits for nothing. The workspace has at

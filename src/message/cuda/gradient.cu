@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
       Record<T, kLanes> mine;
       if (batch + shape.in_row < end) {
         const std::uint32_t entry = holders.entry[batch + shape.in_row];
-        row_of_mine = holders.row(entry, messages.k);
+        row_of_mine = lists::row_of_entry(holders, entry, messages.k);
         mine = records[block / (4 * kLanes) * entries + entry];
       }
       constexpr int kAtOnce = S::kTurns < kLoads<T> ? S::kTurns : kLoads<T>;

@@ -176,7 +176,7 @@ void features_gradient_rows(const Messages<T>& messages, const AggregateGradient
       T sum[kMessageParts][kBlock];
       for (int part = 0; part < kMessageParts; ++part) fill(sum[part], count, T(0));
       for (std::uint32_t i = first; i < last; ++i) {
-        const std::int64_t e = holders.entry[i], row = holders.row(holders.entry[i], messages.k);
+        const std::int64_t e = holders.entry[i], row = lists::row_of_entry(holders, holders.entry[i], messages.k);
         const auto place = static_cast<std::int32_t>(e - first_entry(messages, row));
         const T weight = sign * weight_of(messages, e), scale = inverse[row];
         T* __restrict const part = sum[(i - first) % kMessageParts];

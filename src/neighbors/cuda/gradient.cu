@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kThreads)
           terms.holders.begin[row], terms.holders.begin[row + 1], terms.weight, points[row], queries,
           [&](std::uint32_t place, std::uint32_t& entry) {
             entry = terms.holders.entry[place];
-            return terms.holders.row(entry, lists.k);
+            return lists::row_of_entry(terms.holders, entry, lists.k);
           },
           part);
     }

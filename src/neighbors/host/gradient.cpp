@@ -66,7 +66,7 @@ struct Gather {
     const std::uint32_t first = holders.begin[row], end = holders.begin[row + 1];
     for (std::uint32_t i = first; i < end; ++i) {
       const std::uint32_t e = holders.entry[i];
-      const std::int64_t from = holders.row(e, lists.k);
+      const std::int64_t from = lists::row_of_entry(holders, e, lists.k);
       sum.add(i - first, weight[e], point(row), query(from));
     }
   }
