@@ -5,25 +5,16 @@
 #include <string>
 
 #include "condensation/backends.h"
+#include "memory/arguments.h"
 #include "memory/layout.h"
 #include "starling/error.h"
 
 namespace starling {
 namespace {
 
-[[noreturn]] void usage(const char* function, const std::string& message) {
-  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
-}
-
-void check_count(const char* function, const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value >= low && value <= high) return;
-  usage(function, std::string(name) + " is " + std::to_string(value) + ": expected " + std::to_string(low) + " to " +
-                      std::to_string(high));
-}
-
-void check_there(const char* function, const char* name, const void* pointer, std::int64_t count) {
-  if (pointer == nullptr && count > 0) usage(function, std::string(name) + " is null: expected an array");
-}
+using memory::check_count;
+using memory::check_there;
+using memory::usage;
 
 /// Of the loss and of clustering.
 template <typename Hits>

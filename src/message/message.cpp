@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "memory/arguments.h"
 #include "memory/layout.h"
 #include "message/arithmetic.h"
 #include "message/backends.h"
@@ -13,21 +14,10 @@
 namespace starling {
 namespace {
 
+using memory::check_count;
+using memory::check_there;
+using memory::usage;
 using message::num_entries;
-
-[[noreturn]] void usage(const char* function, const std::string& message) {
-  throw Error(ErrorKind::usage, std::string(function) + ": " + message);
-}
-
-void check_count(const char* function, const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value >= low && value <= high) return;
-  usage(function, std::string(name) + " is " + std::to_string(value) + ": expected " + std::to_string(low) + " to " +
-                      std::to_string(high));
-}
-
-void check_there(const char* function, const char* name, const void* pointer, std::int64_t count) {
-  if (pointer == nullptr && count > 0) usage(function, std::string(name) + " is null: expected an array");
-}
 
 template <typename T>
 void check(const Messages<T>& messages, const char* function) {
