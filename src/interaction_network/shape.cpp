@@ -1,11 +1,9 @@
 #include "interaction_network/shape.h"
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
+#include "dense/weights.h"
 #include "json/section.h"
 
 namespace starling {
@@ -34,8 +32,6 @@ InteractionNetworkShape shape_from_json(const std::string& text, const std::stri
   return shape;
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) { return nlohmann::json(shape).dump(); }
-
 }  // namespace
 
 namespace interaction_network {
@@ -54,27 +50,7 @@ void check(const InteractionNetworkShape& shape, ErrorKind kind, const std::stri
 }
 
 void check_weights(const InteractionNetwork& network, ErrorKind kind, const std::string& where) {
-  std::set<std::string> known;
-  for (const ArrayShape& array : arrays(layers(network.shape))) {
-    known.insert(array.name);
-    const auto found = network.weights.find(array.name);
-    if (found == network.weights.end()) throw Error(kind, where + "tensor " + array.name + " is missing");
-    if (static_cast<std::int64_t>(found->second.size()) != array.count()) {
-      throw Error(kind, where + "tensor " + array.name + " has " + std::to_string(found->second.size()) +
-                            " values, expected " + std::to_string(array.count()));
-    }
-    const auto wrong =
-        std::find_if(found->second.begin(), found->second.end(), [](float w) { return !std::isfinite(w); });
-    if (wrong != found->second.end()) {
-      throw Error(kind, where + "tensor " + array.name + ", value " + std::to_string(wrong - found->second.begin()) +
-                            " is " + std::to_string(*wrong) + ", expected a finite number");
-    }
-  }
-  for (const auto& [name, unused] : network.weights) {
-    if (!known.contains(name)) {
-      throw Error(kind, where + "tensor " + json::quoted(name) + " is not part of the architecture");
-    }
-  }
+  dense::check_weights(network.weights, layers(network.shape), kind, where);
 }
 
 void check_size(std::int32_t num_nodes, std::int64_t num_edges) {
@@ -157,33 +133,15 @@ std::string to_json(const InteractionNetworkShape& shape) {
 
 void InteractionNetwork::to_model(Model& model) const {
   interaction_network::check(shape, ErrorKind::usage, "architecture: ");
-  interaction_network::check_weights(*this, ErrorKind::usage, "");
+  dense::weights_to_model(weights, layers(shape), model);
   model.content.metadata[kSection] = to_json(shape);
-  for (const ArrayShape& array : arrays(layers(shape))) {
-    model.content.tensors[array.name] = Tensor::of(weights.at(array.name), array.shape);
-  }
 }
 
 InteractionNetwork InteractionNetwork::from_model(const Model& model) {
   const std::string where = model.content.name + ": ";
   InteractionNetwork network;
   network.shape = shape_from_json(model.section(kSection), where + kSection);
-  for (const ArrayShape& array : arrays(layers(network.shape))) {
-    const auto found = model.content.tensors.find(array.name);
-    if (found == model.content.tensors.end()) {
-      throw Error(ErrorKind::input, where + "tensor " + array.name + " is missing");
-    }
-    const Tensor& tensor = found->second;
-    if (tensor.shape != array.shape) {
-      throw Error(ErrorKind::input, where + "tensor " + array.name + " has the shape " + shape_text(tensor.shape) +
-                                        ", expected " + shape_text(array.shape));
-    }
-    if (tensor.type != Tensor::Type::f32) {
-      throw Error(ErrorKind::input, where + "tensor " + array.name + " is not F32");
-    }
-    network.weights[array.name] = tensor.f32();
-  }
-  interaction_network::check_weights(network, ErrorKind::input, where);
+  network.weights = dense::weights_from_model(model, layers(network.shape));
   return network;
 }
 
