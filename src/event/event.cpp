@@ -1,23 +1,18 @@
 #include "starling/event.h"
 
-#include <algorithm>
 #include <set>
 
 #include "event/parse.h"
 #include "files/files.h"
+#include "starling/error.h"
 #include "table/csv.h"
+#include "table/parts.h"
 
 namespace starling {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kHitsEnd = "-hits.csv";
-
-fs::path appended(const fs::path& prefix, std::string_view end) {
-  fs::path file = prefix;
-  file += end;
-  return file;
-}
 
 // The prefix that a file of hits belongs to; empty for any other file. macOS leaves "._" files beside those that it
 // copies: they are no events.
@@ -31,55 +26,42 @@ fs::path prefix_of_hits(const fs::path& file) {
 }  // namespace
 
 Event read_event(const fs::path& prefix, const ReadOptions& options) {
-  // Calls use(text, name) where there is such a file; whether there is.
-  const auto with_file = [&](const std::string& end, auto use) {
-    const std::optional<fs::path> file = files::find(appended(prefix, end));
-    if (!file) return false;
-    const files::Bytes content = files::read_unpacked(*file, options.max_unpacked_bytes);
-    use(content.text(), file->string());
-    return true;
-  };
+  const auto read = [&](std::string_view end) { return read_part(prefix, end, options.max_unpacked_bytes); };
 
   Event event;
   event.name = prefix.filename().string();
   IdIndex index;
-  const bool found = with_file(std::string(kHitsEnd), [&](std::string_view text, const std::string& name) {
-    event.hits = parse_hits(text, name, index);
-  });
-  if (!found) {
-    throw Error(ErrorKind::input,
-                appended(prefix, kHitsEnd).string() + ": no such file, expected it or the same with .gz");
+  {
+    const PartContent hits = read_required_part(prefix, kHitsEnd, options.max_unpacked_bytes);
+    event.hits = parse_hits(hits.text(), hits.name, index);
   }
   if (options.truth) {
     bool known_tracks = false;
-    const bool truth = with_file("-truth.csv", [&](std::string_view text, const std::string& name) {
-      event.truth = parse_truth(text, name, event.hits, index);
-    });
-    if (!truth) {
-      with_file("-tracks.csv", [&](std::string_view text, const std::string& name) {
-        // Tracks that were reconstructed have a column track_id instead.
-        known_tracks = csv::has_column(text, name, "track");
-        if (known_tracks) event.truth = parse_known_tracks(text, name, event.hits, index);
-      });
+    if (const auto truth = read("-truth.csv")) {
+      event.truth = parse_truth(truth->text(), truth->name, event.hits, index);
+    } else if (const auto tracks = read("-tracks.csv")) {
+      // Tracks that were reconstructed have a column track_id instead.
+      known_tracks = csv::has_column(tracks->text(), tracks->name, "track");
+      if (known_tracks) event.truth = parse_known_tracks(tracks->text(), tracks->name, event.hits, index);
     }
     // The numbers of known tracks are not those of the particles file.
     if (!known_tracks) {
-      with_file("-particles.csv",
-                [&](std::string_view text, const std::string& name) { event.particles = parse_particles(text, name); });
+      if (const auto particles = read("-particles.csv")) {
+        event.particles = parse_particles(particles->text(), particles->name);
+      }
     }
   }
   if (options.cells) {
-    with_file("-cells.csv",
-              [&](std::string_view text, const std::string& name) { event.cells = parse_cells(text, name, index); });
+    if (const auto cells = read("-cells.csv")) event.cells = parse_cells(cells->text(), cells->name, index);
   }
   return event;
 }
 
 std::vector<fs::path> find_events(const fs::path& path) {
-  if (path.has_filename() && files::find(appended(path, kHitsEnd))) return {path};
+  if (path.has_filename() && files::find(part_file(path, kHitsEnd))) return {path};
   std::error_code error;
   if (const fs::path prefix = prefix_of_hits(path); !prefix.empty() && !fs::is_directory(path, error)) {
-    const std::optional<fs::path> read = files::find(appended(prefix, kHitsEnd));
+    const std::optional<fs::path> read = files::find(part_file(prefix, kHitsEnd));
     if (read == path) return {prefix};
     throw Error(ErrorKind::input, path.string() + (read ? ": " + read->string() + " is beside it and would be read"
                                                         : std::string(": no such file")));

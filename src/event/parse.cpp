@@ -2,7 +2,9 @@
 
 #include <limits>
 
+#include "starling/error.h"
 #include "table/csv.h"
+#include "table/id_column.h"
 
 namespace starling {
 namespace {
@@ -10,41 +12,21 @@ namespace {
 // Hands out the hit that each row of a file is about, once.
 class Rows {
  public:
-  Rows(std::string_view text, const std::string& name, const std::vector<std::int64_t>& hit_id, const IdIndex& index,
-       std::size_t hits)
-      : text_(text), name_(name), hit_id_(hit_id), index_(index), seen_(hits, false) {}
+  Rows(const IdColumn& column, const IdIndex& index, std::size_t hits)
+      : column_(column), index_(index), seen_(hits, false) {}
 
   std::size_t hit(std::int32_t row) {
-    const std::int64_t id = hit_id_[static_cast<std::size_t>(row)];
-    const std::int32_t hit = index_.find(id);
-    if (hit < 0) fail(row, "expected one of the hits file");
-    const auto at = static_cast<std::size_t>(hit);
-    if (seen_[at]) fail(row, "expected once, is there again");
-    seen_[at] = true;
-    return at;
-  }
-
-  [[noreturn]] void fail(std::int32_t row, const std::string& what) const {
-    csv::fail_at_row(text_, name_, row,
-                     "hit_id = " + std::to_string(hit_id_[static_cast<std::size_t>(row)]) + ": " + what);
+    const auto hit = static_cast<std::size_t>(column_.find(row, index_));
+    if (seen_[hit]) column_.fail(row, "expected once, is there again");
+    seen_[hit] = true;
+    return hit;
   }
 
  private:
-  std::string_view text_;
-  const std::string& name_;
-  const std::vector<std::int64_t>& hit_id_;
+  const IdColumn column_;
   const IdIndex& index_;
   std::vector<bool> seen_;
 };
-
-void fail_duplicate(std::string_view text, const std::string& name, const std::string& column,
-                    const std::vector<std::int64_t>& ids, const IdIndex& index) {
-  const std::int32_t row = index.duplicate();
-  if (row < 0) return;
-  csv::fail_at_row(
-      text, name, row,
-      column + " = " + std::to_string(ids[static_cast<std::size_t>(row)]) + ": expected once, is there again");
-}
 
 }  // namespace
 
@@ -59,7 +41,7 @@ Hits parse_hits(std::string_view text, const std::string& name, IdIndex& index) 
                                  {"module_id", &hits.module_id}};
   csv::read(text, name, columns);
   index = IdIndex(hits.hit_id);
-  fail_duplicate(text, name, "hit_id", hits.hit_id, index);
+  IdColumn{text, name, "hit_id", hits.hit_id}.require_unique(index);
   return hits;
 }
 
@@ -73,7 +55,7 @@ Truth parse_truth(std::string_view text, const std::string& name, const Hits& hi
   Truth truth;
   truth.particle_id.resize(hits.hit_id.size());
   truth.weight.resize(weight.empty() ? 0 : hits.hit_id.size());
-  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
+  Rows row_hits({text, name, "hit_id", hit_id}, index, hits.hit_id.size());
   for (std::int32_t row = 0; row < rows; ++row) {
     const std::size_t hit = row_hits.hit(row);
     truth.particle_id[hit] = particle_id[static_cast<std::size_t>(row)];
@@ -103,7 +85,7 @@ Particles parse_particles(std::string_view text, const std::string& name) {
                                  optional("particle_type", &p.particle_type),
                                  optional("primary", &p.primary)};
   csv::read(text, name, columns);
-  fail_duplicate(text, name, "particle_id", p.particle_id, IdIndex(p.particle_id));
+  IdColumn{text, name, "particle_id", p.particle_id}.require_unique(IdIndex(p.particle_id));
   return p;
 }
 
@@ -114,13 +96,8 @@ Cells parse_cells(std::string_view text, const std::string& name, const IdIndex&
       {"hit_id", &hit_id}, {"ch0", &cells.ch0}, {"ch1", &cells.ch1}, {"value", &cells.value}};
   const std::int32_t rows = csv::read(text, name, columns);
   cells.hit.reserve(hit_id.size());
-  for (std::int32_t row = 0; row < rows; ++row) {
-    const std::int64_t id = hit_id[static_cast<std::size_t>(row)];
-    cells.hit.push_back(index.find(id));
-    if (cells.hit.back() < 0) {
-      csv::fail_at_row(text, name, row, "hit_id = " + std::to_string(id) + ": expected one of the hits file");
-    }
-  }
+  const IdColumn ids{text, name, "hit_id", hit_id};
+  for (std::int32_t row = 0; row < rows; ++row) cells.hit.push_back(ids.find(row, index));
   return cells;
 }
 
@@ -130,7 +107,7 @@ Truth parse_known_tracks(std::string_view text, const std::string& name, const H
   const std::int32_t rows = csv::read(text, name, columns);
   Truth truth;
   truth.particle_id.assign(hits.hit_id.size(), kUnknown);
-  Rows row_hits(text, name, hit_id, index, hits.hit_id.size());
+  Rows row_hits({text, name, "hit_id", hit_id}, index, hits.hit_id.size());
   for (std::int32_t row = 0; row < rows; ++row) {
     const std::size_t hit = row_hits.hit(row);
     const std::int64_t known = track[static_cast<std::size_t>(row)];

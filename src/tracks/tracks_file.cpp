@@ -7,7 +7,7 @@
 #include "files/files.h"
 #include "starling/error.h"
 #include "table/csv.h"
-#include "table/id_index.h"
+#include "table/id_column.h"
 
 namespace starling {
 namespace fs = std::filesystem;
@@ -34,21 +34,17 @@ std::vector<Member> read_members(std::string_view text, const std::string& name,
     throw Error(ErrorKind::usage,
                 name + ": hit " + std::to_string(index.duplicate()) + " has the hit_id of an earlier one");
   }
-  const auto fail = [&](std::int32_t row, const std::string& what) {
-    csv::fail_at_row(text, name, row,
-                     "hit_id = " + std::to_string(hit_id[static_cast<std::size_t>(row)]) + ": " + what);
-  };
+  const IdColumn ids{text, name, "hit_id", hit_id};
   std::vector<Member> members;
   for (std::int32_t row = 0; row < rows; ++row) {
     const auto at = static_cast<std::size_t>(row);
-    const std::int32_t hit = index.find(hit_id[at]);
-    if (hit < 0) fail(row, "expected one of the hits file");
+    const std::int32_t hit = ids.find(row, index);
     if (track[at] >= 0) members.push_back({track[at], hit, row});
   }
   std::sort(members.begin(), members.end());
   for (std::size_t i = 1; i < members.size(); ++i) {
     if (members[i].track == members[i - 1].track && members[i].hit == members[i - 1].hit) {
-      fail(members[i].row, "expected once per track, is there again");
+      ids.fail(members[i].row, "expected once per track, is there again");
     }
   }
   return members;
@@ -88,11 +84,7 @@ void check_tracks_place(const fs::path& file) {
 
 void write_tracks(const fs::path& file, const Hits& hits, const TracksView& tracks) {
   tracks.check(hits.size(), file.c_str());
-  if (const std::int32_t hit = IdIndex(hits.hit_id).duplicate(); hit >= 0) {
-    throw Error(ErrorKind::usage, file.string() + ": hit_id[" + std::to_string(hit) +
-                                      "] = " + std::to_string(hits.hit_id[static_cast<std::size_t>(hit)]) +
-                                      ": expected once, is there again");
-  }
+  check_unique(file.string() + ": hit_id", hits.hit_id);
   std::vector<std::int32_t> first(hits.hit_id.size(), -1);  // track of each hit
   std::vector<std::pair<std::int32_t, std::int32_t>> more;  // (hit, track) of hits that are on another one already
   for (std::int32_t track = 0; track < tracks.size(); ++track) {
