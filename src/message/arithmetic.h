@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "message/formulas.h"
+#include "arithmetic/elementary.h"
 #include "starling/message.h"
 
 #ifdef __CUDACC__
@@ -31,7 +31,7 @@ STARLING_HOST_DEVICE bool is_source(const Messages<T>& messages, std::int32_t in
 
 template <typename T>
 STARLING_HOST_DEVICE T weight_of(const Messages<T>& messages, std::int64_t entry) {
-  if (messages.distance2 != nullptr) return exponential(-messages.factor * messages.distance2[entry]);
+  if (messages.distance2 != nullptr) return arithmetic::exponential(-messages.factor * messages.distance2[entry]);
   return messages.weight != nullptr ? messages.weight[entry] : T(1);
 }
 

@@ -251,7 +251,7 @@ void fail_at_row(std::string_view text, const std::string& name, std::int32_t ro
 }
 
 void write(files::Writer& file, const std::string& name, std::span<const Source> columns) {
-  constexpr std::size_t kLongestNumber = 24;            // int64: 20; float: 15
+  std::size_t longest = 24;                             // int64: 20; float: 15
   constexpr std::size_t kPiece = std::size_t{1} << 18;  // stays in the cache
   const auto length = [](const auto& from) { return from.size(); };
   const std::size_t rows = std::visit(length, columns.front().from);
@@ -262,25 +262,33 @@ void write(files::Writer& file, const std::string& name, std::span<const Source>
       throw Error(ErrorKind::usage, name + ": " + std::string(column.name) + " has " + std::to_string(other) +
                                         " entries, expected " + std::to_string(rows));
     }
+    if (const auto* const texts = std::get_if<std::span<const std::string>>(&column.from)) {
+      for (const std::string& value : *texts) longest = std::max(longest, value.size());
+    }
     text.append(text.empty() ? "" : ",").append(column.name);
   }
   text += '\n';
   file.write(text);
 
-  text.resize(kPiece + columns.size() * (kLongestNumber + 1));
+  text.resize(kPiece + columns.size() * (longest + 1));
   char* p = text.data();
   for (std::size_t row = 0; row < rows; ++row) {
     for (const Source& column : columns) {
       std::visit(
           [&](const auto& from) {
-            const auto value = from[row];
-            if constexpr (std::is_floating_point_v<std::remove_cv_t<decltype(value)>>) {
+            const auto& value = from[row];
+            using Value = std::remove_cvref_t<decltype(value)>;
+            if constexpr (std::is_floating_point_v<Value>) {
               if (!std::isfinite(value)) {
                 throw Error(ErrorKind::usage, name + ": " + std::string(column.name) + "[" + std::to_string(row) +
                                                   "] = " + std::to_string(value) + ": expected a finite number");
               }
             }
-            p = std::to_chars(p, p + kLongestNumber, value).ptr;
+            if constexpr (std::is_same_v<Value, std::string>) {
+              p = std::copy(value.begin(), value.end(), p);
+            } else {
+              p = std::to_chars(p, p + longest, value).ptr;
+            }
           },
           column.from);
       *p++ = ',';

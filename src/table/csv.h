@@ -40,10 +40,12 @@ bool has_column(std::string_view text, const std::string& name, std::string_view
 [[noreturn]] void fail_at_row(std::string_view text, const std::string& name, std::int32_t row,
                               const std::string& what);
 
-/// A column to write.
+/// A column to write. Texts are written as they are: they hold no comma, quote or line end.
 struct Source {
   std::string_view name;
-  std::variant<std::span<const std::int64_t>, std::span<const std::int32_t>, std::span<const float>> from;
+  std::variant<std::span<const std::int64_t>, std::span<const std::int32_t>, std::span<const float>,
+               std::span<const std::string>>
+      from;
 };
 
 /// Writes columns of one length, with the fewest digits that read back as the same numbers. Throws ErrorKind::usage,

@@ -1,5 +1,5 @@
-// The model reader on hostile files: the safetensors file, the model, its values, the track finder in it, and one pass
-// of a track finder that was taken.
+// The model reader on hostile files: the safetensors file, the model, its values, the track or shower finder in it, and
+// one pass of a track finder that was taken.
 
 #include <cmath>
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include "expect_input_error.h"
 #include "starling/hit_graph.h"
 #include "starling/safetensors.h"
+#include "starling/shower_finder.h"
 #include "starling/track_finder.h"
 
 namespace {
@@ -70,6 +71,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!model.kind.empty()) {
       const TensorFile again = model.to_file();
       require(again.metadata.at("kind") == model.kind, "a model goes out as it came in");
+    }
+    if (model.kind == "showers") {
+      const ShowerFinder finder = ShowerFinder::from_model(model);
+      const TensorFile again = finder.to_model().to_file();
+      require(ShowerFinder::from_model(Model::from_file(again)).network.weights == finder.network.weights,
+              "a finder goes out as it came in");
+      return;
     }
     use(TrackFinder::from_model(model));
   });

@@ -10,6 +10,7 @@
 
 #include "starling/hit_graph.h"
 #include "starling/safetensors.h"
+#include "starling/shower_finder.h"
 #include "starling/track_finder.h"
 
 namespace {
@@ -114,6 +115,21 @@ void model_seeds(const fs::path& folder) {
     }
     model.save(folder / ("network" + std::to_string(static_cast<int>(norm))));
   }
+
+  ShowerFinder showers;
+  showers.outputs.classes = {"em", "hadron"};
+  showers.network.shape = {.inputs = kShowerFeatures,
+                           .hidden = 2,
+                           .width = 2,
+                           .blocks = 1,
+                           .space = 2,
+                           .propagate = 1,
+                           .k = 3,
+                           .outputs = showers.outputs.columns()};
+  for (const ArrayShape& array : arrays(layers(showers.network.shape))) {
+    showers.network.weights[array.name].assign(static_cast<std::size_t>(array.count()), 0.25f);
+  }
+  showers.save(folder / "showers");
 }
 
 }  // namespace

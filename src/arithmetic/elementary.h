@@ -3,15 +3,16 @@
 #include <cstdint>
 #include <cstring>
 
-// The arithmetic of messages, for host and device. Nothing here may be contracted to fused multiply-adds: the sources
-// that include it are compiled accordingly, so that every backend gives the same bytes.
+// The exponential and the logarithm, for host and device: the libraries' differ. Nothing here may be contracted to
+// fused multiply-adds: the sources that include it are compiled accordingly, so that every backend gives the same
+// bytes.
 #ifdef __CUDACC__
 #define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
 #else
 #define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
 #endif
 
-namespace starling::message {
+namespace starling::arithmetic {
 
 template <typename T>
 struct Exponent;
@@ -36,7 +37,7 @@ struct Exponent<double> {
   static constexpr int kTerms = 13, kMantissa = 52, kBias = 1023;
 };
 
-/// exp(x) within 1.2 units in the last place, the same bytes on every backend (the libraries' differ). exp(−∞) = 0.
+/// exp(x) within 1.2 units in the last place, exp(−∞) = 0.
 /// x = n ln 2 + r with |r| ≤ ½ ln 2; the Taylor series of exp(r), times 2^n in two exact halves.
 template <typename T>
 STARLING_HOST_DEVICE T exponential(T x) {
@@ -60,6 +61,23 @@ STARLING_HOST_DEVICE T exponential(T x) {
   return vanishes ? T(0) : (grows ? T(1) / T(0) : (x != x ? x : value));
 }
 
-}  // namespace starling::message
+/// ln x of a normal, finite x > 0, within 2 units in the last place where x ≥ 1.5.
+/// x = 2^n m with m in √½..√2; ln m = 2 artanh s, s = (m − 1) / (m + 1), |s| < 0.172.
+STARLING_HOST_DEVICE float logarithm(float x) {
+  using E = Exponent<float>;
+  std::int32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  constexpr std::int32_t kRootHalf = 0x3f3504f3;  // the bits of √½
+  const std::int32_t n = (bits - kRootHalf) >> E::kMantissa;
+  bits -= n * (std::int32_t{1} << E::kMantissa);
+  float m;
+  memcpy(&m, &bits, sizeof(m));
+  const float s = (m - 1.f) / (m + 1.f), s2 = s * s;
+  const float series = (((s2 * (1.f / 9.f) + 1.f / 7.f) * s2 + 1.f / 5.f) * s2 + 1.f / 3.f) * s2 * s + s;
+  const float whole = static_cast<float>(n);
+  return whole * E::kLog2High + (whole * E::kLog2Low + 2.f * series);
+}
+
+}  // namespace starling::arithmetic
 
 #undef STARLING_HOST_DEVICE
