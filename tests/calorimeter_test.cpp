@@ -355,4 +355,25 @@ TEST(ShowerTruth, TheDominantShower) {
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { dominant_shower(truth); }), HasSubstr("row_splits"));
 }
 
+TEST(ShowerKinds, OfPdgCodes) {
+  const auto kind = [](std::int32_t pdg) {
+    const std::optional<ShowerKind> known = shower_kind(pdg);
+    return known ? to_string(*known) : "none";
+  };
+  for (const std::int32_t pdg : {22, 11, -11}) EXPECT_EQ(kind(pdg), "electromagnetic") << pdg;
+  // pi, K, p, sigma, xi, omega, D, rho, delta, deuteron, alpha.
+  for (const std::int32_t pdg :
+       {211, -211, 321, -321, 2212, -2212, 3112, 3222, 3312, 3334, 411, 213, 2224, 1000010020, 1000020040}) {
+    EXPECT_EQ(kind(pdg), "charged_hadron") << pdg;
+  }
+  // n, K0, K0L, K0S, lambda, pi0, eta, sigma0, xi0, D0, a neutron as a nucleus.
+  for (const std::int32_t pdg : {2112, -2112, 311, 130, 310, 3122, 111, 221, 3212, 3322, 421, 1000000010}) {
+    EXPECT_EQ(kind(pdg), "neutral_hadron") << pdg;
+  }
+  EXPECT_EQ(kind(13), "muon");
+  for (const std::int32_t pdg : {0, 12, -14, 15, 23, 21, 1, std::numeric_limits<std::int32_t>::min()}) {
+    EXPECT_EQ(kind(pdg), "none") << pdg;
+  }
+}
+
 }  // namespace

@@ -67,6 +67,18 @@ struct Showers {
   void check() const;
 };
 
+/// What a shower looks like, by the particle that made it.
+enum class ShowerKind { electromagnetic, charged_hadron, neutral_hadron, muon };
+inline constexpr ShowerKind kShowerKinds[] = {ShowerKind::electromagnetic, ShowerKind::charged_hadron,
+                                              ShowerKind::neutral_hadron, ShowerKind::muon};
+
+/// The kind of a PDG code: photons and electrons are electromagnetic; hadrons and nuclei are charged or neutral by
+/// their quarks (Particle Data Group, Monte Carlo particle numbering scheme). Nothing for particles that make no
+/// shower of these, such as neutrinos, and for 0.
+std::optional<ShowerKind> shower_kind(std::int32_t pdg);
+/// "electromagnetic", "charged_hadron", "neutral_hadron" or "muon".
+std::string to_string(ShowerKind kind);
+
 /// One event. `name` is the prefix of its files without the folder, "event000000001". Truth has showers.
 struct CalorimeterEvent {
   std::string name;
