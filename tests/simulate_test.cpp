@@ -11,7 +11,7 @@
 #include <set>
 
 #include "data.h"
-#include "simulate/random.h"
+#include "random/random.h"
 #include "simulate/tracker.h"
 #include "starling/config.h"
 #include "starling/error.h"
@@ -51,15 +51,15 @@ double pt(const Particles& p, std::size_t i) { return std::hypot(p.px[i], p.py[i
 // Known answers of the generator's authors (the file kat_vectors of Random123).
 TEST(Random, PhiloxGivesItsKnownAnswers) {
   using Words = std::array<std::uint32_t, 4>;
-  EXPECT_EQ(simulate::philox({0, 0, 0, 0}, 0), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(random::philox({0, 0, 0, 0}, 0), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   const std::uint32_t ones = 0xffffffff;
-  EXPECT_EQ(simulate::philox({ones, ones, ones, ones}, ~0ull), (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(simulate::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822ull),
+  EXPECT_EQ(random::philox({ones, ones, ones, ones}, ~0ull), (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(random::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822ull),
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST(Random, DrawsHaveTheirMeansAndWidths) {
-  simulate::Random random(7, 0, 0);
+  random::Random random(7, 0, 0);
   constexpr int count = 200'000;
   double sum[4] = {}, squares[4] = {};
   for (int i = 0; i < count; ++i) {

@@ -10,6 +10,16 @@
 
 namespace starling {
 
+/// A number that may be drawn anew for each event: uniformly from `low` to `high`.
+struct Range {
+  double low = 0, high = 0;
+
+  constexpr Range() = default;
+  constexpr Range(double value) : low(value), high(value) {}  // implicit: a number is a range of its own
+  constexpr Range(double lowest, double highest) : low(lowest), high(highest) {}
+  bool operator==(const Range&) const = default;
+};
+
 /// A TOML file read strictly: every key must be asked for, every value must have the asked type and range.
 /// Errors are ErrorKind::usage and name the file, line, key, value and what was expected. A moved-from object can only
 /// be assigned to or destroyed: every other call throws ErrorKind::usage.
@@ -32,6 +42,8 @@ class Config {
   void get(std::string_view key, std::uint64_t& value);
   void get(std::string_view key, double& value, double low, double high);
   void get(std::string_view key, float& value, double low, double high);
+  /// A number, or [low, high].
+  void get(std::string_view key, Range& value, double low, double high);
   void get(std::string_view key, std::string& value, const std::vector<std::string>& choices = {});
   void get(std::string_view key, std::vector<double>& value, double low, double high);
   void get(std::string_view key, std::vector<std::string>& value);

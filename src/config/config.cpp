@@ -376,6 +376,26 @@ void Config::get(std::string_view key, float& value, double low, double high) {
   settle(state(), key, numbers::parse<double>(numbers::to_text(value)).value_or(value));
 }
 
+void Config::get(std::string_view key, Range& value, double low, double high) {
+  if (const toml::node* const node = find(state(), key)) {
+    if (const toml::array* const ends = node->as_array()) {
+      const auto refuse = [&] {
+        expected(state(), key, *node, "[lowest, highest], each " + numbers::range("a number", low, high));
+      };
+      if (ends->size() != 2) refuse();
+      value = {number(state(), key, *ends->get(0), low, high), number(state(), key, *ends->get(1), low, high)};
+      if (value.low > value.high) refuse();
+    } else {
+      value = number(state(), key, *node, low, high);
+    }
+  }
+  if (value.low == value.high) {
+    settle(state(), key, value.low);
+  } else {
+    settle(state(), key, toml::array{value.low, value.high});
+  }
+}
+
 void Config::get(std::string_view key, std::string& value, const std::vector<std::string>& choices) {
   if (const toml::node* const node = find(state(), key)) {
     std::string what = "text";

@@ -216,9 +216,10 @@ void Generator::secondary(const Species& species, const Vertex& vertex, const do
   const double pt = std::hypot(momentum[0], momentum[1]);
   if (pt < settings_.min_pt) return;
   // The stream of a secondary is a hash of its parent's: nothing that happens to others changes it.
-  const auto words = philox({static_cast<std::uint32_t>(parent_stream), static_cast<std::uint32_t>(parent_stream >> 32),
-                             static_cast<std::uint32_t>(child), 0},
-                            settings_.seed);
+  const auto words =
+      random::philox({static_cast<std::uint32_t>(parent_stream), static_cast<std::uint32_t>(parent_stream >> 32),
+                      static_cast<std::uint32_t>(child), 0},
+                     settings_.seed);
   const std::uint64_t id = static_cast<std::uint64_t>(Purpose::secondary) << 56 |
                            (static_cast<std::uint64_t>(words[1]) << 32 | words[0]) >> 8;
   Random random(settings_.seed, event_, id);

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "simulate/random.h"
+#include "random/random.h"
 #include "simulate/spectrum.h"
 #include "simulate/tracker.h"
 #include "starling/event.h"

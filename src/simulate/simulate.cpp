@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "random/random.h"
 #include "simulate/generator.h"
-#include "simulate/random.h"
 #include "simulate/settings.h"
 #include "simulate/tracker.h"
 #include "starling/error.h"

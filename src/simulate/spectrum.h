@@ -1,8 +1,10 @@
 #pragma once
 
-#include "simulate/random.h"
+#include "random/random.h"
 
 namespace starling::simulate {
+
+using random::Random;
 
 /// The spectrum dN/dpt ∝ pt (1 + pt/p0)^-n above a lowest pt: soft at the start, a power law far above p0.
 class Spectrum {

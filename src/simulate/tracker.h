@@ -4,11 +4,13 @@
 #include <map>
 #include <vector>
 
+#include "random/random.h"
 #include "simulate/helix.h"
-#include "simulate/random.h"
 #include "starling/detector.h"
 
 namespace starling::simulate {
+
+using random::Random;
 
 /// A particle on its way through the detector.
 struct Particle {

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
 
-namespace starling::simulate {
+namespace starling::random {
 
 /// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
 /// 1, 2, 3", SC 2011: a keyed bijection of 128-bit counters.
@@ -90,4 +91,4 @@ class Random {
   bool has_spare_ = false;
 };
 
-}  // namespace starling::simulate
+}  // namespace starling::random
