@@ -4,6 +4,7 @@
 #include "plot.h"
 #include "progress.h"
 #include "starling/device.h"
+#include "starling/error.h"
 
 namespace starling::cli {
 namespace {
@@ -15,8 +16,21 @@ class Console final : public learn::Monitor {
   void show(double fraction, const std::string& text) override { progress_.show(fraction, text); }
   void say(const std::string& text) override { progress_.say(text); }
 
+  void check_folder(const std::filesystem::path& folder) const override { Plot::check_place(folder / kPicture); }
+
   void draw(const learn::TrainingCurves& curves, const std::filesystem::path& folder) override {
     if (!drawable_) return;
+    try {
+      drawable_ = plot(curves).save(folder / kPicture);
+    } catch (const Error& error) {
+      progress_.say("warning: " + std::string(error.what()));
+    }
+  }
+
+ private:
+  static constexpr const char* kPicture = "training.png";
+
+  static Plot plot(const learn::TrainingCurves& curves) {
     Plot plot(1100, 480);
     plot << "$data << END\n";
     for (std::size_t i = 0; i < curves.epoch.size(); ++i) {
@@ -34,10 +48,9 @@ class Console final : public learn::Monitor {
            << Plot::quoted(learn::title(curves.metrics[i].first));
     }
     plot << "\nunset multiplot\n";
-    drawable_ = plot.save(folder / "training.png");
+    return plot;
   }
 
- private:
   Progress progress_{Progress::Elsewhere::lines};
   bool drawable_ = true;  ///< gnuplot may not be installed: said once
 };

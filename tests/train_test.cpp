@@ -184,6 +184,37 @@ TEST_F(Train, RefusesADamagedCheckpoint) {
   EXPECT_FALSE(fs::exists(path("damaged/model.safetensors")));
 }
 
+TEST_F(Train, RefusesFilesThatNoRunLeft) {
+  const auto expect_refused = [](const std::string& name, const std::string& file, const std::string& before) {
+    fs::create_directory(path(name));
+    std::ofstream(path(name) / file, std::ios::binary) << before;
+    EXPECT_EQ(run(name), 2) << file;
+    EXPECT_THAT(errors(name), HasSubstr(file));
+    EXPECT_EQ(lines(path(name + ".err")), 1) << errors(name);
+    EXPECT_EQ(content(path(name) / file), before);
+    EXPECT_FALSE(fs::exists(path(name) / "config.toml"));
+  };
+  expect_refused("other_picture", "training.png", "\x89PNG of something else");
+  expect_refused("other_windows", "windows.safetensors", content(path("whole/model.safetensors")));
+  const std::string windows = content(path("whole/windows.safetensors"));
+  expect_refused("cut_windows", "windows.safetensors", windows.substr(0, windows.size() / 2));
+}
+
+// gnuplot finds no range for curves that are 0 throughout.
+TEST_F(Train, IsSavedWhereNoPictureCanBeDrawn) {
+  fs::create_directory(path("failing"));
+  std::ofstream(path("failing/gnuplot")) << "#!/bin/sh\necho 'all points y value undefined!' >&2\nexit 1\n";
+  fs::permissions(path("failing/gnuplot"), fs::perms::owner_all);
+  const std::string before = std::getenv("PATH");
+  setenv("PATH", (path("failing").string() + ":" + before).c_str(), 1);
+  EXPECT_EQ(run("undrawn", {"--set", "training.epochs=2"}), 0) << errors("undrawn");
+  setenv("PATH", before.c_str(), 1);
+  EXPECT_THAT(errors("undrawn"),
+              HasSubstr("warning: " + path("undrawn/training.png").string() + ": gnuplot failed: all"));
+  EXPECT_EQ(lines(path("undrawn/metrics.jsonl")), 2);
+  EXPECT_TRUE(fs::exists(path("undrawn/model.safetensors")));
+}
+
 TEST_F(Train, StopsWhereTheLossIsNotFinite) {
   EXPECT_EQ(
       run("diverged", {"--set", "training.target_weight=1e6", "--set", "network.norm=none", "--set",
@@ -230,6 +261,31 @@ TEST_F(Train, LearnsWindowsAnewWithMoreEventsHeldOut) {
   EXPECT_THAT(train("2"), testing::Not(HasSubstr("triples, learned in")));
   EXPECT_THAT(train("3"), HasSubstr("triples, learned in"));
   EXPECT_NE(content(path("again/windows.safetensors")), windows);
+  // Other events under the same names.
+  for (std::uint64_t event = 10; event < 16; ++event) {
+    Event other = simulate_event(detector, simulation, event + 100);
+    other.name = simulate_event(detector, simulation, event).name;
+    write_event(path("few"), other);
+  }
+  EXPECT_THAT(train("3"), HasSubstr("triples, learned in"));
+}
+
+TEST_F(Train, NamesEventsWithoutTruth) {
+  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
+  SimulationSettings simulation;
+  simulation.pileup = 3;
+  for (std::uint64_t event = 0; event < 6; ++event) {
+    fs::create_directories(path("blind"));
+    write_event(path("blind"), simulate_event(detector, simulation, event));
+  }
+  const std::string prefix = path("blind/event000000001").string();
+  const std::vector<std::string> data = {"--set", "training.data=[\"" + path("blind").string() + "\"]"};
+  fs::remove(prefix + "-particles.csv");
+  EXPECT_EQ(run("no_particles", data), 3);
+  EXPECT_THAT(errors("no_particles"), HasSubstr(prefix + ": has no particles with px and py"));
+  fs::remove(prefix + "-truth.csv");
+  EXPECT_EQ(run("no_truth", data), 3);
+  EXPECT_THAT(errors("no_truth"), HasSubstr(prefix + ": has no truth"));
 }
 
 TEST_F(Train, MoreThreadsThanProcessorsAreNoSlower) {

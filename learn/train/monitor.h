@@ -19,7 +19,11 @@ class Monitor {
   virtual void show(double fraction, const std::string& text) = 0;
   /// A line that stays.
   virtual void say(const std::string& text) = 0;
-  /// Called after each epoch with the curves and the run's folder.
+  /// Called before anything is written into the run's folder: throws ErrorKind::usage where draw() would replace a file
+  /// that it did not make.
+  virtual void check_folder(const std::filesystem::path& /*folder*/) const {}
+  /// Called after each epoch, once it is saved, with the curves and the run's folder. Throws nothing: a picture that
+  /// cannot be drawn is no end of a run.
   virtual void draw(const TrainingCurves& curves, const std::filesystem::path& folder) = 0;
 };
 

@@ -42,6 +42,10 @@ class Task {
   /// run too.
   virtual torch::nn::Module& network() = 0;
 
+  /// Called before anything is written into the run's folder: throws ErrorKind::usage where a file of the task's own
+  /// would replace one that no run left there.
+  virtual void check_folder(const std::filesystem::path& /*folder*/) const {}
+
   /// Makes what the first step needs: reads files, learns from them, holds out batches for validation. Called once,
   /// and not at all where the run is complete already.
   virtual void prepare(const RunContext& run) = 0;

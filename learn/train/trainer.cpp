@@ -120,6 +120,8 @@ void Run::check_folder() const {
                 file("checkpoint.safetensors").string() +
                     ": a run is here already; go on with --resume, or choose another training.output");
   }
+  task_.check_folder(settings_.output);
+  monitor_.check_folder(settings_.output);
   if (is_there("config.toml") && is_resolved(file("config.toml"))) return;
   for (const char* const name : {"config.toml", "metrics.jsonl", "model.safetensors"}) {
     if (is_there(name)) {
@@ -195,7 +197,8 @@ void Run::save_model() const {
   task_.save_model(file("model.safetensors"), to_json(provenance));
 }
 
-// The checkpoint comes last: where the run is killed before it, the epoch's other files are written anew.
+// The checkpoint comes after the model and the metrics: where the run is killed before it, these are written anew. The
+// picture comes last: nothing is lost with it.
 void Run::finish_epoch() {
   EpochRecord record;
   record.epoch = state_.epoch + 1;
@@ -218,9 +221,9 @@ void Run::finish_epoch() {
   loss_sum_.zero_();
   files::write(file("metrics.jsonl"), state_.metrics);
   const TrainingCurves all = curves(state_.metrics, task_.shown_metrics());
-  monitor_.draw(all, settings_.output);
   save_model();
   save();
+  monitor_.draw(all, settings_.output);
 
   char number[64];
   const auto shown = [&](const char* format, double value) {

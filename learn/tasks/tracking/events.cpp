@@ -36,6 +36,15 @@ void keep_volumes(Event& event, const std::vector<double>& volumes) {
   particle_id.resize(kept);
 }
 
+Event read_with_truth(const std::filesystem::path& file) {
+  Event event = read_event(file);
+  if (!event.truth) {
+    throw Error(ErrorKind::input,
+                file.string() + ": has no truth (neither a truth nor a tracks file); training needs it");
+  }
+  return event;
+}
+
 }  // namespace
 
 Events::Events(const TrackingSettings& settings) : settings_(settings) {
@@ -83,16 +92,22 @@ Event Events::training(std::uint64_t number) const {
   for (std::size_t i = order.size(); i > 1; --i) {
     std::swap(order[i - 1], order[random_bits(settings_.seed ^ pass, kOrder, i) % i]);
   }
-  return read_event(training_files_[order[number % order.size()]]);
+  return read_with_truth(training_files_[order[number % order.size()]]);
 }
 
 Event Events::validation(std::uint64_t number) const {
-  return validation_files_.empty() ? simulated(kValidationEvents, number, true) : read_event(validation_files_[number]);
+  return validation_files_.empty() ? simulated(kValidationEvents, number, true)
+                                   : read_with_truth(validation_files_[number]);
 }
 
 Event Events::window(std::uint64_t number) const {
-  return training_files_.empty() ? simulated(kWindowEvents, number, false)
-                                 : read_event(training_files_[number % training_files_.size()]);
+  if (training_files_.empty()) return simulated(kWindowEvents, number, false);
+  const std::filesystem::path& file = training_files_[number % training_files_.size()];
+  Event event = read_with_truth(file);
+  if (!event.particles || event.particles->px.empty() || event.particles->py.empty()) {
+    throw Error(ErrorKind::input, file.string() + ": has no particles with px and py; windows are learned from them");
+  }
+  return event;
 }
 
 std::vector<std::filesystem::path> Events::window_files() const {

@@ -18,6 +18,9 @@ class Events {
   /// files are given than validation takes away, and one more.
   explicit Events(const TrackingSettings& settings);
 
+  // Of files, each throws ErrorKind::input, naming the file, for an event that cannot be read or lacks truth; window()
+  // also for one without particles and their px and py.
+
   /// Event `number` of the endless sequence to train on. Files come in a new order on each pass.
   Event training(std::uint64_t number) const;
   /// Event `number` < validation_events, never trained on; of files, the last ones.

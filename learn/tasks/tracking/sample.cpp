@@ -11,7 +11,12 @@ namespace starling::learn::tracking {
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
                    const TrackingSettings& settings) {
   if (!event.truth) throw Error(ErrorKind::input, event.name + ": training needs truth, and this event has none");
-  HitGraph graph = build_hit_graph(event.hits, windows, scales);
+  HitGraph graph;
+  try {
+    graph = build_hit_graph(event.hits, windows, scales);
+  } catch (const Error& error) {
+    throw Error(error.kind(), event.name + ": " + error.what());
+  }
   TruthTable table = truth_table(event, settings.target);
 
   Sample sample;

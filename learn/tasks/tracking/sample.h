@@ -23,8 +23,8 @@ struct Sample {
 };
 
 /// Builds the hit graph of an event with truth and labels its edges. Nodes without edges are left out unless the
-/// network's normalisation counts them (batch normalisation), since they change no logit. Throws ErrorKind::input for
-/// an event without truth.
+/// network's normalisation counts them (batch normalisation), since they change no logit. Throws ErrorKind::input,
+/// naming the event, for one without truth and for one that is too dense for its windows.
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
                    const TrackingSettings& settings);
 

@@ -20,6 +20,22 @@ nlohmann::ordered_json number(double value) {
   return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
 }
 
+// The size of a part of an event and the 64-bit FNV-1a hash of its bytes, "120:cbf29ce484222325"; "-" where it is
+// absent.
+std::string fingerprint(const std::filesystem::path& event, const char* end) {
+  const auto file = files::find(event.string() + end);
+  if (!file) return "-";
+  const files::Bytes content = files::read(*file);
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char byte : content.text()) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
+  char text[48];
+  std::snprintf(text, sizeof text, "%zu:%016llx", content.size(), static_cast<unsigned long long>(hash));
+  return text;
+}
+
+constexpr const char* kWindowsFile = "windows.safetensors";
+constexpr const char* kLearnedFrom = "learned_from";  // metadata: the key that the windows are kept under
+
 }  // namespace
 
 TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configuration)
@@ -27,6 +43,23 @@ TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configu
       configuration_(std::move(configuration)),
       events_(settings_),
       network_(settings.network, settings.seed) {}
+
+void TrackingTask::check_folder(const std::filesystem::path& folder) const {
+  const std::filesystem::path file = folder / kWindowsFile;
+  std::error_code ignored;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(file, ignored))) return;
+  const char* const instead = "; choose another training.output";
+  TensorFile kept;
+  try {
+    kept = read_safetensors(file);
+    if (kept.metadata.contains(kLearnedFrom)) Windows::from_file(kept);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::usage, error.what() + std::string(instead));
+  }
+  if (!kept.metadata.contains(kLearnedFrom)) {
+    throw Error(ErrorKind::usage, file.string() + ": is there and is not of an earlier run" + instead);
+  }
+}
 
 void TrackingTask::prepare(const RunContext& run) {
   device_ = run.device;
@@ -36,22 +69,26 @@ void TrackingTask::prepare(const RunContext& run) {
 }
 
 // All that the windows depend on, so that they are learned anew only where one of these changes. Of events given as
-// files, those held out are not among them.
+// files, their content is among them, and those held out are not.
 std::string TrackingTask::window_key() const {
   std::string key = select_keys(configuration_, [&](std::string_view name) {
     return name.starts_with("graph.") || (settings_.data.empty() && name.starts_with("simulation."));
   });
   if (settings_.data.empty()) return key + std::string(files::read(settings_.detector).text());
-  for (const std::filesystem::path& event : events_.window_files()) key += event.string() + '\n';
+  for (const std::filesystem::path& event : events_.window_files()) {
+    key += event.string();
+    for (const char* const end : {"-hits.csv", "-truth.csv", "-particles.csv"}) key += ' ' + fingerprint(event, end);
+    key += '\n';
+  }
   return key;
 }
 
 void TrackingTask::find_windows(const RunContext& run) {
-  const std::filesystem::path file = run.folder / "windows.safetensors";
+  const std::filesystem::path file = run.folder / kWindowsFile;
   const std::string key = window_key();
   if (std::filesystem::exists(file)) {
     const TensorFile kept = read_safetensors(file);
-    const auto found = kept.metadata.find("learned_from");
+    const auto found = kept.metadata.find(kLearnedFrom);
     if (found != kept.metadata.end() && found->second == key) {
       windows_ = Windows::from_file(kept);
       return;
@@ -65,7 +102,7 @@ void TrackingTask::find_windows(const RunContext& run) {
                            });
   TensorFile content;
   windows_.to_file(content);
-  content.metadata["learned_from"] = key;
+  content.metadata[kLearnedFrom] = key;
   write_safetensors(file, content);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   run.monitor.say("windows: " + std::to_string(windows_.layer_pairs()) + " layer pairs, " +

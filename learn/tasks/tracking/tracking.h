@@ -19,6 +19,8 @@ class TrackingTask : public Task {
   TrackingTask(const TrackingSettings& settings, std::string configuration);
 
   torch::nn::Module& network() override { return *network_; }
+  /// Refuses a windows.safetensors that find_windows did not write, or that is damaged.
+  void check_folder(const std::filesystem::path& folder) const override;
   /// Learns the windows, or takes them from the run's folder where all that they depend on is the same.
   void prepare(const RunContext& run) override;
   Batch make_batch(std::uint64_t number) const override;
