@@ -1,0 +1,132 @@
+#include "learn/nn/gravnet.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "learn/nn/operators.h"
+
+namespace starling::learn {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kEpsilon = 1e-5;  // of batch normalisation
+
+Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return bias.defined() ? torch::addmm(bias, x, weight.t()) : torch::mm(x, weight.t());
+}
+
+}  // namespace
+
+GravNetImpl::GravNetImpl(const GravNetShape& shape, std::uint64_t seed, bool batch_norm)
+    : shape_(shape), layers_(starling::layers(shape)) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  std::vector<FlatParametersImpl::Named> values;
+  std::int64_t normalised = 0;
+  for (DenseLayer& layer : layers_) {
+    if (batch_norm && layer.relu) {
+      layer.norm = Norm::batch;
+      normalised += layer.out;
+    }
+    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
+    for (const ArrayShape& array : arrays(layer)) {
+      const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
+      values.push_back({array.name, scale   ? torch::ones(array.shape)
+                                    : shift ? torch::zeros(array.shape)
+                                            : torch::empty(array.shape).uniform_(-bound, bound, generator)});
+    }
+  }
+  weights_ = register_module("weights", FlatParameters(values));
+  if (normalised > 0) {
+    means_ = register_buffer("means", torch::zeros({normalised}));
+    variances_ = register_buffer("variances", torch::ones({normalised}));
+  }
+}
+
+std::vector<GravNetImpl::Layer> GravNetImpl::unpack(torch::ScalarType type) const {
+  const std::vector<Tensor> tensors = weights_->unpack(type);
+  std::vector<Layer> parts(layers_.size());
+  std::size_t next = 0;
+  std::int64_t row = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    parts[i].weight = tensors[next++];
+    if (layers_[i].bias) parts[i].bias = tensors[next++];
+    if (layers_[i].norm != Norm::batch) continue;
+    parts[i].norm_weight = tensors[next++];
+    parts[i].norm_bias = tensors[next++];
+    parts[i].mean = means_.narrow(0, row, layers_[i].out);
+    parts[i].variance = variances_.narrow(0, row, layers_[i].out);
+    row += layers_[i].out;
+  }
+  return parts;
+}
+
+// A whole layer, in the type of x; its statistics in float at least.
+Tensor GravNetImpl::dense(const Tensor& x, std::size_t layer, const std::vector<Layer>& parts) const {
+  const Layer& part = parts[layer];
+  Tensor sums = product(x, part.weight, part.bias);
+  if (layers_[layer].norm == Norm::batch) {
+    const auto type = part.mean.scalar_type();
+    // Of one row there is no variance.
+    sums = torch::batch_norm(sums, part.norm_weight.to(type), part.norm_bias.to(type), part.mean, part.variance,
+                             is_training() && x.size(0) > 1, kMomentum, kEpsilon, /*cudnn_enabled=*/false);
+  }
+  return layers_[layer].relu ? torch::relu(sums) : sums;
+}
+
+Tensor GravNetImpl::forward(const Tensor& inputs, const Tensor& row_splits, torch::ScalarType type) {
+  const auto full = inputs.scalar_type();
+  if (inputs.size(0) == 0) return torch::zeros({0, shape_.outputs}, inputs.options());
+  if (full == torch::kDouble) type = full;
+  const std::vector<Layer> exact = unpack(full), fast = type == full ? exact : unpack(type);
+
+  std::size_t layer = 0;  // the next one, in the order of starling::layers
+  Tensor x = dense(inputs, layer++, exact).to(type);
+  x = dense(x, layer++, fast);
+  std::vector<Tensor> outputs;
+  for (int block = 0; block < shape_.blocks; ++block) {
+    const auto [index, distance2] = knn(dense(x.to(full), layer, exact), shape_.k, row_splits);
+    const Tensor messages = aggregate(dense(x, layer + 1, fast), index, distance2, static_cast<double>(shape_.factor));
+    x = dense(x, layer + 2, fast) + dense(messages, layer + 3, fast);
+    layer += 4;
+    for (int i = 0; i < 3; ++i) x = dense(x, layer++, fast);
+    outputs.push_back(x);
+  }
+  x = dense(shape_.concat ? torch::cat(outputs, 1) : x, layer++, fast);
+  return dense(x.to(full), layer, exact);
+}
+
+starling::GravNet GravNetImpl::folded() const {
+  starling::GravNet network{shape_, {}};
+  std::map<std::string, std::vector<float>> values = weights_->values();
+  const auto on_host = [](const Tensor& buffer) {
+    return buffer.defined() ? buffer.to(torch::kCPU, torch::kDouble).contiguous() : buffer;
+  };
+  const Tensor means = on_host(means_), variances = on_host(variances_);
+  std::int64_t row = 0;
+  for (const DenseLayer& layer : layers_) {
+    std::vector<float>& weight = values.at(layer.name + ".weight");
+    if (layer.norm == Norm::batch) {
+      std::vector<float>& bias = values.at(layer.name + ".bias");
+      const std::vector<float>&norm_weight = values.at(layer.name + ".norm_weight"),
+            &norm_bias = values.at(layer.name + ".norm_bias");
+      const auto columns = static_cast<std::size_t>(layer.in);
+      for (std::size_t o = 0; o < bias.size(); ++o, ++row) {
+        const double mean = means.const_data_ptr<double>()[row], variance = variances.const_data_ptr<double>()[row];
+        const double scale = norm_weight[o] / std::sqrt(variance + kEpsilon);
+        bias[o] = static_cast<float>((bias[o] - mean) * scale + norm_bias[o]);
+        std::for_each_n(weight.begin() + static_cast<std::ptrdiff_t>(o * columns), columns,
+                        [scale](float& w) { w = static_cast<float>(w * scale); });
+      }
+    }
+    network.weights[layer.name + ".weight"] = std::move(weight);
+    if (layer.bias) network.weights[layer.name + ".bias"] = std::move(values.at(layer.name + ".bias"));
+  }
+  return network;
+}
+
+}  // namespace starling::learn

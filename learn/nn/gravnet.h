@@ -1,0 +1,56 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "learn/nn/flat_parameters.h"
+#include "starling/gravnet.h"
+
+namespace starling::learn {
+
+/// The network of docs/definitions.md, Shower network, differentiable, on CPU or GPU. Neighbours and messages are
+/// Starling's operators: no [N, k, features] array exists, and forward and backward give the same bytes on every call.
+class GravNetImpl : public torch::nn::Module {
+ public:
+  /// Weights and biases uniform in ±1/√in, a function of `seed` alone. With `batch_norm`, batch normalisation (Ioffe and
+  /// Szegedy, ICML 2015) stands between product and ReLU of every layer with a ReLU: over the rows of the batch while
+  /// the module is_training(), else by running means and variances, which move by kMomentum per batch. Throws
+  /// ErrorKind::usage (see starling::layers).
+  explicit GravNetImpl(const GravNetShape& shape, std::uint64_t seed = 1, bool batch_norm = false);
+
+  /// inputs [N, shape.inputs] in float or double and row_splits [B + 1] in int32, hits of an event in consecutive rows,
+  /// to [N, shape.outputs] in the inputs' type. `type` is what the products between hidden layers run in (kFloat,
+  /// kDouble or kBFloat16); the first and the last layer, learned coordinates and statistics are in float at least.
+  torch::Tensor forward(const torch::Tensor& inputs, const torch::Tensor& row_splits,
+                        torch::ScalarType type = torch::kFloat);
+
+  const GravNetShape& shape() const { return shape_; }
+
+  /// In the order of starling::layers, of each layer: `<name>.weight`, `<name>.bias`, and with batch normalisation
+  /// `<name>.norm_weight`, `<name>.norm_bias`.
+  FlatParameters& weights() { return weights_; }
+
+  /// The network as it is evaluated: normalisations are folded into weights and biases, exact up to rounding.
+  GravNet folded() const;
+
+  static constexpr double kMomentum = 0.02;
+
+ private:
+  /// One layer as tensors for this forward pass; absent ones are undefined.
+  struct Layer {
+    torch::Tensor weight, bias, norm_weight, norm_bias, mean, variance;
+  };
+
+  std::vector<Layer> unpack(torch::ScalarType type) const;
+  torch::Tensor dense(const torch::Tensor& x, std::size_t layer, const std::vector<Layer>& parts) const;
+
+  GravNetShape shape_;
+  std::vector<DenseLayer> layers_;
+  FlatParameters weights_{nullptr};
+  torch::Tensor means_, variances_;  ///< running, of all normalised layers one after the other; undefined without
+};
+TORCH_MODULE(GravNet);
+
+}  // namespace starling::learn

@@ -1,0 +1,49 @@
+#include "learn/nn/operators.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <string_view>
+#include <tuple>
+
+namespace starling::learn {
+namespace {
+
+using torch::Tensor;
+using MaybeTensor = std::optional<Tensor>;
+
+template <class Signature>
+auto find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+}  // namespace
+
+std::pair<Tensor, Tensor> knn(const Tensor& points, int k, const Tensor& row_splits) {
+  static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, c10::SymInt, const MaybeTensor&,
+                                                         const MaybeTensor&, const MaybeTensor&, bool,
+                                                         std::optional<double>, const MaybeTensor&)>("starling::knn");
+  auto [index, distance2] =
+      op.call(points, k, row_splits, std::nullopt, std::nullopt, /*loop=*/true, std::nullopt, std::nullopt);
+  return {std::move(index), std::move(distance2)};
+}
+
+Tensor aggregate(const Tensor& features, const Tensor& index, const Tensor& distance2, double factor) {
+  static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const MaybeTensor&,
+                                                         const MaybeTensor&, const MaybeTensor&, double,
+                                                         std::string_view, bool, bool)>("starling::aggregate");
+  return std::get<0>(op.call(features, index, std::nullopt, distance2, std::nullopt, factor, "found",
+                             /*absent_is_zero=*/false, /*subtract=*/false));
+}
+
+CondensationTensors condensation_loss(const CondensationInputs& inputs, const std::string& form, double q_min) {
+  static const auto op = find<std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>(
+      const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&,
+      const MaybeTensor&, std::string_view, bool, double, double, std::string_view, bool)>(
+      "starling::condensation_loss");
+  auto [attraction, repulsion, objects, noise, payload] =
+      op.call(inputs.beta, inputs.x, inputs.truth, inputs.splits, inputs.scale, inputs.weight, inputs.payload, form,
+              /*soft=*/form == "fgc", q_min, /*centre=*/0., "mean", /*payload_per_event=*/false);
+  return {std::move(attraction), std::move(repulsion), std::move(objects), std::move(noise), std::move(payload)};
+}
+
+}  // namespace starling::learn

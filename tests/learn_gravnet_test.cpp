@@ -1,0 +1,159 @@
+// The GravNet network of learn/nn: golden vectors, batch normalisation and its folding.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data.h"
+#include "learn/nn/gravnet.h"
+#include "starling/error.h"
+#include "starling/safetensors.h"
+
+namespace {
+
+using namespace starling;
+
+torch::Tensor tensor(const starling::Tensor& stored) {
+  const at::IntArrayRef shape(stored.shape);
+  if (stored.type == starling::Tensor::Type::f64) return torch::tensor(stored.f64(), torch::kDouble).view(shape);
+  if (stored.type == starling::Tensor::Type::i32) return torch::tensor(stored.i32(), torch::kInt).view(shape);
+  return torch::tensor(stored.widened()).view(shape);
+}
+
+double largest(const torch::Tensor& values) { return values.abs().max().item<double>(); }
+
+// The fixed vector that the golden file multiplies gradients by.
+torch::Tensor ramp(std::int64_t size) {
+  torch::Tensor values = torch::empty({size}, torch::kDouble);
+  for (std::int64_t i = 0; i < size; ++i) values[i] = static_cast<double>((7919 * i) % 17 - 8) / 8;
+  return values;
+}
+
+struct Golden {
+  const char* set;
+  GravNetShape shape;
+};
+
+GravNetShape seed_shape(int inputs, int hidden, int space, int propagate, int k, int outputs) {
+  GravNetShape shape;
+  shape.inputs = inputs;
+  shape.hidden = hidden;
+  shape.width = 2 * propagate;
+  shape.space = space;
+  shape.propagate = propagate;
+  shape.k = k;
+  shape.outputs = outputs;
+  return shape;
+}
+
+class GoldenGravNet : public testing::TestWithParam<torch::ScalarType> {};
+
+TEST_P(GoldenGravNet, OutputsAndGradients) {
+  STARLING_NEEDS_DATA("dynamic_networks");
+  const TensorFile file = read_safetensors(data_folder() / "dynamic_networks/models.safetensors");
+  const double bound = GetParam() == torch::kDouble ? 1e-9 : 1e-4;
+  for (const Golden& golden : {Golden{"mini", seed_shape(8, 16, 3, 8, 8, 4)},
+                               Golden{"full", seed_shape(64, 128, 4, 32, 64, 10)}}) {
+    SCOPED_TRACE(golden.set);
+    const std::string set = golden.set, kind = set + "/gravnet/";
+    learn::GravNet network(golden.shape);
+    std::map<std::string, std::vector<float>> weights;
+    for (const auto& [name, unused] : network->weights()->values()) {
+      const starling::Tensor& stored = file.at(set + "/weights/" + name);
+      weights[name] = stored.widened();
+    }
+    network->weights()->set_values(weights);
+    network->to(GetParam());
+
+    const torch::Tensor x = tensor(file.at(kind + "x")).to(GetParam()).requires_grad_();
+    const torch::Tensor out = network->forward(x, tensor(file.at(kind + "row_splits")).to(torch::kInt));
+    const torch::Tensor expected = tensor(file.at(kind + "out"));
+    EXPECT_LE(largest(out - expected), bound * largest(expected));
+    (out * tensor(file.at(kind + "g")).to(GetParam())).sum().backward();
+
+    std::map<std::string, torch::Tensor> gradients = network->weights()->split(network->weights()->flat().grad());
+    gradients["x"] = x.grad();
+    for (const auto& [name, gradient] : gradients) {
+      // The bias of a projection to coordinates changes no distance.
+      const bool none = name.ends_with("lin_s.bias");
+      const auto expect_near = [&, of = name](const torch::Tensor& values, const torch::Tensor& wanted) {
+        EXPECT_LE(largest(values - wanted), bound * (none ? 1 : largest(wanted))) << of;
+      };
+      const auto whole = file.tensors.find(kind + "grad/" + name);
+      if (whole != file.tensors.end()) {
+        expect_near(gradient, tensor(whole->second));
+        continue;
+      }
+      const torch::Tensor exact = gradient.to(torch::kDouble);
+      expect_near(torch::mv(exact, ramp(exact.size(1))), tensor(file.at(kind + "proj/" + name + "/row")));
+      expect_near(torch::mv(exact.t(), ramp(exact.size(0))), tensor(file.at(kind + "proj/" + name + "/col")));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GoldenGravNet, testing::Values(torch::kDouble, torch::kFloat),
+                         [](const auto& type) { return type.param == torch::kDouble ? "double" : "float"; });
+
+GravNetShape small_shape(bool concat) {
+  GravNetShape shape = seed_shape(5, 12, 2, 4, 6, 3);
+  shape.width = 7;
+  shape.blocks = 2;
+  shape.concat = concat;
+  return shape;
+}
+
+TEST(GravNetModule, RunningStatisticsFollowTheBatch) {
+  torch::manual_seed(1);
+  learn::GravNet network(small_shape(false), 4, /*batch_norm=*/true);
+  const torch::Tensor x = torch::randn({40, 5}), splits = torch::tensor({0, 40}, torch::kInt);
+  network->train();
+  network->forward(x, splits);
+  const std::map<std::string, std::vector<float>> values = network->weights()->values();
+  const auto values_of = [&](const std::string& name) { return torch::tensor(values.at(name)); };
+  const torch::Tensor sums = torch::addmm(values_of("fc1.bias"), x, values_of("fc1.weight").view({12, 5}).t());
+  const auto buffers = network->named_buffers();
+  const double momentum = learn::GravNetImpl::kMomentum;
+  EXPECT_LT(largest(buffers["means"].narrow(0, 0, 12) - momentum * sums.mean(0)), 1e-6);
+  EXPECT_LT(largest(buffers["variances"].narrow(0, 0, 12) - (1 - momentum + momentum * sums.var(0))), 1e-6);
+
+  // Normalised over the batch, shift and scale of the inputs to a normalised layer change nothing.
+  const torch::Tensor before = network->forward(x, splits);
+  const torch::NoGradGuard guard;
+  network->weights()->split(network->weights()->flat())["fc1.bias"].add_(3);
+  EXPECT_LT(largest(network->forward(x, splits) - before), 1e-4);
+  network->eval();
+  EXPECT_GT(largest(network->forward(x, splits) - before), 1e-2);
+}
+
+TEST(GravNetModule, FoldedIsTheSameNetwork) {
+  for (const bool concat : {false, true}) {
+    torch::manual_seed(2);
+    learn::GravNet network(small_shape(concat), 5, /*batch_norm=*/true);
+    // Events of fewer hits than k, of none, and one alone.
+    const torch::Tensor x = 2 * torch::randn({60, 5}) + 1, splits = torch::tensor({0, 4, 4, 5, 60}, torch::kInt);
+    const torch::NoGradGuard guard;
+    for (int i = 0; i < 100; ++i) network->forward(x, splits);
+    network->weights()->flat().add_(0.3 * torch::randn({network->weights()->flat().numel()}));
+    network->eval();
+    const starling::GravNet folded = network->folded();
+    learn::GravNet plain(small_shape(concat));
+    plain->weights()->set_values(folded.weights);
+    const torch::Tensor expected = network->forward(x, splits);
+    EXPECT_LE(largest(plain->forward(x, splits) - expected), 1e-5 * largest(expected));
+    EXPECT_EQ(plain->folded().weights, folded.weights);
+    EXPECT_EQ(plain->weights()->flat().numel(), parameter_count(small_shape(concat)));
+  }
+}
+
+TEST(GravNetModule, NoHitsGiveNoOutputs) {
+  learn::GravNet network(small_shape(true), 1, /*batch_norm=*/true);
+  EXPECT_EQ(network->forward(torch::zeros({0, 5}), torch::zeros({2}, torch::kInt)).sizes(), at::IntArrayRef({0, 3}));
+  const torch::Tensor one = network->forward(torch::ones({1, 5}), torch::tensor({0, 1}, torch::kInt));
+  EXPECT_TRUE(torch::isfinite(one).all().item<bool>());
+}
+
+}  // namespace
