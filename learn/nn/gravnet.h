@@ -14,9 +14,9 @@ namespace starling::learn {
 /// Starling's operators: no [N, k, features] array exists, and forward and backward give the same bytes on every call.
 class GravNetImpl : public torch::nn::Module {
  public:
-  /// Weights and biases uniform in ±1/√in, a function of `seed` alone. With `batch_norm`, batch normalisation (Ioffe and
-  /// Szegedy, ICML 2015) stands between product and ReLU of every layer with a ReLU: over the rows of the batch while
-  /// the module is_training(), else by running means and variances, which move by kMomentum per batch. Throws
+  /// Weights and biases uniform in ±1/√in, a function of `seed` alone. With `batch_norm`, batch normalisation (Ioffe
+  /// and Szegedy, ICML 2015) stands between product and ReLU of every layer with a ReLU: over the rows of the batch
+  /// while the module is_training(), else by running means and variances, which move by kMomentum per batch. Throws
   /// ErrorKind::usage (see starling::layers).
   explicit GravNetImpl(const GravNetShape& shape, std::uint64_t seed = 1, bool batch_norm = false);
 

@@ -23,10 +23,10 @@ struct CondensationTensors {
 };
 
 struct CondensationInputs {
-  torch::Tensor beta;    ///< [N], in 0 to 1
-  torch::Tensor x;       ///< [N, D] cluster coordinates
-  torch::Tensor truth;   ///< [N] int32, the object of a hit; negative: noise
-  torch::Tensor splits;  ///< [B + 1] int32
+  torch::Tensor beta;                          ///< [N], in 0 to 1
+  torch::Tensor x;                             ///< [N, D] cluster coordinates
+  torch::Tensor truth;                         ///< [N] int32, the object of a hit; negative: noise
+  torch::Tensor splits;                        ///< [B + 1] int32
   std::optional<torch::Tensor> scale, weight;  ///< [N]
   std::optional<torch::Tensor> payload;        ///< [N, P]
 };
