@@ -160,7 +160,7 @@ TEST(GravNetModule, FoldedIsTheSameNetwork) {
     // Events of fewer hits than k, of none, and one alone.
     const torch::Tensor x = 2 * torch::randn({60, 5}) + 1, splits = torch::tensor({0, 4, 4, 5, 60}, torch::kInt);
     const torch::NoGradGuard guard;
-    for (int i = 0; i < 100; ++i) network->forward(x, splits);
+    for (int i = 0; i < 20; ++i) network->forward(x, splits);
     network->weights()->flat().add_(0.3 * torch::randn({network->weights()->flat().numel()}));
     network->eval();
     const starling::GravNet folded = network->folded();
