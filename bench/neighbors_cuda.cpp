@@ -1,7 +1,7 @@
 // Times knn(), the radius search and the gradient of the distances on the GPU: medians of CUDA events after
 // warm-up, tree and search together.
 //
-//   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, cluster or tight
+//   build/release/bench/bench_neighbors_cuda [DATA N D K]     DATA: uniform, gaussian, cluster, tight or features
 //
 // bench/neighbors.py --device cuda --scan goes over N, D and k.
 //
@@ -142,6 +142,10 @@ int main(int argc, char** argv) {
     for (const char* const data : {"cluster", "uniform"}) measure(timer, data, 200'000, 8, 64);
     for (const char* const data : {"uniform", "cluster"}) measure(timer, data, 1'000'000, 4, 64);
     measure(timer, "uniform", 1'000, 4, 64);
+    for (const int dimensions : {12, 16}) measure(timer, "cluster", 200'000, dimensions, 64);
+    for (const int k : {128, 129, 512, 513, 1024}) measure(timer, "cluster", 200'000, 4, k);
+    for (const char* const data : {"gaussian", "features"})
+      for (const int dimensions : {32, 64, 128, 256}) measure(timer, data, 200'000, dimensions, 40);
     measure_radius(timer, "uniform", clouds::uniform<float>(200'000, 3, 1), 3, 0.0363, 200'000);
     measure_radius(timer, "all within", clouds::uniform<float>(200'000, 3, 1), 3, 2, 32);
     measure_radius(timer, "coincident", std::vector<float>(3 * 200'000, 0.25F), 3, 1, 32);

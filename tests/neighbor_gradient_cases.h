@@ -117,7 +117,7 @@ template <typename T>
 std::vector<Case<T>> table() {
   std::vector<Case<T>> cases;
   const auto add = [&](Case<T> test) { cases.push_back(std::move(test)); };
-  for (int d = 1; d <= kMaxDimensions; ++d) {
+  for (const int d : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 32, 33, 64, 100, 130}) {
     add({.name = "D " + std::to_string(d),
          .dimensions = d,
          .points = clouds::uniform<T>(90, d, 1),

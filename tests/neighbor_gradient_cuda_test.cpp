@@ -148,10 +148,10 @@ TYPED_TEST(NeighborGradientCuda, AnIndexThatIsNoRowCountsAsNone) {
 
 TYPED_TEST(NeighborGradientCuda, WrongArgumentsAreUsageErrors) {
   NeighborLists<TypeParam> lists;
-  lists.dimensions = 17;
+  lists.dimensions = 1025;
   const Execution execution{.device = Device::cuda};
-  expect_usage([&] { distance_gradient_workspace_bytes(lists, execution); }, "dimensions is 17: expected 1 to 16");
-  expect_usage([&] { distance_tangent<TypeParam>(lists, nullptr, nullptr, nullptr, execution); }, "dimensions is 17");
+  expect_usage([&] { distance_gradient_workspace_bytes(lists, execution); }, "dimensions is 1025: expected 1 to 1024");
+  expect_usage([&] { distance_tangent<TypeParam>(lists, nullptr, nullptr, nullptr, execution); }, "dimensions is 1025");
   lists.dimensions = 2;
   expect_usage([&] { distance_gradient<TypeParam>(lists, nullptr, nullptr, nullptr, {}, execution); },
                "workspace of 0 bytes");

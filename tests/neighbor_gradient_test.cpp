@@ -176,8 +176,8 @@ TEST(NeighborGradientErrors, NameTheSizesAndTheRule) {
   };
   EXPECT_EQ(message(ErrorKind::usage, right), ": no error");
   NeighborLists<float> lists = right;
-  lists.dimensions = 17;
-  EXPECT_EQ(message(ErrorKind::usage, lists), ": dimensions is 17: expected 1 to 16");
+  lists.dimensions = 1025;
+  EXPECT_EQ(message(ErrorKind::usage, lists), ": dimensions is 1025: expected 1 to 1024");
   lists = right;
   lists.num_points = -1;
   EXPECT_EQ(message(ErrorKind::usage, lists), ": num_points is -1: expected ≥ 0");

@@ -128,6 +128,18 @@ inline std::vector<Direction> random_directions(std::int32_t n, std::uint64_t se
   return direction;
 }
 
+/// Points of which each is one of a few.
+template <typename T>
+std::vector<T> few_places(std::int64_t n, int dimensions, std::int64_t places) {
+  const std::vector<T> each = clouds::uniform<T>(places, dimensions, 3);
+  std::vector<T> points;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto from = each.begin() + i * 7 % places * dimensions;
+    points.insert(points.end(), from, from + dimensions);
+  }
+  return points;
+}
+
 /// Row splits of events of these sizes.
 inline std::vector<std::int32_t> splits_of(const std::vector<std::int32_t>& sizes) {
   std::vector<std::int32_t> splits = {0};
@@ -152,15 +164,87 @@ std::vector<Case<T>> pairs_at_the_radius() {
            .max_radius = 44.82187057724966}};
 }
 
+/// More than 16 dimensions, where searches multiply tiles of points and bound the error.
+template <typename T>
+std::vector<Case<T>> wide_cases() {
+  std::vector<Case<T>> cases;
+  const auto add = [&](const std::string& name, int dimensions, int k, std::vector<T> points) -> Case<T>& {
+    cases.push_back({.name = "wide, " + name, .dimensions = dimensions, .k = k, .points = std::move(points)});
+    return cases.back();
+  };
+  for (const int n : {0, 1, 2, 15, 16, 17, 63, 64, 65, 129, 257})
+    add("N " + std::to_string(n), 20, 40, clouds::uniform<T>(n, 20, 5));
+  for (const int k : {0, 1, 2, 31, 32, 33, 128, 129, 299, 300, 400}) {
+    for (const bool loop : {true, false})
+      add("k " + std::to_string(k) + (loop ? " loop" : ""), 24, k, clouds::cluster<T>(300, 24, 11)).loop = loop;
+  }
+  add("k 600", 17, 600, clouds::cluster<T>(700, 17, 11));
+  for (const bool loop : {true, false}) {
+    const std::string with = loop ? " loop" : "";
+    add("lattice" + with, 64, 30, clouds::lattice<T>(300, 64, 2, 7)).loop = loop;
+    add("few places" + with, 17, 40, few_places<T>(500, 17, 20)).loop = loop;
+    add("all equal" + with, 33, 64, std::vector<T>(33 * 400, T(0.3))).loop = loop;
+    Case<T>& directions = add("directions" + with, 40, 30, clouds::cluster<T>(300, 40, 5));
+    directions.loop = loop;
+    directions.direction = random_directions(300, 2);
+    Case<T>& radius = add("radius of a lattice" + with, 20, 40, clouds::lattice<T>(400, 20, 3, 5));
+    radius.loop = loop;
+    radius.max_radius = std::sqrt(5.0);
+  }
+  add("features", 64, 40, clouds::features<T>(600, 64, 1));
+  add("features far away", 64, 40, scaled(clouds::features<T>(300, 64, 1), T(1), T(1e5)));
+  add("features of small differences", 96, 16, scaled(clouds::features<T>(200, 96, 1), T(1e-18), T(0)));
+  std::vector<T> twice = clouds::features<T>(200, 48, 3);
+  twice.insert(twice.end(), twice.begin(), twice.begin() + 48 * 200);
+  add("duplicates", 48, 16, twice);
+  std::vector<T> outlier = clouds::uniform<T>(300, 32, 4);
+  for (std::size_t d = 0; d < 32; ++d) outlier[32 * 200 + d] = T(1e9);
+  add("one far outlier", 32, 24, outlier);
+  add("the first row far away", 32, 24, std::vector<T>(outlier.begin() + 32 * 200, outlier.end()));
+  std::vector<T> overflowing = scaled(clouds::uniform<T>(300, 20, 8), std::numeric_limits<T>::max(), T(0));
+  for (std::size_t i = 0; i < overflowing.size(); i += 3) overflowing[i] = -overflowing[i];
+  add("d² overflows", 20, 50, overflowing);
+  add("d² overflows at times", 20, 50,
+      scaled(clouds::cluster<T>(400, 20, 8), std::sqrt(std::numeric_limits<T>::max()) / 2, T(0)));
+  add("d² underflows", 20, 50, scaled(clouds::lattice<T>(300, 20, 3, 8), std::numeric_limits<T>::denorm_min(), T(0)));
+  add("d² underflows at times", 20, 50,
+      scaled(clouds::uniform<T>(300, 20, 8), std::sqrt(std::numeric_limits<T>::min()), T(0)));
+  std::vector<std::int32_t> sizes(50);
+  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = static_cast<std::int32_t>(i % 12);
+  sizes[20] = 250;
+  sizes[40] = 140;
+  const auto splits = splits_of(sizes);
+  add("events", 64, 12, clouds::features<T>(splits.back(), 64, 12)).row_splits = splits;
+  Case<T>& all = add("events, directions, radius", 30, 12, clouds::cluster<T>(splits.back(), 30, 12));
+  all.row_splits = splits;
+  all.max_radius = 0.8;
+  all.direction = random_directions(splits.back(), 1);
+  Case<T>& queries = add("queries in events", 36, 33, clouds::uniform<T>(400, 36, 1));
+  queries.row_splits = splits_of({100, 0, 290, 10});
+  queries.separate_queries = true;
+  queries.queries = scaled(clouds::uniform<T>(200, 36, 2), T(1.4), T(-0.2));
+  queries.query_row_splits = splits_of({0, 60, 110, 30});
+  Case<T>& far = add("queries far from the points", 64, 20, clouds::uniform<T>(300, 64, 1));
+  far.separate_queries = true;
+  far.queries = scaled(clouds::uniform<T>(40, 64, 2), T(1), T(3e6));
+  Case<T>& none = add("queries of no points", 64, 5, {});
+  none.separate_queries = true;
+  none.queries = clouds::uniform<T>(40, 64, 2);
+  add("1,024 dimensions", 1024, 10, clouds::features<T>(80, 1024, 2));
+  return cases;
+}
+
 template <typename T>
 std::vector<Case<T>> table() {
   using clouds::Random;
   std::vector<Case<T>> cases;
-  for (int d = 1; d <= kMaxDimensions; ++d) {
+  for (const int d :
+       {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 32, 33, 64, 65, 100, 128, 129, 300}) {
     const std::string in = " D " + std::to_string(d);
-    cases.push_back({.name = "uniform" + in, .dimensions = d, .k = 9, .points = clouds::uniform<T>(500, d, d)});
+    const int n = d > 16 ? 180 : 500;
+    cases.push_back({.name = "uniform" + in, .dimensions = d, .k = 9, .points = clouds::uniform<T>(n, d, d)});
     cases.push_back(
-        {.name = "cluster" + in, .dimensions = d, .k = 33, .points = clouds::cluster<T>(500, d, d), .loop = false});
+        {.name = "cluster" + in, .dimensions = d, .k = 33, .points = clouds::cluster<T>(n, d, d), .loop = false});
   }
   for (const int n : {0, 1, 2, 31, 32, 33, 255, 256, 257, 289, 2081}) {
     cases.push_back(
@@ -303,6 +387,7 @@ std::vector<Case<T>> table() {
                      .max_radius = radius});
   }
   for (const Case<T>& pair : pairs_at_the_radius<T>()) cases.push_back(pair);
+  for (Case<T>& wide : wide_cases<T>()) cases.push_back(std::move(wide));
   cases.push_back({.name = "no neighbour allowed",
                    .dimensions = 2,
                    .k = 3,

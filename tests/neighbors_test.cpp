@@ -238,10 +238,10 @@ TEST(NeighborsErrors, NameTheSizesAndTheRule) {
   EXPECT_THAT(message(ErrorKind::usage, right, -1), testing::HasSubstr("k is -1"));
 
   NeighborSearch<float> search = right;
-  for (const int dimensions : {0, 17}) {
+  for (const int dimensions : {0, 1025}) {
     search.dimensions = dimensions;
     EXPECT_THAT(message(ErrorKind::usage, search, 3),
-                testing::HasSubstr("dimensions is " + std::to_string(dimensions) + ": expected 1 to 16"));
+                testing::HasSubstr("dimensions is " + std::to_string(dimensions) + ": expected 1 to 1024"));
   }
   search = right;
   search.num_points = -1;

@@ -44,6 +44,15 @@ std::vector<T> uniform(std::int64_t n, int dimensions, std::uint64_t seed) {
   return points;
 }
 
+/// Normal of width 1 in each dimension.
+template <typename T>
+std::vector<T> gaussian(std::int64_t n, int dimensions, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<T> points(static_cast<std::size_t>(n * dimensions));
+  for (T& x : points) x = static_cast<T>(random.normal());
+  return points;
+}
+
 /// Gaussian showers in a box of side 1.5 · C^(1/D) for C = n / 1000 showers of log-normal size, each dimension of each
 /// shower of a width about `sigma` of its own, and 5 % noise over the box. In random order.
 template <typename T>
@@ -72,6 +81,32 @@ std::vector<T> showers(std::int64_t n, int dimensions, double sigma, std::uint64
   return points;
 }
 
+/// Features such as a trained network has: a random network of three layers (ReLU) of the points of `showers` in four
+/// dimensions, so that they spread in few directions and many are 0.
+template <typename T>
+std::vector<T> features(std::int64_t n, int dimensions, std::uint64_t seed) {
+  std::vector<T> rows = showers<T>(n, 4, 0.1, seed);
+  int inputs = 4;
+  Random random(seed + 1);
+  std::vector<T> weight;
+  for (int layer = 0; layer < 3; ++layer) {
+    weight.resize(static_cast<std::size_t>(inputs * dimensions));
+    for (T& x : weight) x = static_cast<T>(random.normal() * std::sqrt(2.0 / inputs));
+    std::vector<T> next(static_cast<std::size_t>(n * dimensions), T(0));
+    for (std::int64_t i = 0; i < n; ++i) {
+      T* const to = next.data() + i * dimensions;
+      for (int in = 0; in < inputs; ++in) {
+        const T x = rows[static_cast<std::size_t>(i * inputs + in)];
+        for (int d = 0; d < dimensions; ++d) to[d] += x * weight[static_cast<std::size_t>(in * dimensions + d)];
+      }
+      for (int d = 0; d < dimensions; ++d) to[d] = std::max(to[d], T(0));
+    }
+    rows = std::move(next);
+    inputs = dimensions;
+  }
+  return rows;
+}
+
 /// Clouds of performance figures: "cluster" has showers about 0.1 wide, "tight" about 0.01.
 template <typename T>
 std::vector<T> cluster(std::int64_t n, int dimensions, std::uint64_t seed) {
@@ -82,13 +117,15 @@ std::vector<T> tight(std::int64_t n, int dimensions, std::uint64_t seed) {
   return showers<T>(n, dimensions, 0.01, seed);
 }
 
-/// "uniform", "cluster" or "tight", seed 1.
+/// "uniform", "gaussian", "cluster", "tight" or "features", seed 1.
 template <typename T>
 std::vector<T> named(const std::string& name, std::int64_t n, int dimensions) {
   if (name == "uniform") return uniform<T>(n, dimensions, 1);
+  if (name == "gaussian") return gaussian<T>(n, dimensions, 1);
+  if (name == "features") return features<T>(n, dimensions, 1);
   if (name == "cluster") return cluster<T>(n, dimensions, 1);
   if (name == "tight") return tight<T>(n, dimensions, 1);
-  throw std::invalid_argument("data '" + name + "': expected uniform, cluster or tight");
+  throw std::invalid_argument("data '" + name + "': expected uniform, gaussian, cluster, tight or features");
 }
 
 /// Random points of the lattice {0 .. side−1}^D: many equal distances, and equal points.

@@ -10,7 +10,7 @@
 
 namespace starling {
 
-inline constexpr int kMaxDimensions = 16;
+inline constexpr int kMaxDimensions = 1024;
 
 /// What a point may take part in, one byte per point.
 enum class Direction : std::int8_t {
@@ -52,8 +52,9 @@ struct NeighborSearch {
 };
 
 /// Bytes of workspace of knn(), whatever k is: O(num_points + num_queries + num_events) on the host, where it reads the
-/// row splits; at most 64 per point and 64 KiB in all on a CUDA device, where it reads no array. Throws as knn() does
-/// for wrong arguments.
+/// row splits; on a CUDA device, where it reads no array, at most 64 KiB and per point 64, above 16 dimensions
+/// 128 + 2 D (D ≤ 128 rounded up to 32, 64 or 128, else to a multiple of 128) and so much per query that is no
+/// point, and D coordinates per event. Throws as knn() does for wrong arguments.
 template <typename T>
 std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k, const Execution& execution = {});
 

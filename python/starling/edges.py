@@ -1,7 +1,7 @@
 """Edges between neighbours, with the signatures and conventions of torch_cluster (and of torch_geometric.nn).
 
 The result is exact and unique: ascending by (d², index) for each query, the same on every device. docs/python.md lists
-every difference from the originals. Points have 1 to 16 dimensions; a tensor [N] is N points of one dimension. Integer
+every difference from the originals. Points have 1 to 1,024 dimensions; a tensor [N] is N points of one dimension. Integer
 coordinates are computed in float64.
 
 Edges carry no gradient: take distances from :func:`starling.neighbors` where they must be differentiable.

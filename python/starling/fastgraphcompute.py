@@ -22,7 +22,7 @@ def binned_select_knn(
 
     Args:
         K: the number of neighbours, the point itself included; 0 gives empty lists.
-        coords: [V, D], D from 1 to 16, finite. Integers are computed in float64.
+        coords: [V, D], D from 1 to 1,024, finite. Integers are computed in float64.
         row_splits: [B + 1], integers: the first row of each event, then V.
         direction: [V], integers: 0 = may only be a neighbour, 1 = may only have neighbours, 2 = neither; other values, no
             restriction. None and an empty tensor are no restriction for all.

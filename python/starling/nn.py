@@ -39,7 +39,7 @@ class GravNetConv(nn.Module):
     Args:
         in_channels: features of a hit.
         out_channels: features of the output.
-        space_dimensions: S, of the learned space, 1 to 16.
+        space_dimensions: S, of the learned space, 1 to 1,024.
         propagate_dimensions: P, features of a message.
         k: neighbours of a hit, itself included where `loop` says so.
         factor: of d² in the weights.

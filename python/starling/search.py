@@ -57,7 +57,7 @@ def neighbors(
     on the data, so it compiles with torch.compile(fullgraph=True), and on CUDA it can be captured in a CUDA graph.
 
     Args:
-        x: [N, D], the points; D from 1 to 16; float32 or float64, float16 or bfloat16 (computed and returned in
+        x: [N, D], the points; D from 1 to 1,024; float32 or float64, float16 or bfloat16 (computed and returned in
             float32). Every coordinate must be finite.
         k: the number of neighbours, the point itself included with `loop`; may exceed N.
         row_splits: [B + 1], int32 or int64: the first row of each event, then N; None is one event. See

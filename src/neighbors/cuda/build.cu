@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cuda/call.h"
@@ -366,6 +367,52 @@ __global__ void check_kernel(const T* rows, int num_rows, int dimensions, int fi
 }  // namespace
 
 template <typename T>
+void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Build<T>& build) {
+  const std::size_t n = search.num_points;
+  const int padded = padded_dimensions(Padded(), search.dimensions);
+  const bool copied = is_copied<T>(padded);
+  Tree<T>& tree = build.tree;
+  std::size_t nodes = n;
+  for (int level = kLeafLevel; level < kLevels; ++level) {
+    nodes = (nodes + kChildren - 1) / kChildren;
+    tree.num_nodes[level] = static_cast<int>(nodes);
+  }
+  tree.num_nodes[kQuarterLevel] = tree.num_nodes[kLeafLevel] * kQuarters;
+  for (int level = 0; level < kLevels; ++level) {
+    tree.low[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
+    tree.high[level] = layout.take<T>(static_cast<std::size_t>(tree.num_nodes[level]) * padded);
+  }
+  for (const int level : {kGroupLevel, kRegionLevel})
+    tree.num_candidates[level] = layout.take<std::int32_t>(static_cast<std::size_t>(tree.num_nodes[level]));
+  tree.min_row = layout.take<std::int32_t>(static_cast<std::size_t>(tree.num_nodes[kGroupLevel]));
+  const std::size_t places = tree.num_places();
+  tree.order = layout.take<std::int32_t>(places);
+  Split& split = build.split;
+  const std::size_t groups = tree.num_nodes[kGroupLevel];
+  split.events = layout.take<int4>(groups);
+  split.finished = layout.take<std::int32_t>(1);
+  // Splitting is over before the copies are written.
+  const std::size_t copies = copied ? places * padded * sizeof(T) : 0;
+  const std::size_t zeroed = groups * (kHistogram + 3) * sizeof(std::uint32_t);
+  const std::size_t cells = groups * search.dimensions * sizeof(float2);
+  const std::size_t splitting = groups > 1 ? zeroed + cells + n * sizeof(std::int32_t) : 0;
+  std::byte* const shared = layout.take<std::byte>(std::max(copies, splitting));
+  tree.sorted = copied ? reinterpret_cast<T*>(shared) : nullptr;
+  split.cells = reinterpret_cast<float2*>(shared);
+  split.zeroed = split.histogram = reinterpret_cast<std::uint32_t*>(shared + cells);
+  split.zeroed_bytes = zeroed;
+  split.sides = reinterpret_cast<std::int32_t*>(split.histogram + groups * kHistogram);
+  split.other_order = split.sides + groups * 3;
+  tree.num_points = search.num_points;
+  tree.dimensions = search.dimensions;
+  tree.points = search.points;
+  build.row_splits = search.row_splits;
+  build.num_events = search.num_events;
+  build.direction = search.direction;
+  build.padded = padded;
+}
+
+template <typename T>
 void build_tree(Build<T> build, CUstream_st* stream) {
   const Tree<T>& tree = build.tree;
   build.in_fours = tree.dimensions % 4 == 0 && reinterpret_cast<std::uintptr_t>(tree.points) % sizeof(float4) == 0;
@@ -388,6 +435,8 @@ void check_rows(const T* rows, int num_rows, int dimensions, int first_row, std:
   call(cudaGetLastError());
 }
 
+template void lay_out(const NeighborSearch<float>&, memory::Layout&, Build<float>&);
+template void lay_out(const NeighborSearch<double>&, memory::Layout&, Build<double>&);
 template void build_tree(Build<float>, CUstream_st*);
 template void build_tree(Build<double>, CUstream_st*);
 template void check_rows(const float*, int, int, int, std::int32_t*, CUstream_st*);

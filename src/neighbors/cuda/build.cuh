@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "memory/layout.h"
 #include "neighbors/cuda/tree.cuh"
 
 struct CUstream_st;
@@ -56,6 +57,10 @@ __device__ inline T coordinate(const Build<T>& build, std::int32_t row, const Ro
 /// What cudaMemsetAsync writes to *bad_row first: a row that no cloud has. build_tree() turns it into −1 in the end.
 inline constexpr int kNoBadRowByte = 0x7f;
 inline constexpr std::int32_t kNoBadRow = 0x7f7f7f7f;
+
+/// Describes the tree of a search, and lays it out.
+template <typename T>
+void lay_out(const NeighborSearch<T>& search, memory::Layout& layout, Build<T>& build);
 
 /// Orders the points of events larger than a group so that each group of places has points that lie close together.
 template <typename T>

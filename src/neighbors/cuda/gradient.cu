@@ -32,19 +32,29 @@ __device__ bool is_point(const NeighborLists<T>& lists, std::int32_t index) {
   return static_cast<std::uint32_t>(index) < static_cast<std::uint32_t>(lists.num_points);
 }
 
-/// Rows of coordinates or tangents. Those of 16 or 32 bytes that are aligned to 16 are read in loads of 16.
+/// Part of a row's dimensions: those of one pass.
+struct Pass {
+  int dimensions;  // of a row
+  int first;
+  __host__ __device__ int number(int most) const { return dimensions - first < most ? dimensions - first : most; }
+};
+
+/// Rows of coordinates or tangents, and of each the dimensions of a pass. Where kDimensions of them are aligned to 16
+/// bytes, they are read in loads of 16.
 template <typename T, int kDimensions>
 struct Rows {
   const T* rows;
-  int dimensions;
+  Pass pass;
   bool whole;
 
-  Rows(const T* from, int count)
+  Rows(const T* from, const Pass& part)
       : rows(from),
-        dimensions(count),
-        whole(count == kDimensions && reinterpret_cast<std::uintptr_t>(from) % sizeof(float4) == 0) {}
+        pass(part),
+        whole(part.number(kDimensions) == kDimensions && sizeof(T) * part.dimensions % sizeof(float4) == 0 &&
+              reinterpret_cast<std::uintptr_t>(from) % sizeof(float4) == 0) {}
   __device__ Row<T, kDimensions> operator[](std::int32_t row) const {
-    return whole ? load_padded<T, kDimensions>(rows, row) : load_row<T, kDimensions>(rows, row, dimensions);
+    const T* const from = rows + static_cast<std::int64_t>(row) * pass.dimensions + pass.first;
+    return whole ? load_padded<T, kDimensions>(from, 0) : load_row<T, kDimensions>(from, 0, pass.number(kDimensions));
   }
 };
 
@@ -126,10 +136,10 @@ __global__ void __launch_bounds__(kThreads)
     combine(part);
   }
   if (row >= rows) return;
+  T* const to = gradient + static_cast<std::int64_t>(row) * lists.dimensions + points.pass.first;
 #pragma unroll
   for (int d = 0; d < kDimensions; ++d) {
-    if (threadIdx.x % kGroup == d % kGroup && d < lists.dimensions)
-      gradient[static_cast<std::int64_t>(row) * lists.dimensions + d] = sum.x[d] + part.x[d];
+    if (threadIdx.x % kGroup == d % kGroup && d < points.pass.number(kDimensions)) to[d] = sum.x[d] + part.x[d];
   }
 }
 
@@ -146,7 +156,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::uint32_t end = first_entry(lists, row + 1);
   for (std::uint32_t e = first_entry(lists, row) + threadIdx.x % kGroup; e < end; e += kGroup) {
     const std::int32_t index = lists.index[e];
-    T sum = 0;
+    T sum = points.pass.first == 0 ? T(0) : out[e];
     if (is_point(lists, index)) {
       const Row<T, kDimensions> p = points[index];
       const Row<T, kDimensions> along_p =
@@ -154,21 +164,32 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int d = 0; d < kDimensions; ++d) sum += tangent_term(q.x[d], p.x[d], along_q.x[d], along_p.x[d]);
     }
-    out[e] = T(2) * sum;
+    out[e] = points.pass.first + kDimensions >= lists.dimensions ? T(2) * sum : sum;
   }
 }
 
-/// Numbers of dimensions that rows are padded to in registers.
+/// Numbers of dimensions that rows are padded to in registers. Wider rows take several passes, which is the same sum:
+/// gradients of different dimensions do not meet, and a tangent goes on where the pass before ended.
 using PaddedRows = Dimensions<4, 8, 16>;
+constexpr int kPassDimensions = 16;
+
+/// Calls action.operator()<padded>(pass) for each pass.
+template <typename Action>
+void for_passes(int dimensions, const Action& action) {
+  for (Pass pass{dimensions, 0}; pass.first < dimensions; pass.first += kPassDimensions) {
+    with_padded_dimensions(PaddedRows(), pass.number(kPassDimensions),
+                           [&]<int kDimensions>() { action.template operator()<kDimensions>(pass); });
+  }
+}
 
 template <typename T>
 void gather(const Terms<T>& terms, int rows, T* gradient, cudaStream_t stream) {
   if (rows == 0) return;
   const NeighborLists<T>& lists = terms.lists;
-  with_padded_dimensions(PaddedRows(), lists.dimensions, [&]<int kDimensions>() {
+  for_passes(lists.dimensions, [&]<int kDimensions>(const Pass& pass) {
     using AllRows = Rows<T, kDimensions>;
-    const AllRows points(lists.points, lists.dimensions);
-    const AllRows queries(lists.queries != nullptr ? lists.queries : lists.points, lists.dimensions);
+    const AllRows points(lists.points, pass);
+    const AllRows queries(lists.queries != nullptr ? lists.queries : lists.points, pass);
     gather_kernel<T, kDimensions>
         <<<blocks_of(rows, kGroups), kThreads, 0, stream>>>(terms, points, queries, rows, gradient);
   });
@@ -202,9 +223,9 @@ void distance_tangent(const NeighborLists<T>& lists, const T* points_tangent, co
   const bool self = lists.queries == nullptr;
   const int rows = num_rows(lists);
   if (rows == 0) return;
-  with_padded_dimensions(PaddedRows(), lists.dimensions, [&]<int kDimensions>() {
+  for_passes(lists.dimensions, [&]<int kDimensions>(const Pass& pass) {
     using AllRows = Rows<T, kDimensions>;
-    const auto all = [&](const T* rows_of) { return AllRows(rows_of, lists.dimensions); };
+    const auto all = [&](const T* rows_of) { return AllRows(rows_of, pass); };
     tangent_kernel<T, kDimensions><<<blocks_of(rows, kGroups), kThreads, 0, execution.stream>>>(
         lists, all(lists.points), all(self ? lists.points : lists.queries), all(points_tangent),
         all(self ? points_tangent : queries_tangent), rows, out);

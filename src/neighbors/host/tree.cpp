@@ -198,8 +198,8 @@ class EventBuilder {
   int widest(std::int32_t first, std::int32_t last) const {
     T low[kMaxDimensions];
     T high[kMaxDimensions];
-    std::fill_n(low, kMaxDimensions, std::numeric_limits<T>::infinity());
-    std::fill_n(high, kMaxDimensions, -std::numeric_limits<T>::infinity());
+    std::fill_n(low, tree_.dimensions, std::numeric_limits<T>::infinity());
+    std::fill_n(high, tree_.dimensions, -std::numeric_limits<T>::infinity());
     const std::int32_t step = std::max(1, (last - first) / kSample);
     for (std::int64_t i = first; i < last; i += step) {
       const T* const point = search_.points + static_cast<std::size_t>(keys_[i].row()) * tree_.dimensions;
