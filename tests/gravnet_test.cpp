@@ -1,11 +1,16 @@
 #include "starling/gravnet.h"
 
 #include <gmock/gmock.h>
+#include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
+#include "data.h"
+#include "gravnet_cases.h"
 #include "starling/error.h"
 
 namespace {
@@ -108,6 +113,118 @@ TEST(GravNet, WrongWeightsGoIntoNoModel) {
     weights["gravnet_layers.0.lin_out1.bias"] = {1, 2, 3, 4};
   });
   refused("tensor fc1.weight, value 2 is nan", [](Weights& weights) { weights["fc1.weight"][2] = std::nanf(""); });
+}
+
+std::vector<float> run(const GravNetPlan& plan, const GravNetCase& one) {
+  const GravNetHits hits = one.hits();
+  std::vector<float> outputs(static_cast<std::size_t>(hits.num_hits) * plan.shape().outputs, std::nanf(""));
+  // What a workspace holds before is of no consequence.
+  std::vector<std::byte> workspace(plan.workspace_bytes(hits), std::byte{0xff});
+  plan.run(hits, outputs.data(), workspace);
+  return outputs;
+}
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST(GravNetPlan, EveryCaseAgreesWithTheReferenceAndGivesTheSameBytesAtEveryLevel) {
+  for (const GravNetCase& one : gravnet_cases()) {
+    SCOPED_TRACE(one.name);
+    const std::vector<double> expected = gravnet_reference(one.network, one.hits());
+    const std::vector<float> reference = run(GravNetPlan(one.network, SimdLevel::reference), one);
+    EXPECT_LT(relative_difference(reference, expected), 1e-4);
+    for (const SimdLevel level : simd_levels()) {
+      EXPECT_TRUE(same_bytes(run(GravNetPlan(one.network, level), one), reference)) << to_string(level);
+    }
+  }
+}
+
+TEST(GravNetPlan, TheSeedModelGivesTheGoldenOutputs) {
+  STARLING_NEEDS_DATA("dynamic_networks");
+  for (const char* const set : {"mini", "full"}) {
+    SCOPED_TRACE(set);
+    const GoldenModel golden(data_folder() / "dynamic_networks", set);
+    const std::vector<double> reference = gravnet_reference(golden.model.network, golden.model.hits());
+    ASSERT_EQ(reference.size(), golden.outputs.size());
+    for (std::size_t i = 0; i < reference.size(); ++i) EXPECT_NEAR(reference[i], golden.outputs[i], 1e-9) << i;
+    for (const SimdLevel level : simd_levels()) {
+      const std::vector<float> outputs = run(GravNetPlan(golden.model.network, level), golden.model);
+      EXPECT_LT(relative_difference(outputs, golden.outputs), 1e-4) << to_string(level);
+    }
+  }
+}
+
+TEST(GravNetPlan, ResultsDoNotDependOnThreadsOrMemory) {
+  for (const bool concat : {false, true}) {
+    GravNetShape shape{
+        .inputs = 5, .hidden = 24, .width = 20, .blocks = 2, .space = 3, .propagate = 7, .k = 9, .outputs = 3};
+    shape.concat = concat;
+    const GravNetCase one = random_case("", shape, {3000, 1, 2000}, 5);
+    const GravNetPlan plan(one.network);
+    std::vector<float> expected;
+    tbb::task_arena(1).execute([&] { expected = run(plan, one); });
+    for (const int threads : {2, 3, 8}) {
+      tbb::task_arena arena(threads);
+      EXPECT_TRUE(same_bytes(arena.execute([&] { return run(plan, one); }), expected)) << threads;
+      // A workspace for one thread serves as well.
+      std::size_t bytes = 0;
+      tbb::task_arena(1).execute([&] { bytes = plan.workspace_bytes(one.hits()); });
+      std::vector<std::byte> workspace(bytes + 1);
+      std::vector<float> outputs(expected.size());
+      arena.execute([&] { plan.run(one.hits(), outputs.data(), std::span(workspace).subspan(1)); });
+      EXPECT_TRUE(same_bytes(outputs, expected)) << threads;
+    }
+  }
+}
+
+TEST(GravNetPlan, AnEventGivesTheSameAloneAndAmongOthers) {
+  const GravNetShape shape{
+      .inputs = 3, .hidden = 8, .width = 8, .blocks = 2, .space = 2, .propagate = 4, .k = 5, .outputs = 2};
+  const GravNetCase both = random_case("", shape, {40, 30}, 5);
+  const std::vector<float> together = run(GravNetPlan(both.network), both);
+  GravNetCase second = both;
+  second.features.erase(second.features.begin(), second.features.begin() + 40 * 3);
+  second.row_splits = {0, 30};
+  EXPECT_EQ(run(GravNetPlan(both.network), second), std::vector<float>(together.begin() + 40 * 2, together.end()));
+}
+
+TEST(GravNetPlan, WrongArgumentsAreNamed) {
+  const GravNetShape shape{
+      .inputs = 3, .hidden = 8, .width = 8, .blocks = 1, .space = 2, .propagate = 4, .k = 5, .outputs = 2};
+  GravNetCase one = random_case("", shape, {20}, 5);
+  const GravNetPlan plan(one.network);
+  std::vector<float> outputs(40);
+  std::vector<std::byte> workspace(plan.workspace_bytes(one.hits()));
+  const auto refused = [&](ErrorKind kind, const std::string& what, const GravNetHits& hits) {
+    expect_error(kind, what, [&] { plan.run(hits, outputs.data(), workspace); });
+  };
+  GravNetHits hits = one.hits();
+  hits.num_hits = -1;
+  refused(ErrorKind::usage, "num_hits is -1: expected 0 to", hits);
+  hits = one.hits();
+  hits.features = nullptr;
+  refused(ErrorKind::usage, "features is null: expected an array", hits);
+  hits = one.hits();
+  hits.row_splits = nullptr;
+  hits.num_events = 2;
+  refused(ErrorKind::usage, "num_events without row_splits is 2: expected 1 to 1", hits);
+  for (const std::vector<std::int32_t>& splits : {std::vector<std::int32_t>{0, 19}, {1, 20}, {0, 12, 11, 20}}) {
+    hits = one.hits();
+    hits.row_splits = splits.data();
+    hits.num_events = static_cast<std::int32_t>(splits.size()) - 1;
+    refused(ErrorKind::usage, "row_splits", hits);
+    expect_error(ErrorKind::usage, "row_splits", [&] { gravnet_reference(one.network, hits); });
+  }
+  expect_error(ErrorKind::usage, "outputs is null", [&] { plan.run(one.hits(), nullptr, workspace); });
+  expect_error(ErrorKind::usage, "GravNetPlan::run: workspace of 100 bytes: expected at least",
+               [&] { plan.run(one.hits(), outputs.data(), std::span(workspace).first(100)); });
+  one.features[3 * 7 + 1] = std::nanf("");
+  refused(ErrorKind::input, "row 7", one.hits());
+  GravNet network = one.network;
+  network.weights.erase("fc1.bias");
+  expect_error(ErrorKind::usage, "tensor fc1.bias is missing", [&] { GravNetPlan{network}; });
+  expect_error(ErrorKind::usage, "tensor fc1.bias is missing", [&] { gravnet_reference(network, one.hits()); });
 }
 
 }  // namespace

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "starling/dense.h"
+#include "starling/device.h"
 #include "starling/model.h"
 
 namespace starling {
@@ -47,5 +51,44 @@ struct GravNet {
   /// Throws ErrorKind::input, naming the model's file. Arrays of other names are left to the caller.
   static GravNet from_model(const Model& model);
 };
+
+/// The hits of events, in memory of the device that a network runs on.
+struct GravNetHits {
+  const float* features = nullptr;  ///< [num_hits, inputs]
+  std::int32_t num_hits = 0;
+  const std::int32_t* row_splits = nullptr;  ///< [num_events + 1]; null = one event
+  std::int32_t num_events = 1;
+};
+
+/// Weights repacked for one instruction set of the host. Immutable: share it between threads.
+class GravNetPlan {
+ public:
+  /// Throws ErrorKind::usage where the weights are not those of the shape, ErrorKind::device where the processor has no
+  /// such instructions. Neighbours and messages run at simd_level(), with the same results at every level.
+  explicit GravNetPlan(const GravNet& network, SimdLevel level = simd_level());
+  GravNetPlan(const GravNetPlan&) = delete;
+  GravNetPlan& operator=(const GravNetPlan&) = delete;
+  ~GravNetPlan();
+
+  const GravNetShape& shape() const;
+
+  /// Bytes of workspace that run() needs, in an arena of as many threads as the caller's. Reads the row splits. About
+  /// 4 (3 P + S + 2 k + max(H, F)) + 100 per hit, and with concat 4 F per block more.
+  std::size_t workspace_bytes(const GravNetHits& hits) const;
+
+  /// Writes [num_hits, outputs]. Runs in the caller's TBB arena; the same bytes on any number of threads, at every
+  /// instruction level and as GravNetCudaPlan. Throws ErrorKind::usage for arrays that are null, row splits that do not
+  /// ascend from 0 to num_hits and a workspace that is too small; ErrorKind::input naming the row of a hit whose
+  /// learned coordinates are not finite, as features that are not make them.
+  void run(const GravNetHits& hits, float* outputs, std::span<std::byte> workspace) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
+
+/// Plain loops in double precision over the definitions as they stand, for hits in host memory: what every backend is
+/// compared with. Time of order hits². Returns [num_hits, outputs].
+std::vector<double> gravnet_reference(const GravNet& network, const GravNetHits& hits);
 
 }  // namespace starling

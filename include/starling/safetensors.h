@@ -15,7 +15,7 @@ namespace starling {
 /// extent) start at a byte, the first in its lowest bits, and unused bits are 0. No safetensors file has such a type:
 /// model.h stores them as u8.
 struct Tensor {
-  enum class Type { f32, f64, f16, bf16, i32, i64, i8, u8, boolean, i4, i2 };
+  enum class Type { f32, f64, f16, bf16, i32, i64, i16, i8, u8, boolean, i4, i2 };
   Type type = Type::f32;
   std::vector<std::int64_t> shape;
   std::vector<std::byte> bytes;

@@ -4,14 +4,13 @@
 
 #include "dense/weights.h"
 #include "json/section.h"
-#include "starling/neighbors.h"
 
 namespace starling {
 namespace {
 
 constexpr const char* kKind = "gravnet";
 constexpr const char* kSection = "architecture";
-constexpr int kMaxWidth = 1024, kMaxBlocks = 64, kMaxK = 1024;
+constexpr int kMaxWidth = 1024, kMaxBlocks = 64, kMaxSpace = 16, kMaxK = 1024;
 constexpr float kMaxFactor = 1e6f;
 
 GravNetShape shape_from_json(const std::string& text, const std::string& where) {
@@ -47,7 +46,7 @@ void check(const GravNetShape& shape, ErrorKind kind, const std::string& where) 
   in_range("hidden", shape.hidden, kMaxWidth);
   in_range("width", shape.width, kMaxWidth);
   in_range("blocks", shape.blocks, kMaxBlocks);
-  in_range("space", shape.space, kMaxDimensions);
+  in_range("space", shape.space, kMaxSpace);
   in_range("propagate", shape.propagate, kMaxWidth);
   in_range("k", shape.k, kMaxK);
   in_range("outputs", shape.outputs, kMaxWidth);

@@ -1,23 +1,17 @@
 #include "interaction_network/run.h"
 
-#include <tbb/parallel_for.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+
+#include "dense/tiles.h"
 
 namespace starling::interaction_network {
 
 namespace {
 
-using dense::apply, dense::Product, dense::product_of, dense::Rows;
+using dense::apply, dense::chunk_count, dense::kTilesPerChunk, dense::Product, dense::product_of, dense::Rows;
 
 constexpr int kMostAhead = 8;  // edges per node whose rows are fetched early: a hub's would throw out everything else
-constexpr int kTilesPerChunk = 8;  // a chunk is what a thread takes at a time
-
-std::int64_t chunk_count(std::int64_t rows, int tile) {
-  return (rows + std::int64_t{tile} * kTilesPerChunk - 1) / (std::int64_t{tile} * kTilesPerChunk);
-}
 
 // Rows first .. first + count - 1 of all rows of a pass.
 struct Range {
@@ -40,7 +34,7 @@ class Runner {
         slots_(slots),
         width_(shape.hidden),
         padded_(dense::padded(shape.hidden, kernels)),
-        tile_(tile_rows(shape.hidden)),
+        tile_(dense::tile_rows(shape.hidden)),
         batch_(shape.norm == Norm::batch),
         logits_(logits) {}
 
@@ -97,22 +91,13 @@ class Runner {
     layers(weights_.edge_output, graph_.num_edges(), work_.e, edges);
   }
 
-  // Calls body(range, tile) for all rows. Ranges and chunks are the same for any number of threads.
+  // Calls body(range, tile) for all rows.
   template <typename Body>
   void for_tiles(std::int64_t rows, const Body& body) {
-    const std::int64_t chunks = chunk_count(rows, tile_);
-    std::atomic<std::int64_t> next{0};
-    const auto work = [&](int slot) {
-      for (std::int64_t chunk = next++; chunk < chunks; chunk = next++) {
-        const std::int64_t begin = chunk * kTilesPerChunk * tile_;
-        const std::int64_t end = std::min<std::int64_t>(rows, begin + kTilesPerChunk * std::int64_t{tile_});
-        for (std::int64_t first = begin; first < end; first += tile_) {
-          body(Range{first, static_cast<int>(std::min<std::int64_t>(tile_, end - first)), chunk, first == begin},
-               work_.tiles[slot]);
-        }
-      }
-    };
-    tbb::parallel_for(0, static_cast<int>(std::min<std::int64_t>(slots_, chunks)), work, tbb::simple_partitioner());
+    dense::for_tiles(rows, tile_, slots_, [&](std::int64_t first, int count, int slot) {
+      const std::int64_t chunk_rows = std::int64_t{tile_} * kTilesPerChunk;
+      body(Range{first, count, first / chunk_rows, first % chunk_rows == 0}, work_.tiles[slot]);
+    });
   }
 
   float* row(float* array, std::int64_t at) const { return array + at * padded_; }
@@ -269,16 +254,11 @@ class Runner {
 
 }  // namespace
 
-// A multiple of every kernel's block of rows, at most 16 KB per buffer where that leaves a block.
-int tile_rows(int hidden) {
-  const int padded = (hidden + dense::kPartialSums - 1) / dense::kPartialSums * dense::kPartialSums;
-  return 24 * std::clamp(4096 / (24 * padded), 1, 4);
-}
-
 Workspace::Workspace(memory::Layout& layout, const InteractionNetworkShape& shape, const PackedWeights& weights,
                      const dense::FloatKernels& kernels, std::int32_t num_nodes, std::int64_t num_edges, int slots) {
   const bool batch = shape.norm == Norm::batch;
-  const std::size_t padded = dense::padded(shape.hidden, kernels), rows = tile_rows(shape.hidden), edges = num_edges;
+  const std::size_t padded = dense::padded(shape.hidden, kernels), rows = dense::tile_rows(shape.hidden),
+                    edges = num_edges;
   order.take(layout, num_nodes, num_edges, batch);
   const std::size_t nodes = GraphOrder::most_rows(num_nodes, num_edges, batch);
   for (float** const array : {&x0, &by_src, &by_dst}) *array = layout.take<float>(nodes * padded);

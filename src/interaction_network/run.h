@@ -26,9 +26,6 @@ struct Workspace {
             const dense::FloatKernels& kernels, std::int32_t num_nodes, std::int64_t num_edges, int slots);
 };
 
-/// Rows that a tile holds: the same at every instruction level, since moments are merged tile by tile.
-int tile_rows(int hidden);
-
 /// All of Plan::run() behind its checks; the graph has edges. `slots` is how many threads work at most.
 void run(const InteractionNetworkShape& shape, const PackedWeights& weights, const dense::FloatKernels& kernels,
          const GraphView& graph, Workspace& workspace, int slots, float* logits);

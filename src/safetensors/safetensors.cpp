@@ -30,10 +30,10 @@ struct TypeName {
   bool in_files() const { return bits >= 8; }
 };
 constexpr TypeName kTypes[] = {
-    {Tensor::Type::f32, "F32", 32},   {Tensor::Type::f64, "F64", 64}, {Tensor::Type::f16, "F16", 16},
-    {Tensor::Type::bf16, "BF16", 16}, {Tensor::Type::i32, "I32", 32}, {Tensor::Type::i64, "I64", 64},
-    {Tensor::Type::i8, "I8", 8},      {Tensor::Type::u8, "U8", 8},    {Tensor::Type::boolean, "BOOL", 8},
-    {Tensor::Type::i4, "I4", 4},      {Tensor::Type::i2, "I2", 2}};
+    {Tensor::Type::f32, "F32", 32},     {Tensor::Type::f64, "F64", 64}, {Tensor::Type::f16, "F16", 16},
+    {Tensor::Type::bf16, "BF16", 16},   {Tensor::Type::i32, "I32", 32}, {Tensor::Type::i64, "I64", 64},
+    {Tensor::Type::i16, "I16", 16},     {Tensor::Type::i8, "I8", 8},    {Tensor::Type::u8, "U8", 8},
+    {Tensor::Type::boolean, "BOOL", 8}, {Tensor::Type::i4, "I4", 4},    {Tensor::Type::i2, "I2", 2}};
 
 const TypeName& type_name(Tensor::Type type) {
   for (const TypeName& entry : kTypes) {
@@ -124,7 +124,7 @@ Entry parse_entry(const std::string& name, const Json& value, std::uint64_t data
   });
   if (type == std::end(kTypes)) {
     bad_tensor(file, name,
-               "dtype " + dtype.dump(-1, ' ', true) + ", expected F32, F64, F16, BF16, I32, I64, I8, U8 or BOOL");
+               "dtype " + dtype.dump(-1, ' ', true) + ", expected F32, F64, F16, BF16, I32, I64, I16, I8, U8 or BOOL");
   }
   entry.tensor.type = type->type;
 

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "dense/float_kernels.h"
+
+/// Rows of dense layers in tiles: a tile goes through several layers while it is in the cache.
+namespace starling::dense {
+
+inline constexpr int kTilesPerChunk = 8;  ///< a chunk is what a thread takes at a time
+
+/// Rows that a tile holds: a multiple of every kernel's block of rows, at most 16 KB per buffer of `width` columns
+/// where that leaves a block. The same at every instruction level.
+inline int tile_rows(int width) {
+  const int padded = (width + kPartialSums - 1) / kPartialSums * kPartialSums;
+  return 24 * std::clamp(4096 / (24 * padded), 1, 4);
+}
+
+inline std::int64_t chunk_count(std::int64_t rows, int tile) {
+  return (rows + std::int64_t{tile} * kTilesPerChunk - 1) / (std::int64_t{tile} * kTilesPerChunk);
+}
+
+/// Calls body(first row, count, slot) for every tile of the rows, with at most `slots` threads, each with a slot of its
+/// own. Tiles and chunks are the same for any number of threads.
+template <typename Body>
+void for_tiles(std::int64_t rows, int tile, int slots, const Body& body) {
+  const std::int64_t chunks = chunk_count(rows, tile);
+  std::atomic<std::int64_t> next{0};
+  const auto work = [&](int slot) {
+    for (std::int64_t chunk = next++; chunk < chunks; chunk = next++) {
+      const std::int64_t begin = chunk * kTilesPerChunk * tile;
+      const std::int64_t end = std::min<std::int64_t>(rows, begin + kTilesPerChunk * std::int64_t{tile});
+      for (std::int64_t first = begin; first < end; first += tile) {
+        body(first, static_cast<int>(std::min<std::int64_t>(tile, end - first)), slot);
+      }
+    }
+  };
+  tbb::parallel_for(0, static_cast<int>(std::min<std::int64_t>(slots, chunks)), work, tbb::simple_partitioner());
+}
+
+}  // namespace starling::dense
