@@ -11,6 +11,7 @@
 #include "command.h"
 #include "ending.h"
 #include "environment.h"
+#include "evaluate_showers.h"
 #include "evaluation.h"
 #include "event_loop.h"
 #include "event_options.h"
@@ -243,16 +244,20 @@ void print(const Evaluation& sum, const EvaluateOptions& options, const TrackCut
 class Evaluate final : public Command {
  public:
   Evaluate()
-      : Command("evaluate", "Measure graphs, edges and tracks against the truth, pooled over events.",
+      : Command("evaluate", "Measure tracks, or clusters of a calorimeter, against the truth, pooled over events.",
                 "starling evaluate events --out curves") {}
 
   void declare(Options& options) override {
+    given_ = &options;
     options_.events.declare(options);
+    options_.events.declare_map(options);
     declare_model(options, options_.model);
     options.path("--tracks", "DIR", options_.tracks_folder, "judge <event>-tracks.csv of this folder; no model is run")
         .excludes({"--model", "--builder", "--score", "--walk-min", "--walk-add", "--device"});
-    options.path("--out", "DIR", options_.out,
-                 "folder for metrics.json, curves.csv, maps.csv, roc.csv and their pictures");
+    options.path("--clusters", "DIR", showers_.clusters_folder,
+                 "judge <event>-clusters.csv of this folder, and <event>-particles.csv where it is");
+    options.number("--min-energy", showers_.min_energy, 0.0, 1e6, "least energy of showers and clusters, GeV");
+    options.path("--out", "DIR", options_.out, "folder for metrics.json, tables of curves and their pictures");
     options.text("--matching", matching_, "when a track matches a particle",
                  {"double_majority", "atlas", "one_way", "two_way"});
     options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "shorter tracks are not judged");
@@ -274,10 +279,27 @@ class Evaluate final : public Command {
   void run() override;
 
  private:
+  void run_showers(const std::vector<fs::path>& prefixes);
+
   EvaluateOptions options_;
+  ShowerEvaluation showers_;
+  const Options* given_ = nullptr;
   std::string matching_ = "double_majority";
   bool secondaries_ = false, electrons_ = false;
 };
+
+void Evaluate::run_showers(const std::vector<fs::path>& prefixes) {
+  given_->refuse_given(
+      {"--model", "--tracks", "--matching", "--min-track-hits", "--min-pt", "--min-hits", "--max-radius", "--max-eta",
+       "--secondaries", "--electrons", "--all", "--builder", "--score", "--walk-min", "--walk-add", "--device"},
+      "for events of a calorimeter");
+  if (showers_.clusters_folder.empty()) {
+    throw Error(ErrorKind::usage, "--clusters: is missing, expected the folder of the clusters of these events");
+  }
+  showers_.out = options_.out;
+  showers_.json = options_.json;
+  evaluate_showers(prefixes, options_.events, showers_);
+}
 
 void Evaluate::run() {
   EvaluateOptions& options = options_;
@@ -285,9 +307,11 @@ void Evaluate::run() {
   options.target.primary = !secondaries_;
   options.target.no_electrons = !electrons_;
   check_device(options.device);
+  const std::vector<fs::path> prefixes = options.events.prefixes();
+  if (options.events.of_calorimeter(prefixes)) return run_showers(prefixes);
+  given_->refuse_given({"--clusters", "--min-energy"}, "for events of a tracker");
   const bool with_network = options.tracks_folder.empty();
   if (with_network) set_default_model(options.model);
-  const std::vector<fs::path> prefixes = options.events.prefixes();
   if (!options.out.empty()) {
     make_output_folder(options.out);
     check_places(options.out, with_network);

@@ -20,11 +20,17 @@ void EventOptions::declare(Options& options) {
   options.flag("--keep-going", keep_going, "leave out an event that cannot be read or is too large, and name it");
 }
 
-std::vector<fs::path> EventOptions::prefixes() const {
+void EventOptions::declare_map(Options& options) {
+  options.path("--map", "FILE", map_file,
+               "the events are calorimeter files of others, whose columns and units this TOML file maps to ours");
+}
+
+std::vector<fs::path> EventOptions::prefixes() {
+  if (!map_file.empty()) map = load_calorimeter_map(map_file);
   std::vector<fs::path> prefixes;
   std::set<std::string> names;
   for (const fs::path& argument : arguments) {
-    for (fs::path& prefix : find_events(argument)) {
+    for (fs::path& prefix : map ? find_events(argument, *map) : find_events(argument)) {
       if (!names.insert(prefix.filename().string()).second) {
         throw Error(ErrorKind::usage,
                     prefix.string() + ": a second event named " + prefix.filename().string() + "; expected each once");
@@ -39,6 +45,23 @@ std::vector<fs::path> EventOptions::prefixes() const {
   prefixes.erase(prefixes.begin(), prefixes.begin() + static_cast<std::ptrdiff_t>(skip));
   if (limit && *limit < prefixes.size()) prefixes.resize(*limit);
   return prefixes;
+}
+
+bool EventOptions::of_calorimeter(const std::vector<fs::path>& prefixes) const {
+  if (map) return true;
+  for (const fs::path& prefix : prefixes) {
+    try {
+      return is_calorimeter_event(prefix);
+    } catch (const Error&) {
+      // Reading the event says what is wrong with it, and --keep-going may leave it out.
+    }
+  }
+  return false;
+}
+
+CalorimeterEvent EventOptions::read_calorimeter(const fs::path& prefix, bool truth) const {
+  const CalorimeterReadOptions options{.truth = truth};
+  return map ? read_calorimeter_event(prefix, *map, options) : read_calorimeter_event(prefix, options);
 }
 
 Option& declare_model(Options& options, fs::path& model) {

@@ -6,23 +6,32 @@
 #include <vector>
 
 #include "options.h"
+#include "starling/calorimeter_map.h"
 #include "starling/tracks.h"
 
 /// Options that several commands share.
 namespace starling::cli {
 
-/// EVENT... --skip --limit --keep-going.
+/// EVENT... --skip --limit --keep-going and, for commands that take events of calorimeters, --map.
 struct EventOptions {
   std::vector<std::filesystem::path> arguments;
+  std::filesystem::path map_file;     ///< empty where not given
+  std::optional<CalorimeterMap> map;  ///< read by prefixes() where it is
   std::uint64_t skip = 0;
   std::optional<std::uint64_t> limit;
   bool keep_going = false;
 
   void declare(Options& options);
+  void declare_map(Options& options);
 
   /// The prefixes of the events that the arguments name, in their order, less those that --skip and --limit leave out.
   /// Throws ErrorKind::usage where two have one name, as their outputs would overwrite each other, or none is left.
-  std::vector<std::filesystem::path> prefixes() const;
+  std::vector<std::filesystem::path> prefixes();
+
+  /// Whether these events are a calorimeter's: where there is a map, else by the first whose hits can be read.
+  bool of_calorimeter(const std::vector<std::filesystem::path>& prefixes) const;
+  /// Reads one of them, by the map where there is one.
+  CalorimeterEvent read_calorimeter(const std::filesystem::path& prefix, bool truth) const;
 };
 
 /// --model FILE. Where the option is absent, set_default_model() gives the shipped one.

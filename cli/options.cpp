@@ -204,11 +204,14 @@ void Options::check_given() const {
   for (const Option& option : options_) {
     if (option.needed && !option.given) fail(title(option) + ": is missing, expected " + option.what);
     if (!option.given) continue;
-    for (const Option& other : options_) {
-      const auto& names = option.excluded;
-      if (other.given && std::find(names.begin(), names.end(), other.name) != names.end()) {
-        fail(other.name + ": has no meaning beside " + option.name);
-      }
+    refuse_given(option.excluded, "beside " + option.name);
+  }
+}
+
+void Options::refuse_given(const std::vector<std::string>& names, const std::string& where) const {
+  for (const Option& option : options_) {
+    if (option.given && std::find(names.begin(), names.end(), option.name) != names.end()) {
+      fail(option.name + ": has no meaning " + where);
     }
   }
 }

@@ -63,6 +63,9 @@ class Options {
   /// Fills the variables. False where --help was asked for. Throws ErrorKind::usage: "--seed = 1.5: expected …".
   bool parse(const std::vector<std::string>& words);
 
+  /// Throws ErrorKind::usage where one of these options was given: "--matching: has no meaning <where>".
+  void refuse_given(const std::vector<std::string>& names, const std::string& where) const;
+
   /// The usage line and a paragraph for each option; `command` is what to type ("starling graph").
   std::string help(const std::string& command) const;
 
