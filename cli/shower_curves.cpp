@@ -242,8 +242,8 @@ bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std
       series(ratio, group, false);
       if (with_perfect) series(ShowerRatio::visible_to_generated, group, true);
     }
-    panels.end(axis_settings(ShowerAxis::energy, low, high) + "set autoscale y\nset yrange [0:*]\nset ylabel " +
-               Plot::quoted(label) + '\n');
+    const char* const range = resolution ? "set yrange [0:*]\n" : "set yrange [*<0.8:1.1<*]\n";
+    panels.end(axis_settings(ShowerAxis::energy, low, high) + range + "set ylabel " + Plot::quoted(label) + '\n');
   };
   panel(ShowerRatio::cluster_to_visible, false, false, "cluster / visible energy, median");
   panel(ShowerRatio::cluster_to_visible, false, true, "cluster / visible energy, resolution");
