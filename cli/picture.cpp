@@ -6,24 +6,14 @@
 #include <cstdio>
 #include <string>
 
+#include "colours.h"
 #include "plot.h"
 
 namespace starling::cli {
 namespace {
 
 constexpr double kSlice = 0.4;  // rad: the azimuth of the magnified slice
-
-// Colours of one lightness around the wheel, somewhat transparent; the golden ratio keeps consecutive tracks apart.
-std::uint32_t colour(std::int32_t track) {
-  const double hue = std::fmod(track * 0.618033988749895, 1.0) * 6;
-  const auto channel = [&](double offset) {
-    const double k = std::fmod(offset + hue, 6.0);
-    const double value = 0.98 - 0.62 * std::clamp(std::min(k, 4 - k), 0.0, 1.0);
-    return static_cast<std::uint32_t>(std::lround(255 * value));
-  };
-  constexpr std::uint32_t kTransparency = 0x40;
-  return kTransparency << 24 | channel(5) << 16 | channel(3) << 8 | channel(1);
-}
+constexpr std::uint32_t kTransparency = 0x40;
 
 // The columns x, y, z, r, phi and colour of the picture's data.
 class Rows {
@@ -61,13 +51,13 @@ bool draw_event(const std::filesystem::path& file, const Event& event, const Tra
   for (std::int32_t t = 0; t < tracks.size(); ++t) {
     bool near = true;  // far from where phi jumps, so that no line crosses the slice by mistake
     for (std::int32_t i = tracks.row_splits[t]; i < tracks.row_splits[t + 1]; ++i) {
-      lines.add(tracks.hits[i], colour(t));
+      lines.add(tracks.hits[i], colour(t, kTransparency));
       near = near && std::abs(lines.phi(tracks.hits[i])) < 1.5;
     }
     lines.end_line();
     if (!near) continue;
     for (std::int32_t i = tracks.row_splits[t]; i < tracks.row_splits[t + 1]; ++i) {
-      near_slice.add(tracks.hits[i], colour(t));
+      near_slice.add(tracks.hits[i], colour(t, kTransparency));
     }
     near_slice.end_line();
   }

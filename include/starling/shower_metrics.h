@@ -28,6 +28,18 @@ Clusters read_clusters(const std::filesystem::path& prefix, const CalorimeterHit
 inline constexpr double kFoundIou = 0.5;       ///< a cluster finds a shower where their IoU is above this
 inline constexpr double kNeighbourhood = 100;  ///< mm, how far the neighbourhood of a shower's axis reaches
 
+/// Which cluster is nearest to each true shower.
+struct ShowerMatches {
+  std::vector<double> cluster_energy;  ///< [clusters] GeV, the sum of its hits
+  std::vector<double> visible;         ///< [showers] GeV
+  std::vector<double> iou;             ///< [showers] the largest with any cluster
+  std::vector<std::int32_t> cluster;   ///< [showers] that cluster, of equal ones the first; −1 = none shares energy
+};
+
+/// A pair whose IoU is above kFoundIou is one that matches: no shower and no cluster is in two such pairs. Throws
+/// ErrorKind::input, naming the event, where it has no truth, and ErrorKind::usage for arrays that do not fit together.
+ShowerMatches match_showers(const CalorimeterEvent& event, const Clusters& clusters);
+
 /// A true shower that counts: its visible energy is above the least one. NaN where something is not known.
 struct JudgedShower {
   double visible = 0;         ///< GeV
@@ -104,8 +116,7 @@ struct ShowerMetrics {
   std::vector<JudgedShower> showers;
   std::vector<JudgedCluster> clusters;
 
-  /// Judges the clusters of an event. Throws ErrorKind::input, naming the event, where it has no truth, and
-  /// ErrorKind::usage for arrays that do not fit together.
+  /// Judges the clusters of an event. Throws as match_showers does.
   void add(const CalorimeterEvent& event, const Clusters& clusters);
   /// Throws ErrorKind::usage where min_energy is another one.
   ShowerMetrics& operator+=(const ShowerMetrics& other);

@@ -22,7 +22,7 @@ Vector position(const CalorimeterHits& hits, std::int32_t hit) {
 // A sum of energy, and of energy times position.
 struct Weighted {
   double energy = 0;
-  Vector sum;
+  Vector sum = {};
 
   void add(double weight, const Vector& at) {
     energy += weight;
@@ -99,54 +99,68 @@ double own_share(const CalorimeterHits& hits, const Vector& axis, std::span<cons
 
 }  // namespace
 
-void ShowerMetrics::add(const CalorimeterEvent& event, const Clusters& found) {
+ShowerMatches match_showers(const CalorimeterEvent& event, const Clusters& clusters) {
   if (!event.truth || !event.showers) {
     throw Error(ErrorKind::input, event.name + ": has no truth, expected " + event.name + "-truth.csv");
   }
   const CalorimeterHits& h = event.hits;
   CalorimeterHitsView(h).check();
   event.showers->check();
-  event.truth->check(h.size(), event.showers->size());
-  const std::int32_t num_clusters = count_clusters(found, h.size());
+  const std::int32_t num_showers = event.showers->size();
+  event.truth->check(h.size(), num_showers);
+  const auto num_clusters = static_cast<std::size_t>(count_clusters(clusters, h.size()));
 
-  std::vector<Weighted> sums(static_cast<std::size_t>(num_clusters));
+  ShowerMatches matches;
+  matches.cluster_energy.assign(num_clusters, 0);
   for (std::int32_t hit = 0; hit < h.size(); ++hit) {
-    if (found.of_hit[hit] >= 0) sums[found.of_hit[hit]].add(double{h.energy[hit]}, position(h, hit));
+    if (clusters.of_hit[hit] >= 0) matches.cluster_energy[clusters.of_hit[hit]] += double{h.energy[hit]};
   }
+  const ByShower entries(*event.truth, h.energy, num_showers);
+  std::vector<double> shared(num_clusters, 0);  // of the shower at hand with each cluster
+  for (std::int32_t s = 0; s < num_showers; ++s) {
+    double visible = 0, largest = 0;
+    for (std::int32_t i = entries.row_splits[s]; i < entries.row_splits[s + 1]; ++i) {
+      visible += entries.energy[i];
+      if (const std::int32_t c = clusters.of_hit[entries.hit[i]]; c >= 0) shared[c] += entries.energy[i];
+    }
+    std::int32_t nearest = -1;
+    for (std::int32_t i = entries.row_splits[s]; i < entries.row_splits[s + 1]; ++i) {
+      const std::int32_t c = clusters.of_hit[entries.hit[i]];
+      if (c < 0 || shared[c] <= 0) continue;
+      const double iou = shared[c] / (matches.cluster_energy[c] + visible - shared[c]);
+      if (iou > largest || (iou == largest && c < nearest)) largest = iou, nearest = c;
+      shared[c] = 0;
+    }
+    matches.visible.push_back(visible);
+    matches.iou.push_back(largest);
+    matches.cluster.push_back(nearest);
+  }
+  return matches;
+}
 
+void ShowerMetrics::add(const CalorimeterEvent& event, const Clusters& found) {
+  const ShowerMatches matches = match_showers(event, found);
+  const CalorimeterHits& h = event.hits;
   const Showers& truth = *event.showers;
   const ByShower entries(*event.truth, h.energy, truth.size());
-  std::vector<double> shared(sums.size(), 0);  // of the shower at hand with each cluster
-  std::vector<std::uint8_t> finds(sums.size(), 0);
+  std::vector<std::uint8_t> finds(matches.cluster_energy.size(), 0);
   for (std::int32_t s = 0; s < truth.size(); ++s) {
+    const std::int32_t cluster = matches.cluster[s];
+    if (matches.iou[s] > kFoundIou) finds[cluster] = 1;
+    if (!(matches.visible[s] > min_energy)) continue;
+
     const auto begin = static_cast<std::size_t>(entries.row_splits[s]),
                count = static_cast<std::size_t>(entries.row_splits[s + 1]) - begin;
     const std::span own_hits = std::span(entries.hit).subspan(begin, count);
     const std::span own_energy = std::span(entries.energy).subspan(begin, count);
     Weighted own;
-    for (std::size_t i = 0; i < count; ++i) {
-      own.add(own_energy[i], position(h, own_hits[i]));
-      if (const std::int32_t c = found.of_hit[own_hits[i]]; c >= 0) shared[c] += own_energy[i];
-    }
-    // The cluster of the largest IoU, of equal ones the smallest number. Above one half there is one at most.
-    double best = 0;
-    std::int32_t of = -1;
-    for (const std::int32_t hit : own_hits) {
-      const std::int32_t c = found.of_hit[hit];
-      if (c < 0 || shared[c] <= 0) continue;
-      const double iou = shared[c] / (sums[c].energy + own.energy - shared[c]);
-      if (iou > best || (iou == best && c < of)) best = iou, of = c;
-      if (iou > kFoundIou) finds[c] = 1;
-      shared[c] = 0;
-    }
-    if (!(own.energy > min_energy)) continue;
-
+    for (std::size_t i = 0; i < count; ++i) own.add(own_energy[i], position(h, own_hits[i]));
     JudgedShower judged;
-    judged.visible = own.energy;
+    judged.visible = matches.visible[s];
     judged.generated = truth.energy.empty() ? kUnknownEnergy : double{truth.energy[s]};
-    judged.cluster_energy = of >= 0 ? sums[of].energy : 0;
-    judged.reconstructed = of >= 0 && !found.energy.empty() ? double{found.energy[of]} : kUnknownEnergy;
-    judged.iou = best;
+    judged.cluster_energy = cluster >= 0 ? matches.cluster_energy[cluster] : 0;
+    judged.reconstructed = cluster >= 0 && !found.energy.empty() ? double{found.energy[cluster]} : kUnknownEnergy;
+    judged.iou = matches.iou[s];
     judged.eta = own.eta();
     judged.own_share = own_share(h, own.direction(), own_hits, own_energy);
     if (!truth.pdg.empty()) judged.kind = shower_kind(truth.pdg[s]);
@@ -154,13 +168,17 @@ void ShowerMetrics::add(const CalorimeterEvent& event, const Clusters& found) {
     showers.push_back(judged);
   }
 
+  std::vector<Weighted> sums(finds.size());
+  for (std::int32_t hit = 0; hit < h.size(); ++hit) {
+    if (found.of_hit[hit] >= 0) sums[found.of_hit[hit]].add(double{h.energy[hit]}, position(h, hit));
+  }
   for (std::size_t c = 0; c < sums.size(); ++c) {
     if (sums[c].energy > min_energy) clusters.push_back({sums[c].energy, sums[c].eta(), finds[c] == 0});
   }
   ++events;
   hits += h.size();
   all_showers += truth.size();
-  all_clusters += num_clusters;
+  all_clusters += static_cast<std::int64_t>(sums.size());
 }
 
 ShowerMetrics& ShowerMetrics::operator+=(const ShowerMetrics& other) {
