@@ -111,6 +111,20 @@ Option& Options::path(std::string name, std::string kind, std::filesystem::path&
               }});
 }
 
+Option& Options::range(std::string name, std::optional<Range>& value, double low, double high, std::string what) {
+  return add(
+      {std::move(name), "X[..Y]", std::move(what), "", [&value, low, high](const std::string& text) -> std::string {
+         const auto dots = text.find("..");
+         const std::optional<double> first = numbers::parse<double>(text.substr(0, dots));
+         const std::optional<double> last = dots == text.npos ? first : numbers::parse<double>(text.substr(dots + 2));
+         if (!first || !last || *first < low || *last > high || *first > *last) {
+           return numbers::range("a number", low, high) + ", or two of them, the lower first, as in 1..9";
+         }
+         value = Range(*first, *last);
+         return "";
+       }});
+}
+
 Option& Options::texts(std::string name, std::string kind, std::vector<std::string>& values, std::string what) {
   Option& option = add({std::move(name), std::move(kind), std::move(what), "", [&values](const std::string& text) {
                           values.push_back(text);

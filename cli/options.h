@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "numbers/numbers.h"
+#include "starling/config.h"
 
 namespace starling::cli {
 
@@ -51,6 +52,9 @@ class Options {
   /// A decimal number in [low, high]. `Value` is a number or an optional one.
   template <class Value, class Number>
   Option& number(std::string name, Value& value, Number low, Number high, std::string what);
+
+  /// A number in [low, high], or two of them, "0..200".
+  Option& range(std::string name, std::optional<Range>& value, double low, double high, std::string what);
 
   /// --threads N. The command runs on so many threads; without this, on the thread that starts it.
   void threads();

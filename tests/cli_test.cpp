@@ -45,6 +45,43 @@ TEST_F(Cli, SimulateWritesTheSameBytesOnAnyNumberOfThreads) {
   EXPECT_TRUE(names.contains("event000000008-truth.csv"));
 }
 
+TEST_F(Cli, SimulateMakesShowersWhereTheDetectorIsACalorimeter) {
+  const std::string detector = " --detector " STARLING_SOURCE_DIR "/detectors/hgcal.toml";
+  const std::string drawn = "simulate --events 2 --showers 2..4 --pileup 0..1.5 --seed 3" + detector;
+  const Result result = run(drawn + " --threads 2 --out " + path("showers"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("2 events"));
+  EXPECT_THAT(result.out, HasSubstr("(pile-up 0 to 1.5, seed 3, HGCAL-like endcaps)"));
+  ASSERT_EQ(run(drawn + " --threads 1 --out " + path("again")).code, 0);
+  std::set<std::string> names;
+  for (const auto& file : fs::directory_iterator(path("showers"))) {
+    names.insert(file.path().filename());
+    EXPECT_EQ(content(file), content(folder / "again" / file.path().filename()));
+  }
+  EXPECT_THAT(
+      names, testing::ElementsAre("event000000000-hits.csv", "event000000000-showers.csv", "event000000000-truth.csv",
+                                  "event000000001-hits.csv", "event000000001-showers.csv", "event000000001-truth.csv"));
+
+  write(path("showers.toml"), "[showers]\nshowers = [2, 4]\npileup = [0, 1.5]\nseed = 4\n[network]\nhidden = 3\n");
+  const std::string configured = "simulate --config " + path("showers.toml");
+  ASSERT_EQ(run(configured + " --events 2 --seed 3 --out " + path("configured")).code, 0) << "no detector, no tracker";
+  EXPECT_EQ(content(path("configured/event000000001-hits.csv")), content(path("showers/event000000001-hits.csv")));
+
+  const std::string out = " --out " + path("unwritten");
+  expect_failure("simulate --showers 3" + out, 2, {"--showers", "trackml.toml is a tracker"});
+  for (const char* wrong : {"--showers 3..2", "--showers 1001", "--showers ..", "--pileup 0..", "--pileup 1..2..3"}) {
+    const std::string words = wrong;
+    expect_failure("simulate " + words + detector + out, 2, {words.substr(0, words.find(' ')) + " = ", "as in 1..9"});
+  }
+  expect_failure("simulate --showers 1.5" + detector + out, 2, {"--showers = 1.5: expected whole numbers"});
+  write(path("showers.toml"), "[showers]\nmin_eta = 3\nmax_eta = 2\n");
+  expect_failure(configured + out, 2, {"showers.min_eta = 3: expected at most 2"});
+  write(path("showers.toml"), "[showers]\npileup = [3, 2]\n");
+  expect_failure(configured + out, 2, {"showers.toml:2: showers.pileup = [ 3, 2 ]: expected [lowest, highest]"});
+  write(path("cavern.toml"), "kind = \"cavern\"\n");
+  expect_failure("simulate --detector " + path("cavern.toml") + out, 2, {"kind", "cavern", "tracker, calorimeter"});
+}
+
 TEST_F(Cli, SimulateReadsAConfiguration) {
   write(path("simulation.toml"), "[simulation]\npileup = 5\nseed = 4\n");
   ASSERT_EQ(

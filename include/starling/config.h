@@ -51,6 +51,8 @@ class Config {
   /// The number of entries of an array of tables ("layer"): entry i is then read with keys "layer[i].radius".
   int table_count(std::string_view key) const;
 
+  bool has_section(std::string_view section) const;
+
   /// Forgets a section that another command reads.
   void leave_to_others(std::string_view section);
 

@@ -56,7 +56,13 @@ struct Detector {
   std::vector<DetectorLayer> layers;
 };
 
-/// Reads a detector described in TOML (detectors/trackml.toml is one). Throws ErrorKind::usage naming line, key and
+enum class DetectorKind { tracker, calorimeter };
+
+/// What a TOML file describes: its key `kind`, a tracker where it has none. Reads nothing else of it. Throws
+/// ErrorKind::usage naming line, key and value.
+DetectorKind detector_kind(const std::filesystem::path& file);
+
+/// Reads a tracker described in TOML (detectors/trackml.toml is one). Throws ErrorKind::usage naming line, key and
 /// value.
 Detector read_detector(const std::filesystem::path& file);
 

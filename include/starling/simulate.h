@@ -2,16 +2,15 @@
 
 #include <cstdint>
 
+#include "starling/config.h"
 #include "starling/detector.h"
 #include "starling/event.h"
 
 namespace starling {
 
-class Config;
-
 /// What an event is made of. Lengths in mm, momenta in GeV.
 struct SimulationSettings {
-  double pileup = 200;             ///< mean number of soft collisions beside the hard one, which is always there
+  Range pileup = 200;              ///< mean number of soft collisions beside the hard one, which is always there
   double vertex_sigma_xy = 0.015;  ///< spread of the collisions across the beam line
   double vertex_sigma_z = 5.5;     ///< and along it: 5.5 as in TrackML's events, 45 as at the LHC
   double max_abs_eta = 4.0;        ///< directions are drawn up to here

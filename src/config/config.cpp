@@ -445,6 +445,11 @@ int Config::table_count(std::string_view key) const {
   return static_cast<int>(array->size());
 }
 
+bool Config::has_section(std::string_view section) const {
+  const toml::node* const node = state().values.get(section);
+  return node != nullptr && is_section(*node);
+}
+
 void Config::leave_to_others(std::string_view section) {
   toml::node* const node = state().values.get(section);
   if (node != nullptr && is_section(*node)) state().values.erase(section);

@@ -148,9 +148,18 @@ std::vector<DetectorLayer> read_volume(Config& config, int index) {
 
 }  // namespace
 
+DetectorKind detector_kind(const std::filesystem::path& file) {
+  Config config = Config::load(file);
+  std::string kind = "tracker";
+  config.get("kind", kind, {"tracker", "calorimeter"});
+  return kind == "tracker" ? DetectorKind::tracker : DetectorKind::calorimeter;
+}
+
 Detector read_detector(const std::filesystem::path& file) {
   Config config = Config::load(file);
   Detector detector;
+  std::string kind = "tracker";
+  config.get("kind", kind, {"tracker"});
   config.get("name", detector.name);
   config.get("field", detector.field, -20, 20);
   config.get("solenoid_length", detector.solenoid_length, 0, kFar);

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "numbers/numbers.h"
-#include "starling/config.h"
 #include "starling/error.h"
 
 namespace starling {
@@ -37,7 +36,7 @@ void for_each_number(Settings& settings, const Use& use) {
 
 SimulationSettings read_simulation_settings(Config& config) {
   SimulationSettings settings;
-  for_each_number(settings, [&](const char* key, double& value, double least, double most) {
+  for_each_number(settings, [&](const char* key, auto& value, double least, double most) {
     config.get(std::string("simulation.") + key, value, least, most);
   });
   config.get("simulation.overlaps", settings.overlaps);
@@ -53,8 +52,11 @@ void check_settings(const SimulationSettings& settings, const std::string& where
     throw Error(ErrorKind::usage,
                 where + "simulation." + key + " = " + numbers::to_text(value) + ": expected " + expected);
   };
-  for_each_number(settings, [&](const char* key, double value, double least, double most) {
-    if (!(value >= least && value <= most)) refuse(key, value, numbers::range("a number", least, most));
+  for_each_number(settings, [&](const char* key, Range value, double least, double most) {
+    for (const double end : {value.low, value.high}) {
+      if (!(end >= least && end <= most)) refuse(key, end, numbers::range("a number", least, most));
+    }
+    if (value.low > value.high) refuse(key, value.low, "at most the other end, " + numbers::to_text(value.high));
   });
   for (const auto& [key, median] :
        {std::pair{"median_pt", settings.median_pt}, std::pair{"hard_median_pt", settings.hard_median_pt}}) {

@@ -75,7 +75,9 @@ Event simulate_event(const Detector& detector, const SimulationSettings& setting
   const Tracker tracker(detector, settings.max_turn, settings.overlaps);
   Generator generator(settings, tracker, event_number, event.particles.emplace(), hits);
   Random random = stream(settings, event_number, Purpose::event);
-  const int collisions = 1 + random.poisson(settings.pileup);
+  const Range pileup = settings.pileup;
+  const double mean = pileup.low == pileup.high ? pileup.low : random.uniform(pileup.low, pileup.high);
+  const int collisions = 1 + random.poisson(mean);
   for (int number = 0; number < collisions; ++number) generator.collision(number);
   add_noise(detector, settings, event_number, tracker, hits);
   fill_event(detector, hits, event);
