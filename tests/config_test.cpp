@@ -71,6 +71,21 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   EXPECT_EQ(kept, 0.1f);
 }
 
+TEST(Config, ARangeIsANumberOrTwo) {
+  const auto read = [](const std::string& value) {
+    Config config = Config::parse("x = " + value, "run.toml");
+    Range range = 4;
+    config.get("x", range, 0, 10);
+    return std::pair{range, config.resolved()};
+  };
+  EXPECT_EQ(read("3"), (std::pair{Range(3), std::string("x = 3.0\n")}));
+  EXPECT_EQ(read("[1, 2.5]"), (std::pair{Range(1, 2.5), std::string("x = [1.0, 2.5]\n")}));
+  EXPECT_EQ(read("[2, 2]"), (std::pair{Range(2), std::string("x = 2.0\n")}));
+  for (const char* bad : {"11", "[1]", "[1, 2, 3]", "[2, 1]", "[1, 11]", "[-1, 1]", "[nan, 1]", "\"1\"", "[]"}) {
+    EXPECT_THROW(read(bad), Error) << bad;
+  }
+}
+
 TEST(Config, NestingIsLimited) {
   const auto repeated = [](const std::string& part, int count) {
     std::string text;
