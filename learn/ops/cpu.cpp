@@ -4,6 +4,7 @@
 
 #include "learn/ops/condensation_kernels.h"
 #include "learn/ops/condense_kernels.h"
+#include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
@@ -68,6 +69,19 @@ class Host {
   }
 
   template <typename T>
+  void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result) const {
+    const at::Tensor workspace = make_workspace(edge_conv_workspace_bytes(conv), points_);
+    in_arena([&] { starling::edge_conv(conv, result, bytes(workspace)); });
+  }
+
+  template <typename T>
+  void edge_conv_gradient(const EdgeConv<T>& conv, const T* out_gradient, const std::int32_t* kept,
+                          const EdgeConvGradients<T>& gradients) const {
+    const at::Tensor workspace = make_workspace(edge_conv_gradient_workspace_bytes(conv), points_);
+    in_arena([&] { starling::edge_conv_gradient(conv, out_gradient, kept, gradients, bytes(workspace)); });
+  }
+
+  template <typename T>
   at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                                const CondensationTerms<T>& terms) const {
     const at::Tensor workspace = make_workspace(condensation_workspace_bytes(hits, options), points_);
@@ -114,6 +128,8 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("_distance_tangent", TORCH_FN(distance_tangent<Host>));
   m.impl("aggregate", TORCH_FN(aggregate<Host>));
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Host>));
+  m.impl("edge_conv", TORCH_FN(edge_conv<Host>));
+  m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Host>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
   m.impl("condense", TORCH_FN(condense<Host>));

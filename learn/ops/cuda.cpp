@@ -5,6 +5,7 @@
 
 #include "learn/ops/condensation_kernels.h"
 #include "learn/ops/condense_kernels.h"
+#include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/gradient_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
@@ -77,6 +78,21 @@ class Cuda {
   }
 
   template <typename T>
+  void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(edge_conv_workspace_bytes(conv, execution), points_);
+    starling::edge_conv(conv, result, bytes(workspace), execution);
+  }
+
+  template <typename T>
+  void edge_conv_gradient(const EdgeConv<T>& conv, const T* out_gradient, const std::int32_t* kept,
+                          const EdgeConvGradients<T>& gradients) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(edge_conv_gradient_workspace_bytes(conv, execution), points_);
+    starling::edge_conv_gradient(conv, out_gradient, kept, gradients, bytes(workspace), execution);
+  }
+
+  template <typename T>
   at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                                const CondensationTerms<T>& terms) const {
     at::Tensor bad_row = make_bad_row();
@@ -146,6 +162,8 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("_distance_tangent", TORCH_FN(distance_tangent<Cuda>));
   m.impl("aggregate", TORCH_FN(aggregate<Cuda>));
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Cuda>));
+  m.impl("edge_conv", TORCH_FN(edge_conv<Cuda>));
+  m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Cuda>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
   m.impl("condense", TORCH_FN(condense<Cuda>));

@@ -46,6 +46,21 @@ TORCH_LIBRARY(starling, m) {
       "Tensor max_slot) -> (Tensor features_gradient, Tensor weight_gradient)",
       {at::Tag::pt2_compliant_tag});
 
+  // What starling::edge_conv (edge_conv.h) gives of target p [M, H] and source q [S, H] for lists of knn, or with row
+  // splits of radius: out [M, W], kept [M, W] or [0, W] and found [M], int32. aggr: max, mean or sum. Products are in
+  // TF32 where tf32 says so; without it, where torch.backends.cuda.matmul allows it or target is float16 or bfloat16.
+  m.def(
+      "edge_conv(Tensor target, Tensor source, Tensor index, Tensor? neighbor_row_splits=None, Tensor? weight=None, "
+      "Tensor? bias=None, str aggr='max', bool relu=False, bool? tf32=None) -> "
+      "(Tensor out, Tensor kept, Tensor found)",
+      {at::Tag::pt2_compliant_tag});
+  // Autograd's: gradients of target, source, weight and bias; those of what is not given are empty.
+  m.def(
+      "_edge_conv_gradient(Tensor target, Tensor source, Tensor index, Tensor? neighbor_row_splits, Tensor? weight, "
+      "Tensor? bias, str aggr, bool relu, Tensor out_gradient, Tensor kept) -> (Tensor target_gradient, "
+      "Tensor source_gradient, Tensor weight_gradient, Tensor bias_gradient)",
+      {at::Tag::pt2_compliant_tag});
+
   // What starling::condensation_loss (condensation.h) gives: terms per event [B], payload [B, P]. form: paper, slide or
   // fgc; scale_of: mean or alpha.
   m.def(

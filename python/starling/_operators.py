@@ -17,6 +17,8 @@ def load(file: Path | str) -> None:
         ("_distance_tangent", _distance_tangent),
         ("aggregate", _aggregate),
         ("_aggregate_gradient", _aggregate_gradient),
+        ("edge_conv", _edge_conv),
+        ("_edge_conv_gradient", _edge_conv_gradient),
         ("condensation_loss", _condensation_loss),
         ("_condensation_gradient", _condensation_gradient),
         ("condense", _condense),
@@ -111,6 +113,47 @@ def _aggregate_gradient(
     max_slot: Tensor,
 ) -> tuple[Tensor, Tensor]:
     return features.new_empty(features.shape), features.new_empty(index.shape)
+
+
+def _edge_conv(
+    target: Tensor,
+    source: Tensor,
+    index: Tensor,
+    neighbor_row_splits: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    aggr: str = "max",
+    relu: bool = False,
+    tf32: bool | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows = target.shape[0]
+    width = target.shape[1] if weight is None else weight.shape[0]
+    kept_rows = rows if aggr == "max" or relu else 0
+    return (
+        target.new_empty((rows, width)),
+        target.new_empty((kept_rows, width), dtype=torch.int32),
+        target.new_empty(rows, dtype=torch.int32),
+    )
+
+
+def _edge_conv_gradient(
+    target: Tensor,
+    source: Tensor,
+    index: Tensor,
+    neighbor_row_splits: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    aggr: str,
+    relu: bool,
+    out_gradient: Tensor,
+    kept: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        target.new_empty(target.shape),
+        source.new_empty(source.shape),
+        target.new_empty(0, dtype=_distance_type(target)) if weight is None else weight.new_empty(weight.shape),
+        target.new_empty(0, dtype=_distance_type(target)) if bias is None else bias.new_empty(bias.shape),
+    )
 
 
 def _condensation_loss(

@@ -3,6 +3,8 @@
 ====================  ==============================================================================================
 `GravNetConv`         GravNet (arXiv:1902.07987) with the signature and parameters of torch_geometric.nn.GravNetConv
 `GravNetOp`           the same layer as FastGraphCompute has it
+`EdgeConv`            EdgeConv (arXiv:1801.07829) with the signature and parameters of torch_geometric.nn.EdgeConv
+`DynamicEdgeConv`     the same over the nearest neighbours in its input, as torch_geometric.nn.DynamicEdgeConv
 `ObjectCondensation`  the loss of object condensation (arXiv:2002.03605)
 ====================  ==============================================================================================
 
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .edge_conv import DynamicEdgeConv, EdgeConv
 from .events import row_splits_from_batch
 from .search import neighbors
 

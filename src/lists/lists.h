@@ -44,6 +44,9 @@ STARLING_HOST_DEVICE std::int32_t row_of_entry(const Holders& holders, std::uint
 // most 4 bytes per entry (8 with row splits) and 68 per point on the host, 16 per entry (20) and 4 per point on a
 // device; its size query reads no array.
 namespace host {
+/// Throws, with a message that begins with `function`: ErrorKind::usage where row splits do not ascend from 0 to
+/// num_entries, ErrorKind::input naming the first index that is neither −1 nor a row of the points.
+void check(const Lists& lists, const char* function);
 std::size_t turn_round_bytes(const Lists& lists);
 Holders turn_round(const Lists& lists, std::span<std::byte> workspace);
 }  // namespace host

@@ -1,0 +1,8 @@
+#include "edge_conv/host/rows.h"
+
+namespace starling::edgeconv {
+
+void get_kernels_avx512(Kernels<float>& kernels) { fill_kernels(kernels); }
+void get_kernels_avx512(Kernels<double>& kernels) { fill_kernels(kernels); }
+
+}  // namespace starling::edgeconv
