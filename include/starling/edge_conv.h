@@ -91,7 +91,8 @@ struct EdgeConvGradients {
 };
 
 /// Bytes of workspace of edge_conv_gradient(): for each entry at most 16 (20 with row splits), for max 8 more for each
-/// 64 features; 72 per row or source; with `weight` up to 1,024 times the gradient of the weights, at most 64 MB.
+/// 64 features; 72 per row or source; with `weight` 768 times the gradient of the weights or, where it has more
+/// than 4 MB / 768, at most 64 MB.
 /// Reads no array.
 template <typename T>
 std::size_t edge_conv_gradient_workspace_bytes(const EdgeConv<T>& conv, const Execution& execution = {});

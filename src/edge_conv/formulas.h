@@ -65,6 +65,9 @@ STARLING_HOST_DEVICE T target_gradient_of(const EdgeConv<T>& conv, T gradient, s
   return conv.aggregation == EdgeAggregation::sum ? gradient * T(found) : gradient;
 }
 
+/// Outputs whose terms of ∂L/∂p_i are added up first, with weight.
+inline constexpr int kOutputBlock = 16;
+
 /// The rows whose share of the weights' gradient is one partial sum: the number of rows and of such blocks.
 struct RowBlocks {
   std::int32_t rows, count;
@@ -73,7 +76,7 @@ struct RowBlocks {
 template <typename T>
 STARLING_HOST_DEVICE RowBlocks row_blocks(const EdgeConv<T>& conv) {
   const std::int64_t room = (std::int64_t{1} << 22) / (std::int64_t{conv.outputs} * conv.hidden);
-  const std::int64_t most = room < 64 ? 64 : (room > 1024 ? 1024 : room);
+  const std::int64_t most = room < 64 ? 64 : (room > 768 ? 768 : room);
   const std::int64_t each = (conv.num_rows + most - 1) / most;
   const std::int32_t rows = each < 64 ? 64 : static_cast<std::int32_t>(each);
   return {rows, static_cast<std::int32_t>((std::int64_t{conv.num_rows} + rows - 1) / rows)};

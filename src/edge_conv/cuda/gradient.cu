@@ -5,9 +5,9 @@
 #include "lists/lists.h"
 #include "memory/layout.h"
 
-// First the rows: the gradient of p, with weight also the shares of the weights' gradient, one warp per block of rows,
-// whose registers hold the share. For max, a record of each entry says for which features it is its row's maximum. Then
-// the sources, each from the entries that hold it, in ascending order.
+// First the rows: the gradient of p, with weight also the shares of the weights' gradient, one block of
+// threads per block of rows, whose registers hold the share. For max, a record of each entry says for which features it
+// is its row's maximum. Then the sources, each from the entries that hold it, in ascending order.
 namespace starling::edgeconv::cuda {
 
 using namespace starling::cuda;
@@ -160,85 +160,93 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// With weight: outputs of a block of the weights' gradient, which a warp holds for 64 hidden features.
-template <typename T>
-constexpr int kShare = sizeof(T) == 4 ? 64 : 32;
+constexpr int kShare = kWarps * kOutputBlock;  // outputs of a block of threads: kOutputBlock per warp
+constexpr int kRowsAtOnce = 8;                 // whose terms of the gradient of p wait in shared memory
 
-/// One warp per block of rows and 64 hidden features: outputs `begin` to begin + kShare − 1. Adds to the gradient of p
-/// that the outputs before have brought. Either of weight_parts and target_gradient may be null.
+/// With weight: one block of threads per block of rows and 64 hidden features, outputs `begin` to begin + kShare − 1.
+/// The lanes' registers hold the share of the weights' gradient. Adds to the gradient of p that the outputs before have
+/// brought. Each of weight_parts, bias_parts and target_gradient may be null.
 template <typename T>
-__global__ void __launch_bounds__(32)
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 6 : 3)
     weight_gradient_kernel(const __grid_constant__ EdgeConv<T> conv, const T* out_gradient, const std::int32_t* kept,
                            T* weight_parts, T* bias_parts, T* target_gradient, int begin, RowBlocks blocks,
                            bool whole) {
-  constexpr int kOutputs = kShare<T>;
-  __shared__ __align__(16) Two<T> weights[kOutputs][32];
-  const int lane = threadIdx.x, hidden = conv.hidden, at = blockIdx.y * kPairs + 2 * lane;
-  const int outputs = min(kOutputs, conv.outputs - begin);
-  for (int o = 0; o < kOutputs; ++o) {
-    weights[o][lane] =
-        o < outputs ? load_two(conv.weight + std::int64_t{begin + o} * hidden, at, hidden, false) : Two<T>{T(0), T(0)};
+  __shared__ Two<T> weights[kShare][32];
+  __shared__ Two<T> terms[kRowsAtOnce][kWarps][32];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, hidden = conv.hidden;
+  const int at = blockIdx.y * kPairs + 2 * lane, own = begin + warp * kOutputBlock;
+  const int outputs = min(kOutputBlock, conv.outputs - own);
+  for (int o = 0; o < kOutputBlock; ++o) {
+    weights[warp * kOutputBlock + o][lane] =
+        o < outputs ? load_two(conv.weight + std::int64_t{own + o} * hidden, at, hidden, false) : Two<T>{T(0), T(0)};
   }
-  __syncwarp();
   const std::int64_t part = blockIdx.x;
   const std::int64_t from = part * blocks.rows, to = min(from + blocks.rows, std::int64_t{conv.num_rows});
-  T share[kOutputs][2] = {}, bias[kOutputs / 32] = {};
+  T share[kOutputBlock][2] = {}, bias = 0;
 
-  constexpr int kEach = kOutputs / 32;
-  T gradient[kEach];
-  std::int32_t source[kEach];
+  // Lane o has the gradient of output o and the row of the source that is its maximum, of the row to come.
+  T next_gradient = 0;
+  std::int32_t next_source = -1;
   const auto load_row = [&](std::int64_t row) {
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int o = 32 * i + lane;
-      const std::int64_t place = row * conv.outputs + begin + o;
-      gradient[i] = row < to && o < outputs ? out_gradient[place] : T(0);
-      const std::int32_t slot = row < to && o < outputs ? kept[place] : -1;
-      source[i] = slot >= 0 ? conv.index[first_entry(conv, row) + slot] : -1;
-    }
+    const bool is_there = row < to && lane < outputs;
+    const std::int64_t place = row * conv.outputs + own + lane;
+    next_gradient = is_there ? out_gradient[place] : T(0);
+    const std::int32_t slot = is_there ? kept[place] : -1;
+    next_source = slot >= 0 ? conv.index[first_entry(conv, row) + slot] : -1;
   };
   load_row(from);
-  for (std::int64_t row = from; row < to; ++row) {
-    T g[kEach];
-    std::int32_t j[kEach];
+  for (std::int64_t batch = from; batch < to; batch += kRowsAtOnce) {
+    const int rows = to - batch < kRowsAtOnce ? static_cast<int>(to - batch) : kRowsAtOnce;
+    for (int i = 0; i < rows; ++i) {
+      const T gradient = next_gradient;
+      const std::int32_t source = next_source;
+      load_row(batch + i + 1);
+      Two<T> sum{T(0), T(0)};
+      // All outputs of a row have a maximum, or none has.
+      if (__any_sync(kWarp, source >= 0)) {
+        const Two<T> p = load_two(conv.target + (batch + i) * hidden, at, hidden, whole);
+        bias += gradient;
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) g[i] = gradient[i], j[i] = source[i];
-    load_row(row + 1);
-    T* const of_row = target_gradient + row * hidden;
-    Two<T> sum{T(0), T(0)};
-    if (target_gradient != nullptr && begin > 0) sum = load_two<T>(of_row, at, hidden, false);
-    // All outputs of a row have a maximum, or none has.
-    if (__any_sync(kWarp, j[0] >= 0)) {
-      const Two<T> p = load_two(conv.target + row * hidden, at, hidden, whole);
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) bias[i] += g[i];
-#pragma unroll
-      for (int o = 0; o < kOutputs; ++o) {
-        const T g_o = __shfl_sync(kWarp, g[o / 32], o % 32);
-        const std::int32_t j_o = __shfl_sync(kWarp, j[o / 32], o % 32);
-        // Beyond the outputs: any row, by gradient and weights of 0.
-        const Two<T> q = load_two(conv.source + std::int64_t{max(j_o, 0)} * hidden, at, hidden, whole);
-        const T before[2] = {p.x + q.x, p.y + q.y};
-        const Two<T> w = weights[o][lane];
-        share[o][0] += g_o * relu_of(before[0]);
-        share[o][1] += g_o * relu_of(before[1]);
-        const T more[2] = {sum.x + g_o * w.x, sum.y + g_o * w.y};
-        sum.x = before[0] > T(0) && o < outputs ? more[0] : sum.x;
-        sum.y = before[1] > T(0) && o < outputs ? more[1] : sum.y;
+        for (int o = 0; o < kOutputBlock; ++o) {
+          const T g = __shfl_sync(kWarp, gradient, o);
+          // Beyond the outputs: any row, by a gradient of 0.
+          const std::int64_t j = max(__shfl_sync(kWarp, source, o), 0);
+          const Two<T> q = load_two(conv.source + j * hidden, at, hidden, whole);
+          const T before[2] = {p.x + q.x, p.y + q.y};
+          const Two<T> w = weights[warp * kOutputBlock + o][lane];
+          share[o][0] += g * relu_of(before[0]);
+          share[o][1] += g * relu_of(before[1]);
+          const T more[2] = {sum.x + g * w.x, sum.y + g * w.y};
+          sum.x = before[0] > T(0) && o < outputs ? more[0] : sum.x;
+          sum.y = before[1] > T(0) && o < outputs ? more[1] : sum.y;
+        }
       }
+      terms[i][warp][lane] = sum;
     }
-    if (target_gradient != nullptr) store_two(of_row, at, hidden, sum.x, sum.y);
+    if (target_gradient == nullptr) continue;
+    __syncthreads();
+    for (int i = warp; i < rows; i += kWarps) {
+      T* const out = target_gradient + (batch + i) * hidden;
+      Two<T> sum{T(0), T(0)};
+      if (begin > 0 && at < hidden) sum.x = out[at];
+      if (begin > 0 && at + 1 < hidden) sum.y = out[at + 1];
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        if (begin + w * kOutputBlock >= conv.outputs) break;
+        sum.x += terms[i][w][lane].x;
+        sum.y += terms[i][w][lane].y;
+      }
+      store_two(out, at, hidden, sum.x, sum.y);
+    }
+    __syncthreads();
   }
   if (weight_parts != nullptr) {
-    T* const out = weight_parts + (part * conv.outputs + begin) * hidden;
+    T* const out = weight_parts + (part * conv.outputs + own) * hidden;
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o)
+    for (int o = 0; o < kOutputBlock; ++o)
       if (o < outputs) store_two(out + std::int64_t{o} * hidden, at, hidden, share[o][0], share[o][1]);
   }
-  if (bias_parts == nullptr || blockIdx.y > 0) return;
-#pragma unroll
-  for (int i = 0; i < kEach; ++i)
-    if (32 * i + lane < outputs) bias_parts[part * conv.outputs + begin + 32 * i + lane] = bias[i];
+  if (bias_parts != nullptr && blockIdx.y == 0 && lane < outputs) bias_parts[part * conv.outputs + own + lane] = bias;
 }
 
 /// out [size] = the sum over the parts in ascending order.
@@ -258,12 +266,15 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const T* parts, std
   out[i] = sum;
 }
 
+__device__ __forceinline__ int first_bit(Record bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
+
 /// With weight, one warp per source and 64 hidden features; the weights of these features lie in shared memory.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     source_gradient_through_weight_kernel(const __grid_constant__ EdgeConv<T> conv, const T* out_gradient,
                                           const Record* records, const __grid_constant__ lists::Holders holders,
                                           T* source_gradient, bool whole) {
+  constexpr int kAtOnce = 4;
   extern __shared__ __align__(16) unsigned char memory[];
   auto* const weights = reinterpret_cast<Two<T>*>(memory);  // [outputs, 32]
   const int lane = threadIdx.x % 32, hidden = conv.hidden, at = blockIdx.y * kPairs + 2 * lane;
@@ -289,25 +300,54 @@ __global__ void __launch_bounds__(kThreads)
         any = my_record != 0;
         for (int block = 1; block < blocks; ++block) any = any || records[block * entries + my_entry] != 0;
       }
-      for (unsigned left = __ballot_sync(kWarp, any); left != 0; left &= left - 1) {
-        const int n = __ffs(left) - 1;
-        const std::int64_t row = __shfl_sync(kWarp, my_row, n);
-        Record bits = __shfl_sync(kWarp, my_record, n);
-        const std::uint32_t entry = __shfl_sync(kWarp, my_entry, n);
-        const Two<T> p = load_two(conv.target + row * hidden, at, hidden, whole);
-        Two<T> term{T(0), T(0)};
-        for (int block = 0; block < blocks; ++block) {
-          if (block > 0) bits = records[block * entries + entry];
-          for (; bits != 0; bits &= bits - 1) {
-            const int o = block * kBitsPerRecord + __ffsll(static_cast<long long>(bits)) - 1;
-            const T gradient = __ldg(out_gradient + row * conv.outputs + o);
+      // The gradients of an entry's first two outputs; more are seldom.
+      T gradient_of_mine[2] = {};
+      Record rest = my_record;
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        if (rest != 0)
+          gradient_of_mine[c] = __ldg(out_gradient + std::int64_t{my_row} * conv.outputs + first_bit(rest));
+        rest &= rest - 1;
+      }
+      for (unsigned left = __ballot_sync(kWarp, any); left != 0;) {
+        int entry_of[kAtOnce];
+        Two<T> p[kAtOnce];
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          entry_of[i] = left != 0 ? __ffs(left) - 1 : -1;
+          left &= left - 1;
+          const std::int64_t row = __shfl_sync(kWarp, my_row, max(entry_of[i], 0));
+          p[i] = load_two(conv.target + row * hidden, at, hidden, whole);
+        }
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          const int n = entry_of[i];
+          if (n < 0) break;
+          Record bits = __shfl_sync(kWarp, my_record, n);
+          const T given[2] = {__shfl_sync(kWarp, gradient_of_mine[0], n), __shfl_sync(kWarp, gradient_of_mine[1], n)};
+          const std::int64_t row = __shfl_sync(kWarp, my_row, n);
+          const std::uint32_t entry = __shfl_sync(kWarp, my_entry, n);
+          Two<T> term{T(0), T(0)};
+          const auto add = [&](int o, T gradient) {
             const Two<T> w = weights[32 * o + lane];
             term.x += gradient * w.x;
             term.y += gradient * w.y;
+          };
+#pragma unroll
+          for (int c = 0; c < 2; ++c) {
+            if (bits != 0) add(first_bit(bits), given[c]);
+            bits &= bits - 1;
           }
+          for (int block = 0; block < blocks; ++block) {
+            if (block > 0) bits = records[block * entries + entry];
+            for (; bits != 0; bits &= bits - 1) {
+              const int o = block * kBitsPerRecord + first_bit(bits);
+              add(o, __ldg(out_gradient + row * conv.outputs + o));
+            }
+          }
+          sum.x = p[i].x + q.x > T(0) ? sum.x + term.x : sum.x;
+          sum.y = p[i].y + q.y > T(0) ? sum.y + term.y : sum.y;
         }
-        sum.x = p.x + q.x > T(0) ? sum.x + term.x : sum.x;
-        sum.y = p.y + q.y > T(0) ? sum.y + term.y : sum.y;
       }
     }
     store_two(source_gradient + source * hidden, at, hidden, sum.x, sum.y);
@@ -352,10 +392,10 @@ void gradient_of_rows(const EdgeConv<T>& conv, const T* out_gradient, const std:
   const RowBlocks blocks = row_blocks(conv);
   if (blocks.count > 0) {
     const dim3 grid(static_cast<unsigned>(blocks.count), static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
-    for (int begin = 0; begin < conv.outputs; begin += kShare<T>) {
-      weight_gradient_kernel<T>
-          <<<grid, 32, 0, stream>>>(conv, out_gradient, kept, of_weight ? arrays.weight_parts : nullptr,
-                                    of_bias ? arrays.bias_parts : nullptr, gradients.target, begin, blocks, whole);
+    for (int begin = 0; begin < conv.outputs; begin += kShare) {
+      weight_gradient_kernel<T><<<grid, kThreads, 0, stream>>>(
+          conv, out_gradient, kept, of_weight ? arrays.weight_parts : nullptr, of_bias ? arrays.bias_parts : nullptr,
+          gradients.target, begin, blocks, whole);
     }
   }
   const int size = conv.outputs * conv.hidden;

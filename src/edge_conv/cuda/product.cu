@@ -89,8 +89,76 @@ struct Shared {
   }
 };
 
+/// The larger; NaN where one is NaN.
+__device__ __forceinline__ float larger(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+__device__ __forceinline__ double larger(double a, double b) { return a > b || a != a ? a : b; }
+
+/// Takes the maximum of `best` and the sums of a chunk. Value v of tile t is entry 8t + 2 quarter + v % 2 of the chunk,
+/// for output v / 2. Lanes that share outputs are not compared.
+template <typename T>
+__device__ __forceinline__ void take_maximum(
+    const T (&sum)[kOutputs / Tile<T>::kRows][Tile<T>::kTiles][Tile<T>::kValues], int tiles, unsigned present,
+    int first_present, std::int32_t place, int quarter, T (&best)[kOutputs / Tile<T>::kRows][Tile<T>::kValues / 2],
+    std::int32_t (&slot)[kOutputs / Tile<T>::kRows][Tile<T>::kValues / 2]) {
+  constexpr int kTiles = Tile<T>::kTiles, kRowTiles = kOutputs / Tile<T>::kRows, kOfTile = Tile<T>::kValues / 2;
+  T largest[kRowTiles][kOfTile];
+  bool is_nan = false;
+#pragma unroll
+  for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+    for (int c = 0; c < kOfTile; ++c) {
+      largest[r][c] = larger(sum[r][0][2 * c], sum[r][0][2 * c + 1]);
+#pragma unroll
+      for (int t = 1; t < kTiles; ++t)
+        if (t < tiles) largest[r][c] = larger(largest[r][c], larger(sum[r][t][2 * c], sum[r][t][2 * c + 1]));
+      is_nan = is_nan || largest[r][c] != largest[r][c];
+    }
+  }
+  if (__any_sync(kWarp, is_nan)) {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int n = 8 * t + 2 * quarter + e;
+        if (t >= tiles || !(present >> n & 1U)) continue;
+#pragma unroll
+        for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+          for (int c = 0; c < kOfTile; ++c) {
+            const T message = sum[r][t][2 * c + e];
+            const bool wins = slot[r][c] < 0 || later_wins(best[r][c], message);
+            best[r][c] = wins ? message : best[r][c];
+            slot[r][c] = wins ? place + n : slot[r][c];
+          }
+        }
+      }
+    }
+    return;
+  }
+#pragma unroll
+  for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+    for (int c = 0; c < kOfTile; ++c) {
+      int n = 0;
+#pragma unroll
+      for (int t = kTiles - 1; t >= 0; --t) {
+        if (t >= tiles) continue;
+        n = sum[r][t][2 * c + 1] == largest[r][c] ? 8 * t + 1 : n;
+        n = sum[r][t][2 * c] == largest[r][c] ? 8 * t : n;
+      }
+      const bool wins = slot[r][c] < 0 || largest[r][c] > best[r][c];
+      best[r][c] = wins ? largest[r][c] : best[r][c];
+      slot[r][c] = wins ? place + max(n + 2 * quarter, first_present) : slot[r][c];
+    }
+  }
+}
+
 template <typename T, bool kSplit>
-__global__ void __launch_bounds__(kThreads, 3)
+__global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
     product_kernel(const __grid_constant__ EdgeConv<T> conv, const __grid_constant__ EdgeConvResult<T> result,
                    bool whole) {
   using S = Shared<T, kSplit>;
@@ -132,29 +200,54 @@ __global__ void __launch_bounds__(kThreads, 3)
     }
   }
 
-  for (std::int64_t row = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32; row < conv.num_rows;
-       row += std::int64_t{gridDim.x} * kWarps) {
-    const std::int64_t first = first_entry(conv, row), end = first_entry(conv, row + 1);
-    const T* const target = conv.target + row * conv.hidden;
-    T best[kRowTiles][kOfTile] = {};
-    std::int32_t slot[kRowTiles][kOfTile];
+  const std::int64_t stride = std::int64_t{gridDim.x} * kWarps;
+  std::int64_t row = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
+  std::int64_t first = 0, end = 0;
+  const auto open_row = [&](std::int64_t which) {
+    first = which < conv.num_rows ? first_entry(conv, which) : 0;
+    end = which < conv.num_rows ? first_entry(conv, which + 1) : 0;
+  };
+  open_row(row);
+  std::int64_t chunk = first;
+  // The sources of the chunk to come are on their way while one is worked on.
+  const auto load_chunk = [&] { return lane < kChunk ? load_source(conv, chunk + lane, end) : -1; };
+  std::int32_t next = load_chunk();
+
+  T best[kRowTiles][kOfTile] = {};
+  std::int32_t slot[kRowTiles][kOfTile];
 #pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
+  for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
-      for (int c = 0; c < kOfTile; ++c) slot[r][c] = -1;
+    for (int c = 0; c < kOfTile; ++c) slot[r][c] = -1;
+  }
+  std::int32_t found = 0;
+  while (row < conv.num_rows) {
+    std::int32_t mine = next;
+    const std::int64_t this_row = row;
+    const auto place = static_cast<std::int32_t>(chunk - first);
+    const int tiles = end - chunk >= kChunk ? kTiles : static_cast<int>((end - chunk + 7) / 8);
+    chunk += kChunk;
+    if (chunk >= end) {
+      row += stride;
+      open_row(row);
+      chunk = first;
     }
-    std::int32_t found = 0;
-    for (std::int64_t chunk = first; chunk < end; chunk += kChunk) {
-      const std::int32_t mine = lane < kChunk ? load_source(conv, chunk + lane, end) : -1;
-      const unsigned present = __ballot_sync(kWarp, mine >= 0);
-      const int tiles = end - chunk >= kChunk ? kTiles : static_cast<int>((end - chunk + 7) / 8);
-      found += __popc(present);
+    next = load_chunk();
+
+    const unsigned present = __ballot_sync(kWarp, mine >= 0);
+    found += __popc(present);
+    if (present != 0) {
+      // An absent entry repeats the one before it that is there, or the first. So it cannot be the first of equal ones,
+      // but where it stands before all: then its place is taken for that of the first.
+      const int first_present = __ffs(present) - 1;
+      const unsigned upto = present & ((2U << lane) - 1);
+      mine = __shfl_sync(kWarp, mine, upto != 0 ? 31 - __clz(upto) : first_present);
+      const T* const target = conv.target + this_row * conv.hidden;
       const T* source[kTiles];
       T sum[kRowTiles][kTiles][M::kValues];
 #pragma unroll
       for (int t = 0; t < kTiles; ++t) {
-        const std::int32_t index = __shfl_sync(kWarp, mine, 8 * t + group);
-        source[t] = index >= 0 ? conv.source + std::int64_t{index} * conv.hidden : nullptr;
+        source[t] = conv.source + std::int64_t{__shfl_sync(kWarp, mine, 8 * t + group)} * conv.hidden;
 #pragma unroll
         for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
@@ -167,7 +260,7 @@ __global__ void __launch_bounds__(kThreads, 3)
         p = load_four(target, at, conv.hidden, whole);
 #pragma unroll
         for (int t = 0; t < kTiles; ++t)
-          q[t] = source[t] != nullptr ? load_four(source[t], at, conv.hidden, whole) : Four<T>{};
+          if (t < tiles) q[t] = load_four(source[t], at, conv.hidden, whole);
       };
       load(0);
       for (int g = 0; g < groups; ++g) {
@@ -175,7 +268,7 @@ __global__ void __launch_bounds__(kThreads, 3)
 #pragma unroll
         for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-          for (int c = 0; c < 4; ++c) hidden[t].x[c] = relu_of(p.x[c] + q[t].x[c]);
+          for (int c = 0; c < 4; ++c) hidden[t].x[c] = larger(p.x[c] + q[t].x[c], T(0));
         }
         if (g + 1 < groups) load(g + 1);
 #pragma unroll
@@ -212,29 +305,11 @@ __global__ void __launch_bounds__(kThreads, 3)
           }
         }
       }
-      // Value v of tile t is entry 8t + 2 quarter + v % 2 of the chunk.
-      const auto place = static_cast<std::int32_t>(chunk - first);
-#pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
-        if (t >= tiles) break;
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int n = 8 * t + 2 * quarter + e;
-          const bool is_present = present >> n & 1U;
-#pragma unroll
-          for (int r = 0; r < kRowTiles; ++r) {
-#pragma unroll
-            for (int c = 0; c < kOfTile; ++c) {
-              const T message = sum[r][t][2 * c + e];
-              const bool wins = is_present && (slot[r][c] < 0 || later_wins(best[r][c], message));
-              best[r][c] = wins ? message : best[r][c];
-              slot[r][c] = wins ? place + n : slot[r][c];
-            }
-          }
-        }
-      }
+      take_maximum<T>(sum, tiles, present, first_present, place, quarter, best, slot);
     }
-    // The four lanes that share outputs: the larger, of equal ones the first in the list, and the first NaN.
+    if (row == this_row) continue;
+
+      // The four lanes that share outputs: the larger, of equal ones the first in the list, and the first NaN.
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
@@ -252,12 +327,15 @@ __global__ void __launch_bounds__(kThreads, 3)
         }
         const int output = first_output + r * M::kRows + group + 8 * c;
         if (r % 4 == quarter && output < conv.outputs) {
-          result.out[row * conv.outputs + output] = best[r][c];
-          if (result.kept != nullptr) result.kept[row * conv.outputs + output] = slot[r][c];
+          result.out[this_row * conv.outputs + output] = best[r][c];
+          if (result.kept != nullptr) result.kept[this_row * conv.outputs + output] = slot[r][c];
         }
+        best[r][c] = T(0);
+        slot[r][c] = -1;
       }
     }
-    if (blockIdx.y == 0 && lane == 0 && result.found != nullptr) result.found[row] = found;
+    if (blockIdx.y == 0 && lane == 0 && result.found != nullptr) result.found[this_row] = found;
+    found = 0;
   }
 }
 

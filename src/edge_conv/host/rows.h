@@ -20,6 +20,11 @@ void fill(U* values, std::int64_t count, U value) {
 }
 
 template <typename T>
+void add(const T* __restrict terms, int count, T* __restrict sum) {
+  for (int i = 0; i < count; ++i) sum[i] += terms[i];
+}
+
+template <typename T>
 void take_maximum(const T* __restrict message, std::int32_t place, int count, T* __restrict best,
                   std::int32_t* __restrict slot) {
   for (int f = 0; f < count; ++f) {
@@ -155,9 +160,14 @@ void weight_gradient_rows(const EdgeConv<T>& conv, const T* out_gradient, const 
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t first = first_entry(conv, row);
     const T* __restrict const p = conv.target + row * hidden;
-    T of_target[kMaxFusedEdgeWidth];
+    T of_target[kMaxFusedEdgeWidth], block[kMaxFusedEdgeWidth];
     fill(of_target, hidden, T(0));
+    fill(block, hidden, T(0));
     for (int o = 0; o < conv.outputs; ++o) {
+      if (o % kOutputBlock == 0) {
+        add(block, hidden, of_target);
+        fill(block, hidden, T(0));
+      }
       const std::int32_t place = kept[row * conv.outputs + o];
       if (place < 0) continue;
       const T gradient = out_gradient[row * conv.outputs + o];
@@ -168,10 +178,11 @@ void weight_gradient_rows(const EdgeConv<T>& conv, const T* out_gradient, const 
       for (int h = 0; h < hidden; ++h) {
         const T before = p[h] + q[h];
         part[h] += gradient * relu_of(before);
-        const T sum = of_target[h] + gradient * weights[h];
-        of_target[h] = before > T(0) ? sum : of_target[h];
+        const T sum = block[h] + gradient * weights[h];
+        block[h] = before > T(0) ? sum : block[h];
       }
     }
+    add(block, hidden, of_target);
     if (target_gradient == nullptr) continue;
     for (int h = 0; h < hidden; ++h) target_gradient[row * hidden + h] = of_target[h];
   }
