@@ -1,25 +1,20 @@
-// The event reader on arbitrary bytes: the input is the hits, truth, particles, cells, known tracks and tracks files,
-// with a record separator (0x1e) between them; one that begins like gzip data is unpacked first.
+// The event reader on arbitrary bytes: the input is the hits, truth, particles, cells, known tracks and tracks files
+// (texts.h).
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <list>
-#include <string>
-#include <string_view>
+#include <vector>
 
 #include "event/parse.h"
 #include "expect_input_error.h"
-#include "files/files.h"
+#include "texts.h"
 #include "tracks/tracks_file.h"
 
 namespace {
 
 using namespace starling;
-
-constexpr std::size_t kMaxUnpacked = std::size_t{1} << 20;
 
 bool finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
@@ -39,18 +34,7 @@ void check(const Hits& hits, const IdIndex& index) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  std::string_view rest(reinterpret_cast<const char*>(data), size);
-  std::array<std::string_view, 6> texts;
-  std::list<files::Bytes> unpacked;
-  for (std::string_view& text : texts) {
-    text = rest.substr(0, rest.find('\x1e'));
-    rest.remove_prefix(std::min(rest.size(), text.size() + 1));
-    if (!text.starts_with("\x1f\x8b")) continue;
-    const std::string_view packed = text;
-    text = {};
-    expect_input_error([&] { text = unpacked.emplace_back(files::unpack(packed, "x.gz", kMaxUnpacked)).text(); });
-  }
-
+  const Texts<6> texts(data, size);
   Hits hits;
   IdIndex index;
   expect_input_error([&] { hits = parse_hits(texts[0], "hits", index); });

@@ -52,6 +52,30 @@ void event_seeds(const fs::path& folder) {
   put(folder / "windows", "\xef\xbb\xbf\"hit_id\" ,x,y,z,volume_id,layer_id,module_id\r\n\r\n\"1\",1,2,3,4,5,6");
 }
 
+void calorimeter_seeds(const fs::path& folder) {
+  const std::string hits = "hit_id,x,y,z,energy,time,layer\n1,200,3,3200,0.5,11,1\n9000000000,0,.5,-3210,+3e-2,12,2\n";
+  const std::string showers = "shower_id,energy,eta,phi,pdg,hard\n7,10,1.9,-3,22,1\n-3,2.5,2,3,-211,0\n";
+  const std::string truth = "hit_id,shower_id,fraction\n1,7,0.75\n9000000000,7,1\n1,-3,0.125\n";
+  const std::string clusters = "hit_id,cluster_id,beta\n9000000000,nan,0.1\n1,12.0,0.9\n",
+                    particles = "cluster_id,energy,class\n12,4.5,muon\n";
+  const std::string rs = "\x1e";
+  put(folder / "plain", hits + rs + showers + rs + truth + rs + clusters + rs + particles);
+  put(folder / "bare", hits + rs + rs + truth + rs + clusters);
+  put(folder / "gzip", gzip(hits) + rs + gzip(showers) + rs + truth);
+}
+
+void calorimeter_map_seeds(const fs::path& folder) {
+  const std::string rs = "\x1e";
+  put(folder / "csv",
+      "id,x,y,z,energy,time,layer,shower,fraction,pdg\n1,2,3,4,5,6,7,8,0.5,22\n2,2,3,4,.5,6,7,-1,1,0\n" + rs +
+          "id,shower,energy\n1,8,2\n2,,1\n1,9,1\n" + rs + "shower,px,py,pz,mass\n8,1,2,3,0.1\n9,0,0,-1,0\n");
+  put(folder / "json", R"({"event": {"rows": [{"id": "1", "x": 2, "y": 3, "z": 4, "energy": 5, "time": 6, "layer": 7,
+    "shower": 8.0, "fraction": 1, "pdg": 22}, {"id": 2, "x": 2, "y": 3, "z": 4, "energy": 5e0, "time": 6, "layer": 7,
+    "shower": null, "fraction": 0.5, "pdg": 0}]}})" +
+                           rs + R"({"event": {"rows": [{"id": 1, "shower": 8, "energy": 5}]}})" + rs +
+                           R"({"event": {"rows": [{"shower": 8, "px": 1, "py": 2, "pz": 3, "mass": 0}]}})");
+}
+
 // Windows learned from straight tracks through three layers: two pairs and a triple.
 Windows small_windows() {
   const auto event = [](std::uint64_t) {
@@ -137,6 +161,8 @@ void model_seeds(const fs::path& folder) {
 int main(int argc, char** argv) try {
   if (argc != 2) return 2;
   event_seeds(fs::path(argv[1]) / "event");
+  calorimeter_seeds(fs::path(argv[1]) / "calorimeter");
+  calorimeter_map_seeds(fs::path(argv[1]) / "calorimeter_map");
   model_seeds(fs::path(argv[1]) / "model");
   return 0;
 } catch (const std::exception& error) {
