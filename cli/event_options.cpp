@@ -79,7 +79,8 @@ Option& declare_device(Options& options, std::string& device) {
 void check_device(const std::string& device) {
   if (parse_device(device) == Device::cpu) return;
   require_cuda();
-  throw Error(ErrorKind::device, "device 'cuda': the network runs on the CPU only so far: expected --device cpu");
+  throw Error(ErrorKind::device,
+              "device 'cuda': the network of tracks runs on the CPU only so far: expected --device cpu");
 }
 
 void TrackOptions::declare(Options& options, const std::string& meaning_of_score) {
@@ -106,6 +107,33 @@ TrackCuts TrackOptions::applied_to(TrackCuts cuts, bool score_elsewhere) const {
   if (walk_min) cuts.walk_min = *walk_min;
   if (walk_add) cuts.walk_add = *walk_add;
   return cuts;
+}
+
+const char* TrackOptions::given() const {
+  if (builder) return "--builder";
+  if (score) return "--score";
+  if (walk_min) return "--walk-min";
+  return walk_add ? "--walk-add" : nullptr;
+}
+
+void ShowerCutOptions::declare(Options& options) {
+  constexpr const char* kModels = "what the model says";
+  options.number("--t-beta", t_beta, 0.0F, 1.0F, "showers: least beta of a condensation point").by_default(kModels);
+  options.number("--t-d", t_d, 0.0F, 1e6F, "showers: reach of a point, in units of its scale").by_default(kModels);
+  options.number("--min-energy", min_energy, 0.0F, 1e6F, "showers: least energy of a cluster, GeV").by_default(kModels);
+}
+
+ShowerCuts ShowerCutOptions::applied_to(ShowerCuts cuts) const {
+  if (t_beta) cuts.t_beta = *t_beta;
+  if (t_d) cuts.t_d = *t_d;
+  if (min_energy) cuts.min_energy = *min_energy;
+  return cuts;
+}
+
+const char* ShowerCutOptions::given() const {
+  if (t_beta) return "--t-beta";
+  if (t_d) return "--t-d";
+  return min_energy ? "--min-energy" : nullptr;
 }
 
 }  // namespace starling::cli

@@ -7,6 +7,7 @@
 
 #include "options.h"
 #include "starling/calorimeter_map.h"
+#include "starling/shower_finder.h"
 #include "starling/tracks.h"
 
 /// Options that several commands share.
@@ -51,6 +52,17 @@ struct TrackOptions {
   void declare(Options& options, const std::string& meaning_of_score);
   /// Throws ErrorKind::usage for a cut that the builder does not use. `score_elsewhere`: the score is used for more.
   TrackCuts applied_to(TrackCuts cuts, bool score_elsewhere) const;
+  /// The name of one that is given, or null.
+  const char* given() const;
+};
+
+/// --t-beta, --t-d, --min-energy: what of a model's cuts of showers the command line replaces.
+struct ShowerCutOptions {
+  std::optional<float> t_beta, t_d, min_energy;
+
+  void declare(Options& options);
+  ShowerCuts applied_to(ShowerCuts cuts) const;
+  const char* given() const;
 };
 
 }  // namespace starling::cli

@@ -3,8 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "model_kind.h"
 #include "output.h"
 #include "starling/error.h"
+#include "starling/shower_finder.h"
 #include "starling/track_finder.h"
 
 namespace starling::cli {
@@ -17,33 +19,36 @@ std::string after(const DenseLayer& layer) {
   return text;
 }
 
-void print_shape(const InteractionNetworkShape& a) {
-  std::printf("interaction network: H = %d, N = %d%s, %s normalisation, %s biases, %s concatenation\n\n", a.hidden,
-              a.steps, a.recurrent ? ", recurrent" : "", to_string(a.norm).c_str(), a.bias ? "with" : "without",
-              a.concat ? "with" : "without");
-  std::printf("%-22s %6s %6s %10s   %s\n", "layer", "in", "out", "parameters", "then");
-  for (const DenseLayer& layer : layers(a)) {
-    std::printf("%-22s %6d %6d %10lld   %s\n", layer.name.c_str(), layer.in, layer.out,
+template <typename Shape>
+void print_layers(const Shape& shape) {
+  std::printf("%-26s %6s %6s %10s   %s\n", "layer", "in", "out", "parameters", "then");
+  for (const DenseLayer& layer : layers(shape)) {
+    std::printf("%-26s %6d %6d %10lld   %s\n", layer.name.c_str(), layer.in, layer.out,
                 static_cast<long long>(parameter_count(layer)), after(layer).c_str());
   }
-  const std::int64_t parameters = parameter_count(a);
+  const std::int64_t parameters = parameter_count(shape);
   std::printf("\nparameters  %lld\nbytes       %lld as float32\n", static_cast<long long>(parameters),
               static_cast<long long>(parameters * 4));
 }
 
-void print_finder(const TrackFinder& finder, std::uintmax_t file_bytes) {
-  std::printf("file        %llu bytes\n\n", static_cast<unsigned long long>(file_bytes));
-  std::printf("windows     %d layer pairs, %d layer triples, for tracks above %g GeV\n", finder.windows.layer_pairs(),
-              finder.windows.layer_triples(), finder.windows.min_pt());
-  std::printf("scales      r %g mm, phi %g, z %g mm, eta %g\n", finder.scales.r, finder.scales.phi, finder.scales.z,
-              finder.scales.eta);
+void print_shape(const InteractionNetworkShape& a) {
+  std::printf("interaction network: H = %d, N = %d%s, %s normalisation, %s biases, %s concatenation\n\n", a.hidden,
+              a.steps, a.recurrent ? ", recurrent" : "", to_string(a.norm).c_str(), a.bias ? "with" : "without",
+              a.concat ? "with" : "without");
+  print_layers(a);
+}
+
+void print_shape(const GravNetShape& a) {
   std::printf(
-      "track cuts  %s, score %g, walk from %g, add from %g, at least %d hits; on up to %d layers only whole chains\n",
-      to_string(finder.cuts.builder).c_str(), finder.cuts.score, finder.cuts.walk_min, finder.cuts.walk_add,
-      finder.cuts.min_hits, finder.cuts.chain_layers);
-  const auto provenance = nlohmann::ordered_json::parse(finder.provenance, nullptr, false);
-  std::printf("provenance  %s\n",
-              provenance.is_discarded() || !provenance.is_object() ? finder.provenance.c_str() : "");
+      "GravNet network: %d blocks of width %d, hidden width %d, %d neighbours in %d dimensions, messages of %d "
+      "features, %s concatenation\n\n",
+      a.blocks, a.width, a.hidden, a.k, a.space, a.propagate, a.concat ? "with" : "without");
+  print_layers(a);
+}
+
+void print_provenance(const std::string& json) {
+  const auto provenance = nlohmann::ordered_json::parse(json, nullptr, false);
+  std::printf("provenance  %s\n", provenance.is_discarded() || !provenance.is_object() ? json.c_str() : "");
   if (!provenance.is_object()) return;
   for (const auto& [key, value] : provenance.items()) {
     if (!value.is_string() || value.get<std::string>().find('\n') == std::string::npos) {
@@ -61,7 +66,52 @@ void print_finder(const TrackFinder& finder, std::uintmax_t file_bytes) {
   }
 }
 
-nlohmann::ordered_json json_of(const InteractionNetworkShape& a) {
+void print_finder(const TrackFinder& finder) {
+  std::printf("windows     %d layer pairs, %d layer triples, for tracks above %g GeV\n", finder.windows.layer_pairs(),
+              finder.windows.layer_triples(), finder.windows.min_pt());
+  std::printf("scales      r %g mm, phi %g, z %g mm, eta %g\n", finder.scales.r, finder.scales.phi, finder.scales.z,
+              finder.scales.eta);
+  std::printf(
+      "track cuts  %s, score %g, walk from %g, add from %g, at least %d hits; on up to %d layers only whole chains\n",
+      to_string(finder.cuts.builder).c_str(), finder.cuts.score, finder.cuts.walk_min, finder.cuts.walk_add,
+      finder.cuts.min_hits, finder.cuts.chain_layers);
+}
+
+/// "a, b and c"; "nothing" for an empty list.
+std::string enumeration(const std::vector<std::string>& names) {
+  std::string text = names.empty() ? "nothing" : names.front();
+  for (std::size_t i = 1; i < names.size(); ++i) text += (i + 1 == names.size() ? " and " : ", ") + names[i];
+  return text;
+}
+
+void print_finder(const ShowerFinder& finder) {
+  const ShowerFeatures& f = finder.features;
+  const ShowerOutputs& o = finder.outputs;
+  std::vector<std::string> learned = {std::to_string(o.coordinates) + " cluster coordinates"};
+  if (o.scale) learned.emplace_back("the scale");
+  if (o.energy) learned.emplace_back("energy");
+  if (o.position > 0) learned.emplace_back("position");
+  if (!o.classes.empty()) learned.emplace_back("the class");
+  std::printf("features    energy in %g GeV, direction, distance in %g mm%s%s\n", f.energy, f.distance,
+              f.layer > 0 ? ", layer" : "", f.time > 0 ? ", time" : "");
+  std::printf("outputs     beta, %s; residual %g\n", enumeration(learned).c_str(), o.residual);
+  std::printf("classes     %s\n", enumeration(o.classes).c_str());
+  std::printf("cuts        t_beta %g, t_d %g, %s; at least %d hits and %g GeV\n", finder.cuts.t_beta, finder.cuts.t_d,
+              to_string(finder.cuts.assign).c_str(), finder.cuts.min_hits, finder.cuts.min_energy);
+}
+
+/// The network, what `finder` adds to it, and where the model comes from.
+template <typename Finder>
+void print_model(const std::filesystem::path& file, const Finder& finder) {
+  std::printf("%s\n", file.c_str());
+  print_shape(finder.network.shape);
+  std::printf("file        %llu bytes\n\n", static_cast<unsigned long long>(std::filesystem::file_size(file)));
+  print_finder(finder);
+  print_provenance(finder.provenance);
+}
+
+template <typename Shape>
+nlohmann::ordered_json json_of(const Shape& a) {
   auto result = nlohmann::ordered_json::parse(to_json(a));
   result["parameters"] = parameter_count(a);
   result["bytes"] = 4 * parameter_count(a);
@@ -70,6 +120,36 @@ nlohmann::ordered_json json_of(const InteractionNetworkShape& a) {
         {{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"parameters", parameter_count(layer)}});
   }
   return result;
+}
+
+nlohmann::ordered_json parts_of(const TrackFinder& finder) {
+  return {{"windows",
+           {{"layer_pairs", finder.windows.layer_pairs()},
+            {"layer_triples", finder.windows.layer_triples()},
+            {"min_pt", finder.windows.min_pt()}}},
+          {"scales",
+           {{"r", finder.scales.r}, {"phi", finder.scales.phi}, {"z", finder.scales.z}, {"eta", finder.scales.eta}}},
+          {"track_cuts", nlohmann::ordered_json::parse(to_json(finder.cuts))}};
+}
+
+nlohmann::ordered_json parts_of(const ShowerFinder& finder) {
+  const Model model = finder.to_model();
+  nlohmann::ordered_json parts;
+  for (const char* const section : {"features", "outputs", "cuts"}) {
+    parts[section] = nlohmann::ordered_json::parse(model.section(section));
+  }
+  return parts;
+}
+
+template <typename Finder>
+void print_json(const std::filesystem::path& file, const Finder& finder) {
+  nlohmann::ordered_json line = {{"model", file.string()}};
+  line.update(json_of(finder.network.shape));
+  line["file_bytes"] = std::filesystem::file_size(file);
+  line.update(parts_of(finder));
+  const auto provenance = nlohmann::ordered_json::parse(finder.provenance, nullptr, false);
+  line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(finder.provenance) : provenance;
+  print_line(line);
 }
 
 class Info final : public Command {
@@ -120,26 +200,16 @@ void Info::run() {
     }
     return;
   }
-  const TrackFinder finder = TrackFinder::load(model_file_);
-  const std::uintmax_t file_bytes = std::filesystem::file_size(model_file_);
-  if (!json_) {
-    std::printf("%s\n", model_file_.c_str());
-    print_shape(finder.network.shape);
-    print_finder(finder, file_bytes);
-    return;
+  const Model model = Model::load(model_file_);
+  const auto describe = [&](const auto& finder) {
+    json_ ? print_json(model_file_, finder) : print_model(model_file_, finder);
+  };
+  switch (kind_of(model)) {
+    case ModelKind::tracks:
+      return describe(TrackFinder::from_model(model));
+    case ModelKind::showers:
+      return describe(ShowerFinder::from_model(model));
   }
-  nlohmann::ordered_json line = {{"model", model_file_.string()}};
-  line.update(json_of(finder.network.shape));
-  line["file_bytes"] = file_bytes;
-  line["windows"] = {{"layer_pairs", finder.windows.layer_pairs()},
-                     {"layer_triples", finder.windows.layer_triples()},
-                     {"min_pt", finder.windows.min_pt()}};
-  line["scales"] = {
-      {"r", finder.scales.r}, {"phi", finder.scales.phi}, {"z", finder.scales.z}, {"eta", finder.scales.eta}};
-  line["track_cuts"] = nlohmann::ordered_json::parse(to_json(finder.cuts));
-  const auto provenance = nlohmann::ordered_json::parse(finder.provenance, nullptr, false);
-  line["provenance"] = provenance.is_discarded() ? nlohmann::ordered_json(finder.provenance) : provenance;
-  print_line(line);
 }
 
 }  // namespace

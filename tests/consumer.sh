@@ -10,7 +10,7 @@ cmake -S "$source/examples/reconstruct" -B "$work/build" -G Ninja -DCMAKE_PREFIX
 cmake --build "$work/build"
 "$work/prefix/bin/starling" simulate --events 1 --pileup 5 --seed 3 --out "$work/events"
 event=$(basename "$(ls "$work/events"/*-hits.csv)" -hits.csv)
-"$work/build/reconstruct" "$work/prefix/share/starling/models/tracking.safetensors" "$work/events/$event" "$work/tracks.csv"
+"$work/build/reconstruct_tracks" "$work/prefix/share/starling/models/tracking.safetensors" "$work/events/$event" "$work/tracks.csv"
 hits=$(wc -l <"$work/events/$event-hits.csv")
 rows=$(wc -l <"$work/tracks.csv")
 [ "$rows" = "$hits" ] || { echo "$rows rows in the tracks file for $hits in the hits file"; exit 1; }

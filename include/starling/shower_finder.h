@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -141,5 +142,25 @@ struct ShowerFinder {
 
 /// The cuts as a JSON object, one key per member.
 std::string to_json(const ShowerCuts& cuts);
+
+/// The convenient form: hits in host memory to showers, on the host (in the caller's TBB arena) or on the current CUDA
+/// device (on a stream of its own, with memory of its own there). One thread at a time; memory grows with the largest
+/// event. A moved-from session can only be destroyed: run throws ErrorKind::usage.
+class ShowerSession {
+ public:
+  /// Throws ErrorKind::usage for what ShowerFinder::save() refuses, ErrorKind::device where the device is not there.
+  explicit ShowerSession(const ShowerFinder& finder, Device device = Device::cpu);
+  ShowerSession(ShowerSession&&) noexcept;
+  ~ShowerSession();
+
+  /// The showers of one event: the same on either device. Throws ErrorKind::usage as hits.check(), and
+  /// ErrorKind::input for a column that the model reads and the hits lack, and for values so large that what the
+  /// network makes of them is not finite.
+  FoundShowers run(const CalorimeterHitsView& hits);
+
+ private:
+  struct Runtime;
+  std::unique_ptr<Runtime> runtime_;
+};
 
 }  // namespace starling

@@ -1,16 +1,15 @@
 #include "starling/interaction_network.h"
 
-#include <sys/mman.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <new>
 
 #include "dense/kernels.h"
 #include "interaction_network/run.h"
 #include "interaction_network/shape.h"
+#include "memory/growing.h"
 #include "starling/error.h"
 
 namespace starling {
@@ -74,37 +73,7 @@ void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::b
   interaction_network::run(packed_->shape, packed_->weights, packed_->kernels, graph, arrays, slots, logits.data());
 }
 
-// Memory as the system hands it out: pages that a graph does not reach cost nothing, and those once written stay when
-// it grows, since clearing new ones takes as long as half a network. Large pages where there are any: nodes and edges
-// are gathered from all over it.
-class Session::Memory {
- public:
-  Memory() = default;
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  ~Memory() {
-    if (data_ != nullptr) munmap(data_, size_);
-  }
-
-  std::span<std::byte> at_least(std::size_t size) {
-    constexpr std::size_t kLargePage = std::size_t{1} << 21;
-    if (size > size_) {
-      size = (size + kLargePage - 1) / kLargePage * kLargePage;
-      void* const data = data_ == nullptr
-                             ? mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                             : mremap(data_, size_, size, MREMAP_MAYMOVE);
-      if (data == MAP_FAILED) throw std::bad_alloc();
-      data_ = data;
-      size_ = size;
-      madvise(data_, size_, MADV_HUGEPAGE);  // refused where the system has none: no harm done
-    }
-    return {static_cast<std::byte*>(data_), size_};
-  }
-
- private:
-  void* data_ = nullptr;
-  std::size_t size_ = 0;
-};
+class Session::Memory : public memory::Growing {};
 
 Session::Session(Session&&) noexcept = default;
 Session::~Session() = default;

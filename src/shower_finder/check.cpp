@@ -69,6 +69,13 @@ void check(const ShowerCuts& cuts, ErrorKind kind, const std::string& where) {
   (void)to_string(cuts.assign);  // throws for one that is not known; a file names it
 }
 
+void check(const ShowerFinder& finder) {
+  check(finder.features, ErrorKind::usage, "features: ");
+  check(finder.outputs, ErrorKind::usage, "outputs: ");
+  check(finder.cuts, ErrorKind::usage, "cuts: ");
+  check_fit(finder, ErrorKind::usage, "");
+}
+
 void check_fit(const ShowerFinder& finder, ErrorKind kind, const std::string& where) {
   const GravNetShape& shape = finder.network.shape;
   if (shape.inputs != kShowerFeatures) {

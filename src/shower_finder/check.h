@@ -12,6 +12,9 @@ void check(const ShowerFeatures& features, ErrorKind kind, const std::string& wh
 void check(const ShowerOutputs& outputs, ErrorKind kind, const std::string& where);
 void check(const ShowerCuts& cuts, ErrorKind kind, const std::string& where);
 
+/// Throws ErrorKind::usage for a finder that cannot be saved.
+void check(const ShowerFinder& finder);
+
 /// Throws `kind` unless the network reads the features and gives the outputs.
 void check_fit(const ShowerFinder& finder, ErrorKind kind, const std::string& where);
 

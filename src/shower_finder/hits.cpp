@@ -1,5 +1,6 @@
 #include <tbb/parallel_for.h>
 
+#include "shower_finder/backends.h"
 #include "shower_finder/check.h"
 #include "shower_finder/formulas.h"
 #include "starling/error.h"
@@ -28,17 +29,13 @@ void check_columns(const CalorimeterHitsView& hits, const ShowerFeatures& featur
   needs("time", features.time, !hits.time.empty());
 }
 
-[[noreturn]] void no_device() {
-  throw Error(ErrorKind::device, "features of hits on a CUDA device: this build has none");
-}
-
 }  // namespace
 
 void shower_features(const CalorimeterHitsView& hits, const ShowerFeatures& features, float* out,
                      const Execution& execution) {
   shower_finder::check(features, ErrorKind::usage, "features: ");
   check_columns(hits, features);
-  if (execution.device == Device::cuda) no_device();
+  if (execution.device == Device::cuda) return shower_finder::cuda::features(hits, features, out, execution);
   hits.check();
   const shower_finder::HitColumns columns(hits);
   for_hits(hits.size(), [&](std::int32_t i) {
@@ -55,7 +52,7 @@ std::vector<float> shower_features(const CalorimeterHitsView& hits, const Shower
 void shower_points(const CalorimeterHitsView& hits, const ShowerOutputs& layout, const float* outputs,
                    const ShowerPoints& out, const Execution& execution) {
   shower_finder::check(layout, ErrorKind::usage, "outputs: ");
-  if (execution.device == Device::cuda) no_device();
+  if (execution.device == Device::cuda) return shower_finder::cuda::points(hits, layout, outputs, out, execution);
   hits.check();
   const shower_finder::HitColumns columns(hits);
   const shower_finder::OutputColumns output_columns(layout);

@@ -92,10 +92,7 @@ std::string to_json(const ShowerCuts& cuts) {
 }
 
 Model ShowerFinder::to_model() const {
-  shower_finder::check(features, ErrorKind::usage, "features: ");
-  shower_finder::check(outputs, ErrorKind::usage, "outputs: ");
-  shower_finder::check(cuts, ErrorKind::usage, "cuts: ");
-  shower_finder::check_fit(*this, ErrorKind::usage, "");
+  shower_finder::check(*this);
   Model model;
   model.kind = kKind;
   network.to_model(model);

@@ -9,7 +9,7 @@
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: reconstruct MODEL EVENT TRACKS.csv\n");
+    std::fprintf(stderr, "usage: reconstruct_tracks MODEL EVENT TRACKS.csv\n");
     return 2;
   }
   try {

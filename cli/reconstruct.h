@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "starling/device.h"
+#include "starling/shower_finder.h"
+#include "starling/track_finder.h"
+
+namespace starling::cli {
+
+/// What `reconstruct` is told, whatever it looks for.
+struct Reconstruction {
+  std::vector<std::filesystem::path> events;  ///< prefixes
+  bool keep_going = false;
+  std::filesystem::path out;
+  bool picture = false, json = false;
+};
+
+/// Writes and prints the tracks of the events. `scores`: the edges' scores too.
+void reconstruct_tracks(const Reconstruction& options, const TrackFinder& finder, const TrackCuts& cuts, bool scores);
+
+/// Writes and prints the showers of the events.
+void reconstruct_showers(const Reconstruction& options, const ShowerFinder& finder, Device device);
+
+}  // namespace starling::cli

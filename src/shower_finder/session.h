@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+
+#include "starling/shower_finder.h"
+
+namespace starling::shower_finder {
+
+/// What a session does on one device.
+class Runner {
+ public:
+  virtual ~Runner() = default;
+  virtual FoundShowers run(const CalorimeterHitsView& hits) = 0;
+};
+
+/// On the current CUDA device; without CUDA in the build it throws ErrorKind::device.
+std::unique_ptr<Runner> cuda_runner(const ShowerFinder& finder);
+
+}  // namespace starling::shower_finder

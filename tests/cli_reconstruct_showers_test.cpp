@@ -1,0 +1,169 @@
+// Reconstruction of showers from outside: what a user types, sees and gets.
+#include <sstream>
+
+#include "program.h"
+#include "starling/calorimeter.h"
+#include "starling/shower_finder.h"
+
+namespace starling {
+namespace {
+
+/// Clouds of hits around a few directions, in 20 layers.
+CalorimeterEvent made_event(const std::string& name, int hits, unsigned seed) {
+  CalorimeterEvent event;
+  event.name = name;
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < hits; ++i) {
+    const int shower = i % 5, layer = i / 5 % 20;
+    const float z = 3200.F + 10.F * static_cast<float>(layer);
+    event.hits.hit_id.push_back(1000 + i);
+    event.hits.x.push_back(z * (0.1F + 0.05F * static_cast<float>(shower)) + 10.F * normal(random));
+    event.hits.y.push_back(z * 0.2F + 10.F * normal(random));
+    event.hits.z.push_back(z);
+    event.hits.energy.push_back(0.01F * std::abs(normal(random)));
+    event.hits.layer.push_back(layer);
+  }
+  return event;
+}
+
+/// A model with random weights whose residual coordinates make it a cone algorithm.
+ShowerFinder made_finder() {
+  ShowerFinder finder;
+  finder.features.layer = 20;
+  finder.outputs.classes = {"em", "hadron"};
+  finder.cuts.t_beta = 0.1F;
+  finder.network.shape = {.inputs = kShowerFeatures,
+                          .hidden = 12,
+                          .width = 10,
+                          .blocks = 2,
+                          .space = 3,
+                          .propagate = 4,
+                          .k = 8,
+                          .outputs = finder.outputs.columns(),
+                          .concat = true};
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  for (const DenseLayer& layer : layers(finder.network.shape)) {
+    for (const ArrayShape& array : arrays(layer)) {
+      for (std::int64_t i = 0; i < array.count(); ++i) {
+        finder.network.weights[array.name].push_back(0.3F * normal(random) / std::sqrt(static_cast<float>(layer.in)));
+      }
+    }
+  }
+  finder.provenance = R"({"data": "random weights"})";
+  return finder;
+}
+
+class CliReconstructShowers : public Cli {
+ protected:
+  static void SetUpTestSuite() {
+    Cli::SetUpTestSuite();
+    made_finder().save(path("showers.safetensors"));
+    for (int i = 0; i < 3; ++i) {
+      write_calorimeter_event(path("calo"), made_event("event" + std::to_string(i), 300 + i, 5));
+    }
+    write_calorimeter_event(path("calo"), made_event("nothing", 0, 5));
+  }
+
+  static std::string showers() { return " --model " + path("showers.safetensors") + " "; }
+};
+
+TEST_F(CliReconstructShowers, ReconstructWritesWhatTheLibraryFinds) {
+  const Result result = run("reconstruct " + path("calo") + showers() + "--out " + path("found"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, HasSubstr("4 events, 903 hits, "));
+  EXPECT_THAT(result.out, HasSubstr(path("found/<event>-clusters.csv")));
+  const CalorimeterEvent event = read_calorimeter_event(path("calo/event1"));
+  ShowerSession session(made_finder());
+  const FoundShowers found = session.run(event.hits);
+  ASSERT_GT(found.size(), 1);
+  write_shower_clusters(path("own-clusters.csv"), event.hits.hit_id, found);
+  write_shower_particles(path("own-particles.csv"), found, {"em", "hadron"});
+  EXPECT_EQ(content(path("found/event1-clusters.csv")), content(path("own-clusters.csv")));
+  EXPECT_EQ(content(path("found/event1-particles.csv")), content(path("own-particles.csv")));
+  EXPECT_EQ(content(path("found/nothing-clusters.csv")), "hit_id,cluster_id,beta\n");
+  EXPECT_EQ(content(path("found/nothing-particles.csv")), "cluster_id,energy,x,y,z,class,hits\n");
+
+  for (const std::string how : {"--threads 1", "--threads 3", "--json"}) {
+    const Result again = run("reconstruct " + path("calo") + showers() + how + " --out " + path("again"));
+    ASSERT_EQ(again.code, 0) << again.err;
+    for (const auto& file : fs::directory_iterator(path("found"))) {
+      EXPECT_EQ(content(file), content(folder / "again" / file.path().filename())) << how;
+    }
+  }
+}
+
+TEST_F(CliReconstructShowers, AJsonLineHoldsWhatTheTableShows) {
+  const Result result = run("reconstruct " + path("calo/event2") + showers() + "--json --out " + path("line"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith(R"({"event":"event2","hits":302,"clustered":)"));
+  for (const std::string key : {"showers", "energy", "seconds", "clusters_file", "particles_file"}) {
+    EXPECT_THAT(result.out, HasSubstr("\"" + key + "\":"));
+  }
+}
+
+TEST_F(CliReconstructShowers, CutsOfTheCommandLineReplaceThoseOfTheModel) {
+  const std::string command = "reconstruct " + path("calo/event0") + showers() + "--json --out " + path("cut");
+  EXPECT_THAT(run(command + " --t-beta 1").out, HasSubstr("\"showers\":0,"));
+  EXPECT_THAT(run(command + " --min-energy 1000").out, HasSubstr("\"showers\":0,"));
+  EXPECT_THAT(run(command + " --t-d 1000").out, HasSubstr("\"clustered\":300,\"showers\":1,"));
+}
+
+TEST_F(CliReconstructShowers, OptionsOfTheOtherKindAreRefused) {
+  const std::string command = "reconstruct " + path("calo/event0") + showers() + "--out " + path("unwritten");
+  for (const std::string option :
+       {"--scores", "--builder components", "--score 0.5", "--walk-min 0.5", "--walk-add 0.5"}) {
+    const std::string name = option.substr(0, option.find(' '));
+    expect_failure(command + ' ' + option, 2, {name + ": " + path("showers.safetensors") + " finds showers: expected"});
+  }
+  for (const std::string name : {"--t-beta", "--t-d", "--min-energy"}) {
+    expect_failure("reconstruct " + event() + model() + "--out " + path("unwritten") + ' ' + name + " 0.5", 2,
+                   {name + ": " + path("model.safetensors") + " finds tracks: expected"});
+    expect_failure(command + ' ' + name + " -1", 2, {name, "expected a number"});
+  }
+}
+
+TEST_F(CliReconstructShowers, BadInputEndsWithOneLine) {
+  const std::string end = showers() + "--out " + path("unwritten");
+  expect_failure("reconstruct " + event() + end, 3, {"event000000007-hits.csv", "energy"});
+  write(path("calo_bad-hits.csv"), "hit_id,x,y,z,energy\n1,2,3,4,5\n");
+  expect_failure("reconstruct " + path("calo_bad") + end, 3, {"calo_bad", "the hits have no layer"});
+  write(path("calo_bad-hits.csv"), "hit_id,x,y,z,energy,layer\n1,2,3,4,-5,1\n");
+  expect_failure("reconstruct " + path("calo_bad") + end, 3, {"calo_bad-hits.csv:2", "energy", "-5"});
+  expect_failure("evaluate " + event() + showers(), 3, {"kind = \"showers\", expected \"tracking\""});
+  Model typed;
+  typed.kind = "typed";
+  typed.save(path("typed.safetensors"));
+  expect_failure(
+      "reconstruct " + path("calo/event0") + " --model " + path("typed.safetensors") + " --out " + path("unwritten"), 3,
+      {"typed.safetensors", "a model of the kind typed, expected tracking or showers"});
+}
+
+TEST_F(CliReconstructShowers, ADeviceThatIsNotThereIsOneLine) {
+  if (run("reconstruct " + path("calo/event0") + showers() + "--device cuda --out " + path("device")).code == 0) {
+    GTEST_SKIP() << "this machine has a CUDA device";
+  }
+  expect_failure("reconstruct " + path("calo/event0") + showers() + "--device cuda --out " + path("unwritten"), 4,
+                 {"cuda"});
+}
+
+TEST_F(CliReconstructShowers, InfoDescribesTheModel) {
+  const Result result = run("info " + path("showers.safetensors"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  for (const char* const part :
+       {"GravNet network: 2 blocks of width 10", "gravnet_layers.1.lin_out2", "energy in 0.01 GeV", ", layer\n",
+        "classes     em and hadron", "t_beta 0.1", "data: random weights"}) {
+    EXPECT_THAT(result.out, HasSubstr(part));
+  }
+  const Result json = run("info --json " + path("showers.safetensors"));
+  ASSERT_EQ(json.code, 0) << json.err;
+  for (const char* const part :
+       {R"("kind":"gravnet")", R"("parameters":)", R"("cuts":{"t_beta":0.1)", R"("classes":["em","hadron"])"}) {
+    EXPECT_THAT(json.out, HasSubstr(part));
+  }
+}
+
+}  // namespace
+}  // namespace starling
