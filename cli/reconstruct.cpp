@@ -2,11 +2,8 @@
 // own.
 #include "reconstruct.h"
 
-#include <optional>
-
 #include "command.h"
 #include "environment.h"
-#include "event_options.h"
 #include "model_kind.h"
 #include "starling/error.h"
 
@@ -22,7 +19,8 @@ class Reconstruct final : public Command {
                 "starling reconstruct events --out tracks --picture") {}
 
   void declare(Options& options) override {
-    events_.declare(options);
+    to_.events.declare(options);
+    to_.events.declare_map(options);
     declare_model(options, model_file_).by_default("the shipped one for the detector of the first event");
     options.path("--out", "DIR", to_.out, "folder for <event>-tracks.csv, or <event>-clusters.csv and -particles.csv")
         .required();
@@ -41,7 +39,6 @@ class Reconstruct final : public Command {
   void tracks(const Model& model);
   void showers(const Model& model);
 
-  EventOptions events_;
   fs::path model_file_;
   Reconstruction to_;
   TrackOptions tracks_;
@@ -53,11 +50,10 @@ class Reconstruct final : public Command {
 void Reconstruct::run() {
   const Device device = parse_device(device_);
   if (device == Device::cuda) require_cuda();
-  to_.events = events_.prefixes();
-  to_.keep_going = events_.keep_going;
+  to_.prefixes = to_.events.prefixes();
   if (model_file_.empty()) {
-    model_file_ = shipped_file(is_calorimeter_event(to_.events.front()) ? "models/showers.safetensors"
-                                                                        : "models/tracking.safetensors");
+    model_file_ = shipped_file(to_.events.of_calorimeter(to_.prefixes) ? "models/showers.safetensors"
+                                                                       : "models/tracking.safetensors");
   }
   const Model model = Model::load(model_file_);
   switch (kind_of(model)) {
@@ -69,7 +65,7 @@ void Reconstruct::run() {
 }
 
 void Reconstruct::tracks(const Model& model) {
-  if (const char* const option = showers_.given()) {
+  if (const char* const option = to_.events.map ? "--map" : showers_.given()) {
     throw Error(ErrorKind::usage, std::string(option) + ": " + model_file_.string() +
                                       " finds tracks: expected this option with a model of showers");
   }

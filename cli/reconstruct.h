@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "event_options.h"
 #include "starling/device.h"
 #include "starling/shower_finder.h"
 #include "starling/track_finder.h"
@@ -12,8 +13,8 @@ namespace starling::cli {
 
 /// What `reconstruct` is told, whatever it looks for.
 struct Reconstruction {
-  std::vector<std::filesystem::path> events;  ///< prefixes
-  bool keep_going = false;
+  EventOptions events;
+  std::vector<std::filesystem::path> prefixes;  ///< of the events
   std::filesystem::path out;
   bool picture = false, json = false;
 };

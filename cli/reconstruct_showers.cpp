@@ -56,7 +56,7 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   Done::Seconds& seconds = done.seconds;
   Stopwatch watch;
 
-  const CalorimeterEvent event = read_calorimeter_event(prefix, {.truth = false});
+  const CalorimeterEvent event = options_.events.read_calorimeter(prefix, false);
   seconds.read = watch.lap();
 
   const FoundShowers showers = session.run(event.hits);
@@ -117,7 +117,7 @@ void ShowerReconstruction::print_sum(std::size_t events, std::int64_t hits, std:
 }
 
 void ShowerReconstruction::check_places() const {
-  for (const fs::path& prefix : options_.events) {
+  for (const fs::path& prefix : options_.prefixes) {
     const std::string name = prefix.filename().string();
     check_shower_clusters_place(options_.out / (name + "-clusters.csv"));
     check_shower_particles_place(options_.out / (name + "-particles.csv"));
@@ -134,7 +134,7 @@ void ShowerReconstruction::run() const {
   bool head = !options_.json;
   Progress progress;
   const std::vector<std::string> left_out = for_each_event(
-      options_.events, options_.keep_going, progress,
+      options_.prefixes, options_.events.keep_going, progress,
       [&](const fs::path& prefix) { return reconstruct_event(prefix, sessions.local()); },
       [&](const Done& done) {
         if (std::exchange(head, false)) print_table_head();
@@ -145,7 +145,7 @@ void ShowerReconstruction::run() const {
         last = done;
       });
   if (!options_.json && events > 0) print_sum(events, hits, showers, watch.lap(), last);
-  fail_if_left_out(left_out, options_.events.size());
+  fail_if_left_out(left_out, options_.prefixes.size());
 }
 
 }  // namespace

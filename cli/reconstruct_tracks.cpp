@@ -149,7 +149,7 @@ void TrackReconstruction::print_sum(std::size_t events, std::int64_t hits, std::
 }
 
 void TrackReconstruction::check_places() const {
-  for (const fs::path& prefix : options_.events) {
+  for (const fs::path& prefix : options_.prefixes) {
     const std::string name = prefix.filename().string();
     check_tracks_place(options_.out / (name + "-tracks.csv"));
     if (write_scores_) check_edges_place(options_.out / (name + "-scores.csv"), {"score"});
@@ -167,7 +167,7 @@ void TrackReconstruction::run() const {
   bool head = !options_.json;
   Progress progress;
   const std::vector<std::string> left_out = for_each_event(
-      options_.events, options_.keep_going, progress,
+      options_.prefixes, options_.events.keep_going, progress,
       [&](const fs::path& prefix) { return reconstruct_event(prefix, sessions.local()); },
       [&](const Done& done) {
         if (std::exchange(head, false)) print_table_head();
@@ -179,7 +179,7 @@ void TrackReconstruction::run() const {
         last = done;
       });
   if (!options_.json && events > 0) print_sum(events, hits, tracks, watch.lap(), last);
-  fail_if_left_out(left_out, options_.events.size());
+  fail_if_left_out(left_out, options_.prefixes.size());
 }
 
 }  // namespace

@@ -55,6 +55,17 @@ ShowerFinder made_finder() {
   return finder;
 }
 
+constexpr const char* kMap = R"([units]
+length = 10
+[hits]
+file = "others*.csv"
+x = "X"
+y = "Y"
+z = "Z"
+energy = "E"
+layer = "lay"
+)";
+
 class CliReconstructShowers : public Cli {
  protected:
   static void SetUpTestSuite() {
@@ -123,6 +134,24 @@ TEST_F(CliReconstructShowers, OptionsOfTheOtherKindAreRefused) {
                    {name + ": " + path("model.safetensors") + " finds tracks: expected"});
     expect_failure(command + ' ' + name + " -1", 2, {name, "expected a number"});
   }
+}
+
+TEST_F(CliReconstructShowers, EventsOfOthersAreReadByAMap) {
+  const CalorimeterEvent event = read_calorimeter_event(path("calo/event1"));
+  std::ostringstream text;
+  text << "X,Y,Z,E,lay\n";
+  text.precision(9);
+  for (std::int32_t i = 0; i < event.hits.size(); ++i) {
+    text << event.hits.x[i] / 10 << ',' << event.hits.y[i] / 10 << ',' << event.hits.z[i] / 10 << ','
+         << event.hits.energy[i] << ',' << event.hits.layer[i] << '\n';
+  }
+  write(path("others.csv"), text.str());
+  write(path("map.toml"), kMap);
+  const std::string command = "reconstruct " + path("others.csv") + " --map " + path("map.toml");
+  const Result result = run(command + showers() + "--json --out " + path("mapped"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\"hits\":301,"));
+  expect_failure(command + model() + "--out " + path("unwritten"), 2, {"--map", "finds tracks"});
 }
 
 TEST_F(CliReconstructShowers, BadInputEndsWithOneLine) {
