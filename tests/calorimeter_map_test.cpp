@@ -265,6 +265,17 @@ TEST_F(CalorimeterMapTest, BadJsonIsNamed) {
   EXPECT_THAT(with(std::string(100000, '[')), HasSubstr("is not JSON"));
 }
 
+TEST_F(CalorimeterMapTest, TheExampleOfTheManual) {
+  std::ifstream in(fs::path(STARLING_SOURCE_DIR) / "docs" / "program.md");
+  const std::string page{std::istreambuf_iterator<char>(in), {}}, begin = "```toml\n[units]";
+  const std::size_t first = page.find(begin), last = page.find("```\n", first + 3);
+  ASSERT_NE(first, std::string::npos);
+  const CalorimeterMap m = map(page.substr(first + 8, last - first - 8));
+  EXPECT_EQ(m.hits.time, "t");
+  EXPECT_EQ(m.truth.energy, "e");
+  EXPECT_EQ(m.showers.pdg, "pdg");
+}
+
 double sum(const std::vector<float>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 TEST(RealCalorimeters, Clic) {
