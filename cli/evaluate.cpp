@@ -251,12 +251,16 @@ class Evaluate final : public Command {
     given_ = &options;
     options_.events.declare(options);
     options_.events.declare_map(options);
-    declare_model(options, options_.model);
+    declare_model(options, options_.model).by_default("the shipped one for the detector of the first event");
     options.path("--tracks", "DIR", options_.tracks_folder, "judge <event>-tracks.csv of this folder; no model is run")
         .excludes({"--model", "--builder", "--score", "--walk-min", "--walk-add", "--device"});
-    options.path("--clusters", "DIR", showers_.clusters_folder,
-                 "judge <event>-clusters.csv of this folder, and <event>-particles.csv where it is");
-    options.number("--min-energy", showers_.min_energy, 0.0, 1e6, "least energy of showers and clusters, GeV");
+    options
+        .path("--clusters", "DIR", showers_.clusters_folder,
+              "calorimeters: judge <event>-clusters.csv of this folder, and <event>-particles.csv where it is")
+        .excludes({"--model", "--device", "--t-beta", "--t-d", "--min-energy"});
+    options.number("--min-visible", showers_.min_visible, 0.0, 1e6,
+                   "calorimeters: showers count above this visible energy, clusters above this sum of their hits, GeV");
+    showers_.cuts.declare(options);
     options.path("--out", "DIR", options_.out, "folder for metrics.json, tables of curves and their pictures");
     options.text("--matching", matching_, "when a track matches a particle",
                  {"double_majority", "atlas", "one_way", "two_way"});
@@ -290,12 +294,14 @@ class Evaluate final : public Command {
 
 void Evaluate::run_showers(const std::vector<fs::path>& prefixes) {
   given_->refuse_given(
-      {"--model", "--tracks", "--matching", "--min-track-hits", "--min-pt", "--min-hits", "--max-radius", "--max-eta",
-       "--secondaries", "--electrons", "--all", "--builder", "--score", "--walk-min", "--walk-add", "--device"},
+      {"--tracks", "--matching", "--min-track-hits", "--min-pt", "--min-hits", "--max-radius", "--max-eta",
+       "--secondaries", "--electrons", "--all", "--builder", "--score", "--walk-min", "--walk-add"},
       "for events of a calorimeter");
   if (showers_.clusters_folder.empty()) {
-    throw Error(ErrorKind::usage, "--clusters: is missing, expected the folder of the clusters of these events");
+    showers_.model = options_.model.empty() ? shipped_file("models/showers.safetensors") : options_.model;
   }
+  showers_.device = parse_device(options_.device);
+  if (showers_.device == Device::cuda) require_cuda();
   showers_.out = options_.out;
   showers_.json = options_.json;
   evaluate_showers(prefixes, options_.events, showers_);
@@ -306,10 +312,10 @@ void Evaluate::run() {
   options.matching = parse_matching(matching_);
   options.target.primary = !secondaries_;
   options.target.no_electrons = !electrons_;
-  check_device(options.device);
   const std::vector<fs::path> prefixes = options.events.prefixes();
   if (options.events.of_calorimeter(prefixes)) return run_showers(prefixes);
-  given_->refuse_given({"--clusters", "--min-energy"}, "for events of a tracker");
+  given_->refuse_given({"--clusters", "--min-visible", "--t-beta", "--t-d", "--min-energy"}, "for events of a tracker");
+  check_device(options.device);
   const bool with_network = options.tracks_folder.empty();
   if (with_network) set_default_model(options.model);
   if (!options.out.empty()) {

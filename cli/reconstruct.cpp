@@ -24,7 +24,8 @@ class Reconstruct final : public Command {
     declare_model(options, model_file_).by_default("the shipped one for the detector of the first event");
     options.path("--out", "DIR", to_.out, "folder for <event>-tracks.csv, or <event>-clusters.csv and -particles.csv")
         .required();
-    options.flag("--picture", to_.picture, "draw <event>-tracks.png, with gnuplot");
+    options.flag("--picture", to_.picture,
+                 "draw <event>-tracks.png, or <event>-clusters.png with the truth beside, with gnuplot");
     declare_device(options, device_);
     options.flag("--json", to_.json, "one JSON line per event instead of a table");
     options.threads();

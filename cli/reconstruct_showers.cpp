@@ -9,9 +9,10 @@
 #include "environment.h"
 #include "event_loop.h"
 #include "output.h"
+#include "picture.h"
+#include "plot.h"
 #include "reconstruct.h"
 #include "starling/calorimeter.h"
-#include "starling/error.h"
 #include "stopwatch.h"
 
 namespace starling::cli {
@@ -35,7 +36,7 @@ class ShowerReconstruction {
       double read = 0, showers = 0, write = 0;
       double sum() const { return read + showers + write; }
     } seconds;
-    fs::path clusters_file, particles_file;
+    fs::path clusters_file, particles_file, picture;
   };
 
   Done reconstruct_event(const fs::path& prefix, ShowerSession& session) const;
@@ -56,7 +57,7 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   Done::Seconds& seconds = done.seconds;
   Stopwatch watch;
 
-  const CalorimeterEvent event = options_.events.read_calorimeter(prefix, false);
+  const CalorimeterEvent event = options_.events.read_calorimeter(prefix, options_.picture);
   seconds.read = watch.lap();
 
   const FoundShowers showers = session.run(event.hits);
@@ -69,6 +70,10 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   write_shower_particles(done.particles_file, showers, finder_.outputs.classes);
   seconds.write = watch.lap();
 
+  if (options_.picture) {
+    const fs::path picture = options_.out / (event.name + "-clusters.png");
+    if (draw_showers(picture, event, {showers.cluster, showers.energy})) done.picture = picture;
+  }
   done.event = event.name;
   done.hits = event.hits.size();
   done.showers = showers.size();
@@ -79,14 +84,17 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
 
 void ShowerReconstruction::print_json(const Done& done) {
   const Done::Seconds& s = done.seconds;
-  print_line({{"event", done.event},
-              {"hits", done.hits},
-              {"clustered", done.clustered},
-              {"showers", done.showers},
-              {"energy", done.energy},
-              {"seconds", {{"read", s.read}, {"showers", s.showers}, {"write", s.write}, {"sum", s.sum()}}},
-              {"clusters_file", done.clusters_file.string()},
-              {"particles_file", done.particles_file.string()}});
+  nlohmann::ordered_json line = {
+      {"event", done.event},
+      {"hits", done.hits},
+      {"clustered", done.clustered},
+      {"showers", done.showers},
+      {"energy", done.energy},
+      {"seconds", {{"read", s.read}, {"showers", s.showers}, {"write", s.write}, {"sum", s.sum()}}},
+      {"clusters_file", done.clusters_file.string()},
+      {"particles_file", done.particles_file.string()}};
+  if (!done.picture.empty()) line["picture"] = done.picture.string();
+  print_line(line);
 }
 
 void ShowerReconstruction::print_table_head() {
@@ -109,11 +117,13 @@ void ShowerReconstruction::print_sum(std::size_t events, std::int64_t hits, std:
               events == 1 ? "event" : "events", static_cast<long long>(hits), static_cast<long long>(showers), seconds,
               static_cast<double>(peak_memory()) / 1e9);
   const auto name = [&](const char* what, const fs::path& file, const char* end) {
+    if (file.empty()) return;
     std::printf("%-11s%s\n", what,
                 events == 1 ? file.c_str() : (options_.out / (std::string("<event>") + end)).c_str());
   };
   name("clusters:", last.clusters_file, "-clusters.csv");
   name("particles:", last.particles_file, "-particles.csv");
+  name("picture:", last.picture, "-clusters.png");
 }
 
 void ShowerReconstruction::check_places() const {
@@ -121,6 +131,7 @@ void ShowerReconstruction::check_places() const {
     const std::string name = prefix.filename().string();
     check_shower_clusters_place(options_.out / (name + "-clusters.csv"));
     check_shower_particles_place(options_.out / (name + "-particles.csv"));
+    if (options_.picture) Plot::check_place(options_.out / (name + "-clusters.png"));
   }
 }
 
@@ -151,7 +162,6 @@ void ShowerReconstruction::run() const {
 }  // namespace
 
 void reconstruct_showers(const Reconstruction& options, const ShowerFinder& finder, Device device) {
-  if (options.picture) throw Error(ErrorKind::usage, "--picture: there is none of showers yet: expected none");
   ShowerReconstruction(options, finder, device).run();
 }
 

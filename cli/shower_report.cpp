@@ -121,7 +121,7 @@ void print_showers(const ShowerMetrics& metrics) {
 
 nlohmann::ordered_json to_json(const ShowerMetrics& metrics) {
   const std::vector<ShowerGroup> groups = shower_groups(metrics);
-  nlohmann::ordered_json result = {{"min_energy", metrics.min_energy},
+  nlohmann::ordered_json result = {{"min_visible", metrics.min_energy},
                                    {"events", metrics.events},
                                    {"hits", metrics.hits},
                                    {"showers", metrics.all_showers},

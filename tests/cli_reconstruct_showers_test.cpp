@@ -106,6 +106,54 @@ TEST_F(CliReconstructShowers, ReconstructWritesWhatTheLibraryFinds) {
   }
 }
 
+// The events with their truth: hit i is of shower i mod 5.
+void write_with_truth(const fs::path& folder) {
+  for (const char* const name : {"event0", "event1"}) {
+    CalorimeterEvent event = made_event(name, 200, 9);
+    event.showers = Showers{{0, 1, 2, 3, 4}, {2, 2, 2, 2, 2}, {}, {}, {}, {}};
+    event.truth.emplace();
+    for (std::int32_t hit = 0; hit < event.hits.size(); ++hit) {
+      event.truth->shower.push_back(hit % 5);
+      event.truth->fraction.push_back(1);
+      event.truth->row_splits.push_back(hit + 1);
+    }
+    write_calorimeter_event(folder, event);
+  }
+}
+
+TEST_F(CliReconstructShowers, EvaluateJudgesWhatReconstructFinds) {
+  write_with_truth(path("truth"));
+  ASSERT_EQ(run("reconstruct " + path("truth") + showers() + "--t-d 2 --out " + path("judged")).code, 0);
+  const std::string command = "evaluate " + path("truth") + " --min-visible 0.1 --json ";
+  const Result files = run(command + "--clusters " + path("judged")), model = run(command + showers() + "--t-d 2");
+  ASSERT_EQ(files.code, 0) << files.err;
+  ASSERT_EQ(model.code, 0) << model.err;
+  const std::string begin = "\"min_visible\":";
+  EXPECT_EQ(files.out.substr(files.out.find(begin)), model.out.substr(model.out.find(begin)));
+  EXPECT_THAT(files.out, StartsWith("{\"clusters_folder\":\"" + path("judged")));
+  EXPECT_THAT(model.out, StartsWith("{\"model\":\"" + path("showers.safetensors") + "\",\"shower_cuts\":{"));
+  EXPECT_THAT(model.out, HasSubstr("\"t_d\":2"));
+  EXPECT_THAT(files.out, HasSubstr("\"total\":10}")) << "ten showers";
+}
+
+TEST_F(CliReconstructShowers, APictureHasTheTruthBesideOrSaysWhyNot) {
+  write_with_truth(path("truth"));
+  const std::string command = "reconstruct " + path("truth/event0") + showers() + "--picture --out " + path("drawn");
+  const Result result = run(command);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::string picture = path("drawn/event0-clusters.png");
+  if (!fs::exists(picture)) {
+    EXPECT_THAT(result.err, HasSubstr("gnuplot is not installed"));
+    return;
+  }
+  EXPECT_THAT(result.out, HasSubstr("picture:   " + picture));
+  EXPECT_THAT(content(picture), HasSubstr("tEXtSoftware"));
+  EXPECT_EQ(run(command).code, 0) << "its own picture is replaced";
+  write(picture, "mine");
+  expect_failure(command, 2, {"event0-clusters.png", "is there"});
+  EXPECT_EQ(run("reconstruct " + path("calo/nothing") + showers() + "--picture --out " + path("drawn")).code, 0);
+}
+
 TEST_F(CliReconstructShowers, AJsonLineHoldsWhatTheTableShows) {
   const Result result = run("reconstruct " + path("calo/event2") + showers() + "--json --out " + path("line"));
   ASSERT_EQ(result.code, 0) << result.err;

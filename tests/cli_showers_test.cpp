@@ -68,7 +68,7 @@ TEST_F(CliShowers, EvaluateCountsShowersAndClusters) {
   EXPECT_THAT(content(path("judged/showers.csv")), HasSubstr("\nefficiency,all,energy,10,20,2,4,0.5,"));
   EXPECT_THAT(content(path("judged/response.csv")), HasSubstr("\ncluster_to_visible,all,energy,10,20,2,1,,1,,0,\n"));
   // Its own results are replaced, others are not.
-  const Result json = run(evaluate() + " --json --min-energy 4 --out " + path("judged"));
+  const Result json = run(evaluate() + " --json --min-visible 4 --out " + path("judged"));
   EXPECT_EQ(json.code, 0) << json.err;
   EXPECT_EQ(nlohmann::json::parse(json.out)["fakes"]["passed"], 4);
   write(path("judged/showers.csv"), "mine\n");
@@ -87,7 +87,8 @@ TEST_F(CliShowers, EvaluateReadsReconstructedEnergies) {
 }
 
 TEST_F(CliShowers, BadClustersAndCommandLines) {
-  expect_failure("evaluate " + path("calo"), 2, {"--clusters: is missing"});
+  expect_failure("evaluate " + path("calo") + model(), 3, {"model.safetensors", "kind"});
+  expect_failure(evaluate() + " --t-d 1", 2, {"--t-d: has no meaning beside --clusters"});
   expect_failure(evaluate() + " --matching atlas", 2, {"--matching: has no meaning for events of a calorimeter"});
   expect_failure(evaluate() + " --tracks x", 2, {"--tracks"});
   expect_failure("evaluate " + event() + model() + "--min-energy 3", 2,
@@ -120,7 +121,7 @@ TEST_F(CliShowers, EvaluateReadsFilesOfOthers) {
   write(folder / "clusters" / "event0-clusters.csv", clusters);
   const Result result =
       run("evaluate " + (data_folder() / "hgcal_ldrd_muons" / "event0.csv").string() + " --map " +
-          STARLING_SOURCE_DIR "/maps/hgcal_muons.toml --min-energy 1 --json --clusters " + path("clusters"));
+          STARLING_SOURCE_DIR "/maps/hgcal_muons.toml --min-visible 1 --json --clusters " + path("clusters"));
   ASSERT_EQ(result.code, 0) << result.err;
   const auto metrics = nlohmann::json::parse(result.out);
   EXPECT_EQ(metrics["hits"], 31444);
