@@ -62,7 +62,7 @@ std::string bin_title(ShowerAxis axis, int bin) {
   return text;
 }
 
-nlohmann::ordered_json to_json(const Estimate& estimate) {
+nlohmann::ordered_json json_of_estimate(const Estimate& estimate) {
   return {{"value", estimate.value}, {"error", estimate.error}};  // NaN becomes null
 }
 
@@ -143,9 +143,9 @@ nlohmann::ordered_json to_json(const ShowerMetrics& metrics) {
     for (const ShowerGroup& group : groups) {
       const Spread spread = metrics.response(ratio.ratio, group.selection);
       of_ratio[group.name] = {{"showers", spread.count},
-                              {"median", to_json(spread.median)},
-                              {"mean", to_json(spread.mean)},
-                              {"resolution", to_json(spread.resolution)}};
+                              {"median", json_of_estimate(spread.median)},
+                              {"mean", json_of_estimate(spread.mean)},
+                              {"resolution", json_of_estimate(spread.resolution)}};
     }
   }
   return result;
