@@ -75,6 +75,15 @@ TEST_F(CliShowers, EvaluateCountsShowersAndClusters) {
   expect_failure(evaluate() + " --out " + path("judged"), 2, {"showers.csv", "is there"});
 }
 
+TEST_F(CliShowers, TheSameOnAnyNumberOfThreads) {
+  for (const std::string threads : {"1", "2", "5"}) {
+    ASSERT_EQ(run(evaluate() + " --threads " + threads + " --out " + path("threads" + threads)).code, 0);
+    for (const auto& file : fs::directory_iterator(path("threads1"))) {
+      EXPECT_EQ(content(file), content(folder / ("threads" + threads) / file.path().filename())) << file.path();
+    }
+  }
+}
+
 TEST_F(CliShowers, EvaluateReadsReconstructedEnergies) {
   for (const char* const name : {"a", "b"}) {
     write(folder / "clusters" / (std::string(name) + "-particles.csv"),

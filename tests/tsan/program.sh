@@ -14,3 +14,13 @@ export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 cmp "$folder/tracks/event000000000-tracks.csv" "$folder/one/event000000000-tracks.csv"
 "$program" evaluate "$folder/events" --threads 4
 "$program" evaluate "$folder/events" --tracks "$folder/tracks" --out "$folder/curves" --threads 4
+
+detector=$(dirname "$0")/../../detectors/hgcal.toml
+"$program" simulate --detector "$detector" --events 3 --showers 3 --seed 5 --threads 4 --out "$folder/calo"
+# Each hit in the cluster of the first shower that the truth names.
+mkdir "$folder/clusters"
+for truth in "$folder"/calo/*-truth.csv; do
+  awk -F, 'NR == 1 { print "hit_id,cluster_id" } NR > 1 && !seen[$1]++ { print $1 "," $2 }' "$truth" \
+    > "$folder/clusters/$(basename "$truth" -truth.csv)-clusters.csv"
+done
+"$program" evaluate "$folder/calo" --clusters "$folder/clusters" --out "$folder/judged" --threads 4
