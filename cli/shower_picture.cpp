@@ -22,6 +22,7 @@ struct Drawn {
   const CalorimeterHits& hits;
   std::vector<std::int32_t> order;  // large ones last: on top
   double typical = 1;               // GeV: few hits have more
+  double scale = 1;                 // of sizes: many hits are drawn smaller
   double reach = 1, low_z = 0, high_z = 1, high_r = 1;
 
   explicit Drawn(const CalorimeterHits& all) : hits(all), order(all.hit_id.size()) {
@@ -31,6 +32,8 @@ struct Drawn {
     if (order.empty()) return;
     typical = std::max(1e-12, double{hits.energy[order[order.size() * 98 / 100]]});
     low_z = high_z = hits.z[0];
+    constexpr double kFew = 20000;
+    scale = std::min(1.0, std::pow(kFew / static_cast<double>(order.size()), 0.25));
     for (const std::int32_t hit : order) {
       reach = std::max({reach, std::abs(double{hits.x[hit]}), std::abs(double{hits.y[hit]})});
       low_z = std::min(low_z, double{hits.z[hit]});
@@ -51,7 +54,7 @@ struct Drawn {
       for (const std::int32_t hit : order) {
         const std::int32_t n = number(hit);
         if ((n < 0) != faint) continue;
-        const double size = std::cbrt(double{hits.energy[hit]} / typical);
+        const double size = scale * std::cbrt(double{hits.energy[hit]} / typical);
         std::array<char, 160> row{};
         std::snprintf(row.data(), row.size(), "%.1f %.1f %.1f %.1f %.2f %u\n", hits.x[hit], hits.y[hit], hits.z[hit],
                       radius(hit), std::clamp(size, kSmallest, faint ? 0.4 : kLargest),

@@ -358,6 +358,11 @@ TEST(Spread, OfFewValues) {
   const Spread ten = spread_of(std::vector<double>{1.6, 1, 1.1, 9, 1.2, 0.1, 1.3, 5, 1.4, 1.5});
   EXPECT_EQ(ten.median.value, (1.3 + 1.4) / 2);
   EXPECT_NEAR(ten.resolution.value, 0.3 / 1.35, 1e-12);
+  EXPECT_THAT(error_of(ErrorKind::usage,
+                       [] {
+                         spread_of(std::vector<double>{1, std::nan("")});
+                       }),
+              HasSubstr("value 1 is NaN"));
 }
 
 TEST(Spread, OfANormalDistribution) {

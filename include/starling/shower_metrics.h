@@ -97,7 +97,8 @@ struct Spread {
 };
 
 /// NaN where there are no values. Errors by the jackknife with 20 groups (value i is in group i mod 20; Tukey, Ann.
-/// Math. Statist. 29 (1958) 614); for fewer than 20 values they are NaN.
+/// Math. Statist. 29 (1958) 614); for fewer than 20 values they are NaN. Throws ErrorKind::usage for a value that is
+/// NaN.
 Spread spread_of(std::span<const double> values);
 
 /// Which ratio of energies.

@@ -2,9 +2,11 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "starling/error.h"
 #include "starling/shower_metrics.h"
 
 namespace starling {
@@ -33,7 +35,10 @@ Spread spread_of(std::span<const double> values) {
   const std::size_t n = values.size();
   if (n == 0) return {0, {kNone, kNone}, {kNone, kNone}, {kNone, kNone}};
   std::vector<std::pair<double, std::size_t>> sorted;
-  for (std::size_t i = 0; i < n; ++i) sorted.emplace_back(values[i], i % kGroups);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (std::isnan(values[i])) throw Error(ErrorKind::usage, "spread_of: value " + std::to_string(i) + " is NaN");
+    sorted.emplace_back(values[i], i % kGroups);
+  }
   std::sort(sorted.begin(), sorted.end());
 
   // Of all values, or of all but those of one group.
