@@ -363,6 +363,14 @@ TEST(Showers, EdgesOfTheSettings) {
   EXPECT_THAT([&] { simulate_showers(broken, {}, 0); },
               testing::ThrowsMessage<Error>(HasSubstr("layer 4: position = 1: expected a number from")));
   broken = hgcal();
+  broken.layers[1].outer_radius = broken.layers[1].inner_radius;
+  EXPECT_THAT([&] { simulate_showers(broken, {}, 0); },
+              testing::ThrowsMessage<Error>(HasSubstr("layer 2: outer_radius = 300: expected more than 300")));
+  broken = hgcal();
+  broken.layers[0].cells[1].inner_radius = 0;
+  EXPECT_THAT([&] { simulate_showers(broken, {}, 0); },
+              testing::ThrowsMessage<Error>(HasSubstr("layer 1: inner_radius of cells = 0: expected more than 0")));
+  broken = hgcal();
   broken.readout.noise = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THAT([&] { simulate_showers(broken, {}, 0); },
               testing::ThrowsMessage<Error>(HasSubstr("readout.noise = nan")));

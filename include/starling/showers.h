@@ -29,7 +29,7 @@ struct CalorimeterLayer {
   double mip_energy = 0;           ///< GeV that a minimum-ionising particle loses in the layer at normal incidence
   double moliere_radius = 0;       ///< mm
   double inner_radius = 0, outer_radius = 0;  ///< of the sensors, mm
-  std::vector<CellRegion> cells;              ///< ascending inner_radius, the first that of the layer
+  std::vector<CellRegion> cells;              ///< ascending inner_radius, the first at most that of the layer
 };
 
 /// Electromagnetic showers: GFlash (G. Grindhammer and S. Peters, hep-ex/0001020) for a homogeneous medium.
@@ -44,8 +44,8 @@ struct ElectromagneticShowers {
 struct HadronShowers {
   double step = 1.15;   ///< mean way to the interaction, interaction lengths
   int generations = 8;  ///< the particles of the last one deposit what they have where they are
-  double least_energy =
-      0.3;  ///< GeV; hadrons below it do not interact: charged ones range out, neutral ones are not seen
+  /// GeV; hadrons below do not interact: charged ones range out, neutral ones are not seen.
+  double least_energy = 1;
   double secondaries = 1.5;                          ///< 2 + Poisson(secondaries · ln(E/GeV)) of them
   double share_shape = 0.7;                          ///< of the gamma distribution of their shares of the energy
   double neutral_pions = 0.33;                       ///< of the secondaries
@@ -63,13 +63,13 @@ struct HadronShowers {
 
 /// What is read out of a cell.
 struct CalorimeterReadout {
-  double threshold = 0.5;      ///< MIP
-  double noise = 0.15;         ///< σ of the electronics, MIP
-  double noise_hits = 500;     ///< mean number per endcap
-  double noise_energy = 0.12;  ///< mean above the threshold, MIP
-  double time_window = 25;     ///< ns: noise hits have a time from 0 to this
-  double time_constant = 0.02,
-         time_noise = 0.3;  ///< σ of a time: the sum in quadrature of the one, ns, and the other over MIPs
+  double threshold = 0.5;       ///< MIP
+  double noise = 0.15;          ///< σ of the electronics, MIP
+  double noise_hits = 500;      ///< mean number per endcap
+  double noise_energy = 0.12;   ///< mean above the threshold, MIP
+  double time_window = 25;      ///< ns: noise hits have a time from 0 to this
+  double time_constant = 0.02;  ///< σ of a time, ns: this and time_noise / MIPs in quadrature
+  double time_noise = 0.3;      ///< ns
 };
 
 /// A calorimeter of two equal endcaps.
@@ -118,11 +118,12 @@ ShowerSettings read_shower_settings(Config& config);
 
 /// One event with full truth. Hits are cells above the threshold, one per cell, with the layer (from 1) and the time
 /// of arrival, ordered by endcap (z > 0 first), layer and cell. Showers are the particles that leave enough
-/// (`min_hits`, `min_visible`), hard ones first; what others deposit is noise. A fraction is a shower's share of what
-/// was deposited in a cell, before the electronics' noise. Random numbers are counter-based, keyed by (seed,
-/// event_number, particle or cell): the same bytes whatever runs beside it. Single-threaded; call from several threads
-/// at will. Throws ErrorKind::usage for a detector without layers and for a setting outside the range that
-/// read_shower_settings asks for, naming key and value.
+/// (`min_hits`, `min_visible`), hard ones first, with the direction in which they enter the first layer as seen from
+/// the origin; what others deposit is noise. A fraction is a shower's share of what was deposited in a cell, before the
+/// electronics' noise. Random numbers are counter-based, keyed by (seed, event_number, particle or cell): the same
+/// bytes whatever runs beside it. Single-threaded; call from several threads at will. Throws ErrorKind::usage for a
+/// detector and a setting outside the ranges that read_shower_detector and read_shower_settings ask for, naming key and
+/// value.
 CalorimeterEvent simulate_showers(const ShowerDetector& detector, const ShowerSettings& settings,
                                   std::uint64_t event_number);
 

@@ -1,6 +1,8 @@
 #include "showers/cells.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace starling::showers {
@@ -41,20 +43,18 @@ CellKey Cells::find(std::int32_t layer_index, bool back, double x, double y) con
   std::int64_t row, column;
   if (region.hexagon) {
     // Of the two nearest rows the one whose nearest centre is nearer; odd rows are shifted by half a cell.
-    const double lower = std::floor(v / kRowHeight);
-    double best = 0;
+    const auto lower = static_cast<std::int64_t>(std::floor(v / kRowHeight));
+    double best = std::numeric_limits<double>::infinity();
     row = column = 0;
-    for (int step = 0; step < 2; ++step) {
-      const double line = lower + step;
-      const double shift = std::fmod(std::abs(line), 2) == 1 ? 0.5 : 0;
+    for (const std::int64_t line : {lower, lower + 1}) {
+      const double shift = line % 2 != 0 ? 0.5 : 0;
       const double place = std::floor(u - shift + 0.5);
-      const double du = u - shift - place, dv = v - line * kRowHeight;
+      const double du = u - shift - place, dv = v - static_cast<double>(line) * kRowHeight;
       const double distance = du * du + dv * dv;
-      if (step == 0 || distance < best) {
-        best = distance;
-        row = static_cast<std::int64_t>(line);
-        column = static_cast<std::int64_t>(place);
-      }
+      if (distance >= best) continue;
+      best = distance;
+      row = line;
+      column = static_cast<std::int64_t>(place);
     }
   } else {
     row = static_cast<std::int64_t>(std::floor(v));

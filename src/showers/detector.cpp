@@ -186,16 +186,23 @@ void check_detector(const ShowerDetector& detector) {
     within("mip_energy", layer.mip_energy, 1e-5, 10);
     within("moliere_radius", layer.moliere_radius, 0.1, 1000);
     within("inner_radius", layer.inner_radius, 0, kFar);
-    within("outer_radius", layer.outer_radius, layer.inner_radius, kFar);
+    within("outer_radius", layer.outer_radius, 0, kFar);
+    if (layer.outer_radius <= layer.inner_radius) {
+      refuse(name + "outer_radius", layer.outer_radius, "more than " + numbers::to_text(layer.inner_radius));
+    }
     if (layer.cells.empty() || layer.cells.size() > kMaxRegions) {
       fail("calorimeter: " + name + std::to_string(layer.cells.size()) + " regions of cells, expected 1 to " +
            std::to_string(kMaxRegions));
     }
-    double inner = 0;
-    for (const CellRegion& region : layer.cells) {
-      within("cells inner_radius", region.inner_radius, inner, kFar);
-      inner = region.inner_radius;
-      within("cells area", region.area, 0.1, 1e6);
+    within("inner_radius of the first cells", layer.cells.front().inner_radius, 0, layer.inner_radius);
+    for (std::size_t k = 0; k < layer.cells.size(); ++k) {
+      within("area of cells", layer.cells[k].area, 0.1, 1e6);
+      if (k == 0) continue;
+      within("inner_radius of cells", layer.cells[k].inner_radius, 0, kFar);
+      if (layer.cells[k].inner_radius <= layer.cells[k - 1].inner_radius) {
+        refuse(name + "inner_radius of cells", layer.cells[k].inner_radius,
+               "more than " + numbers::to_text(layer.cells[k - 1].inner_radius));
+      }
     }
   }
 }
