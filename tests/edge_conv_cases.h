@@ -182,6 +182,27 @@ void fill(Case<T>& test, std::uint64_t seed) {
   test.out_gradient = normal_values<T>(test.out_size(), random);
 }
 
+/// A kind of message, without its lists.
+struct Kind {
+  const char* name;
+  EdgeAggregation aggregation;
+  bool relu;
+  int outputs;
+};
+inline constexpr Kind kKinds[] = {
+    {"max", EdgeAggregation::max, false, 0},        {"mean", EdgeAggregation::mean, false, 0},
+    {"sum", EdgeAggregation::sum, false, 0},        {"mean of ReLU", EdgeAggregation::mean, true, 0},
+    {"sum of ReLU", EdgeAggregation::sum, true, 0}, {"two layers", EdgeAggregation::max, true, 20}};
+
+template <typename T>
+Case<T> of_kind(const Kind& kind, const std::string& name, std::int32_t sources, int hidden, int k) {
+  Case<T> test{.name = kind.name + (", " + name), .num_sources = sources, .hidden = hidden, .k = k};
+  test.aggregation = kind.aggregation;
+  test.relu = kind.relu;
+  test.outputs = kind.outputs;
+  return test;
+}
+
 template <typename T>
 std::vector<Case<T>> table() {
   std::vector<Case<T>> cases;
@@ -190,24 +211,9 @@ std::vector<Case<T>> table() {
     fill(test, seed++);
     cases.push_back(std::move(test));
   };
-  // Every kind of message.
-  struct Kind {
-    const char* name;
-    EdgeAggregation aggregation;
-    bool relu;
-    int outputs;
-  };
-  const Kind kinds[] = {
-      {"max", EdgeAggregation::max, false, 0},        {"mean", EdgeAggregation::mean, false, 0},
-      {"sum", EdgeAggregation::sum, false, 0},        {"mean of ReLU", EdgeAggregation::mean, true, 0},
-      {"sum of ReLU", EdgeAggregation::sum, true, 0}, {"two layers", EdgeAggregation::max, true, 20}};
-  for (const Kind& kind : kinds) {
+  for (const Kind& kind : kKinds) {
     const auto with = [&](const std::string& name, std::int32_t sources, int hidden, int k) {
-      Case<T> test{.name = kind.name + (", " + name), .num_sources = sources, .hidden = hidden, .k = k};
-      test.aggregation = kind.aggregation;
-      test.relu = kind.relu;
-      test.outputs = kind.outputs;
-      return test;
+      return of_kind<T>(kind, name, sources, hidden, k);
     };
     for (const int hidden : {1, 3, 16, 17, 32, 33, 64, 100, 129, 200})
       add(with("hidden " + std::to_string(hidden), 50, hidden, 9));

@@ -64,7 +64,8 @@ struct EdgeConvResult {
   std::int32_t* found = nullptr;  ///< [num_rows] sources in each list; null: not wanted
 };
 
-/// Bytes of workspace of edge_conv(), which do not grow with rows or entries. Reads no array.
+/// Bytes of workspace of edge_conv(): on the host those of the weight, on a device at most 16 per row and 1 MB. Reads
+/// no array.
 template <typename T>
 std::size_t edge_conv_workspace_bytes(const EdgeConv<T>& conv, const Execution& execution = {});
 
@@ -91,8 +92,7 @@ struct EdgeConvGradients {
 };
 
 /// Bytes of workspace of edge_conv_gradient(): for each entry at most 16 (20 with row splits), for max 8 more for each
-/// 64 features; 72 per row or source; with `weight` 768 times the gradient of the weights or, where it has more
-/// than 4 MB / 768, at most 64 MB.
+/// 64 features, with `weight` also for each 64 hidden ones; 72 per row or source; with `weight` 2^22 numbers at most.
 /// Reads no array.
 template <typename T>
 std::size_t edge_conv_gradient_workspace_bytes(const EdgeConv<T>& conv, const Execution& execution = {});

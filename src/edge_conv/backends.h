@@ -33,7 +33,10 @@ void edge_conv_gradient(const EdgeConv<T>& conv, const T* out_gradient, const st
 namespace cuda {
 
 template <typename T>
-void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const Execution& execution);
+std::size_t workspace_bytes(const EdgeConv<T>& conv);
+template <typename T>
+void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, std::span<std::byte> workspace,
+               const Execution& execution);
 template <typename T>
 std::size_t gradient_workspace_bytes(const EdgeConv<T>& conv);
 template <typename T>

@@ -47,7 +47,8 @@ bool needs_kept(const EdgeConv<T>& conv) {
 template <typename T>
 std::size_t edge_conv_workspace_bytes(const EdgeConv<T>& conv, const Execution& execution) {
   check(conv, "edge_conv_workspace_bytes");
-  return execution.device == Device::cuda ? 0 : edgeconv::host::workspace_bytes(conv);
+  if (execution.device == Device::cuda) return edgeconv::cuda::workspace_bytes(conv);
+  return edgeconv::host::workspace_bytes(conv);
 }
 
 template <typename T>
@@ -57,7 +58,7 @@ void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, std::sp
   check(conv, function);
   check_there(function, "out", result.out, conv.num_rows);
   memory::check_workspace(workspace, edge_conv_workspace_bytes(conv, execution), function);
-  if (execution.device == Device::cuda) return edgeconv::cuda::edge_conv(conv, result, execution);
+  if (execution.device == Device::cuda) return edgeconv::cuda::edge_conv(conv, result, workspace, execution);
   edgeconv::host::edge_conv(conv, result, workspace);
 }
 

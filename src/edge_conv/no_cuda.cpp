@@ -9,7 +9,11 @@ namespace {
 }  // namespace
 
 template <typename T>
-void edge_conv(const EdgeConv<T>&, const EdgeConvResult<T>&, const Execution&) {
+std::size_t workspace_bytes(const EdgeConv<T>&) {
+  absent();
+}
+template <typename T>
+void edge_conv(const EdgeConv<T>&, const EdgeConvResult<T>&, std::span<std::byte>, const Execution&) {
   absent();
 }
 template <typename T>
@@ -23,7 +27,8 @@ void edge_conv_gradient(const EdgeConv<T>&, const T*, const std::int32_t*, const
 }
 
 #define STARLING_INSTANTIATE(T)                                                                                    \
-  template void edge_conv(const EdgeConv<T>&, const EdgeConvResult<T>&, const Execution&);                         \
+  template std::size_t workspace_bytes(const EdgeConv<T>&);                                                        \
+  template void edge_conv(const EdgeConv<T>&, const EdgeConvResult<T>&, std::span<std::byte>, const Execution&);   \
   template std::size_t gradient_workspace_bytes(const EdgeConv<T>&);                                               \
   template void edge_conv_gradient(const EdgeConv<T>&, const T*, const std::int32_t*, const EdgeConvGradients<T>&, \
                                    std::span<std::byte>, const Execution&)

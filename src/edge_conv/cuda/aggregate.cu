@@ -13,12 +13,13 @@ namespace {
 constexpr int kAtOnce = 8;  // sources on their way before the first is used
 
 template <typename T, bool kMax>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kGatherThreads, sizeof(T) == 4 ? 2 : 1)
     aggregate_kernel(const __grid_constant__ EdgeConv<T> conv, const __grid_constant__ EdgeConvResult<T> result,
-                     bool whole) {
+                     const std::uint32_t* order, bool whole) {
   const int lane = threadIdx.x % 32;
-  const std::int64_t row = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  if (row >= conv.num_rows) return;
+  const std::int64_t place_of_row = std::int64_t{blockIdx.x} * kGatherWarps + threadIdx.x / 32;
+  if (place_of_row >= conv.num_rows) return;
+  const std::int64_t row = row_at(order, place_of_row);
   const std::int64_t first = first_entry(conv, row), end = first_entry(conv, row + 1);
   for (int turn = 0; turn < conv.hidden; turn += kPairs) {
     const int at = turn + 2 * lane;
@@ -74,19 +75,31 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 template <typename T>
-void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const Execution& execution) {
+std::size_t workspace_bytes(const EdgeConv<T>& conv) {
+  return wants_order(conv) ? lists::cuda::near_order_bytes(lists_of(conv)) : 0;
+}
+
+template <typename T>
+void edge_conv(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, std::span<std::byte> workspace,
+               const Execution& execution) {
   if (conv.num_rows == 0) return;
-  if (conv.weight != nullptr) return max_of_products(conv, result, execution);
+  const std::uint32_t* const order =
+      wants_order(conv) ? lists::cuda::near_order(lists_of(conv), workspace, execution.stream) : nullptr;
+  if (conv.weight != nullptr) return max_of_products(conv, result, order, execution);
   const bool whole = is_aligned(conv.target, conv.hidden, 2) && is_aligned(conv.source, conv.hidden, 2);
-  const int blocks = blocks_of(conv.num_rows, kWarps);
+  const int blocks = blocks_of(conv.num_rows, kGatherWarps);
   if (conv.aggregation == EdgeAggregation::max)
-    aggregate_kernel<T, true><<<blocks, kThreads, 0, execution.stream>>>(conv, result, whole);
+    aggregate_kernel<T, true><<<blocks, kGatherThreads, 0, execution.stream>>>(conv, result, order, whole);
   else
-    aggregate_kernel<T, false><<<blocks, kThreads, 0, execution.stream>>>(conv, result, whole);
+    aggregate_kernel<T, false><<<blocks, kGatherThreads, 0, execution.stream>>>(conv, result, order, whole);
   call(cudaGetLastError());
 }
 
-template void edge_conv(const EdgeConv<float>&, const EdgeConvResult<float>&, const Execution&);
-template void edge_conv(const EdgeConv<double>&, const EdgeConvResult<double>&, const Execution&);
+#define STARLING_INSTANTIATE(T)                             \
+  template std::size_t workspace_bytes(const EdgeConv<T>&); \
+  template void edge_conv(const EdgeConv<T>&, const EdgeConvResult<T>&, std::span<std::byte>, const Execution&)
+STARLING_INSTANTIATE(float);
+STARLING_INSTANTIATE(double);
+#undef STARLING_INSTANTIATE
 
 }  // namespace starling::edgeconv::cuda

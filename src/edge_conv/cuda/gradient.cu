@@ -88,14 +88,15 @@ struct Held {
 
 /// Without weight, one warp per source.
 template <typename T, bool kMax>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kGatherThreads)
     source_gradient_kernel(const __grid_constant__ EdgeConv<T> conv, const T* out_gradient, const Record* records,
-                           const T* scale, const __grid_constant__ lists::Holders holders, T* source_gradient,
-                           bool whole) {
+                           const T* scale, const __grid_constant__ lists::Holders holders, const std::uint32_t* order,
+                           T* source_gradient, bool whole) {
   constexpr int kAtOnce = 4;
   const int lane = threadIdx.x % 32, hidden = conv.hidden;
-  const std::int64_t source = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32, entries = num_entries(conv);
-  if (source >= conv.num_sources) return;
+  const std::int64_t place = std::int64_t{blockIdx.x} * kGatherWarps + threadIdx.x / 32, entries = num_entries(conv);
+  if (place >= conv.num_sources) return;
+  const std::int64_t source = row_at(order, place);
   const std::uint32_t first = holders.begin[source], end = holders.begin[source + 1];
   for (int turn = 0; turn < hidden; turn += kPairs) {
     const int at = turn + 2 * lane;
@@ -165,12 +166,14 @@ constexpr int kRowsAtOnce = 8;                 // whose terms of the gradient of
 
 /// With weight: one block of threads per block of rows and 64 hidden features, outputs `begin` to begin + kShare − 1.
 /// The lanes' registers hold the share of the weights' gradient. Adds to the gradient of p that the outputs before have
-/// brought. Each of weight_parts, bias_parts and target_gradient may be null.
+/// brought. For each entry that is a maximum, `gates` gets the features whose ReLU lets the gradient through: of the 64
+/// features of block y, bit i is feature 2i and bit 32 + i is 2i + 1 of gates[y · entries + entry]. Several outputs
+/// write the same there. Each of weight_parts, bias_parts, target_gradient and gates may be null.
 template <typename T>
 __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 6 : 3)
     weight_gradient_kernel(const __grid_constant__ EdgeConv<T> conv, const T* out_gradient, const std::int32_t* kept,
-                           T* weight_parts, T* bias_parts, T* target_gradient, int begin, RowBlocks blocks,
-                           bool whole) {
+                           T* weight_parts, T* bias_parts, T* target_gradient, Record* gates, int begin,
+                           RowBlocks blocks, bool whole) {
   __shared__ Two<T> weights[kShare][32];
   __shared__ Two<T> terms[kRowsAtOnce][kWarps][32];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, hidden = conv.hidden;
@@ -186,25 +189,26 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 6 : 3)
 
   // Lane o has the gradient of output o and the row of the source that is its maximum, of the row to come.
   T next_gradient = 0;
-  std::int32_t next_source = -1;
+  std::int32_t next_source = -1, next_slot = -1;
   const auto load_row = [&](std::int64_t row) {
     const bool is_there = row < to && lane < outputs;
     const std::int64_t place = row * conv.outputs + own + lane;
     next_gradient = is_there ? out_gradient[place] : T(0);
-    const std::int32_t slot = is_there ? kept[place] : -1;
-    next_source = slot >= 0 ? conv.index[first_entry(conv, row) + slot] : -1;
+    next_slot = is_there ? kept[place] : -1;
+    next_source = next_slot >= 0 ? conv.index[first_entry(conv, row) + next_slot] : -1;
   };
   load_row(from);
   for (std::int64_t batch = from; batch < to; batch += kRowsAtOnce) {
     const int rows = to - batch < kRowsAtOnce ? static_cast<int>(to - batch) : kRowsAtOnce;
     for (int i = 0; i < rows; ++i) {
       const T gradient = next_gradient;
-      const std::int32_t source = next_source;
+      const std::int32_t source = next_source, slot = next_slot;
       load_row(batch + i + 1);
       Two<T> sum{T(0), T(0)};
       // All outputs of a row have a maximum, or none has.
       if (__any_sync(kWarp, source >= 0)) {
         const Two<T> p = load_two(conv.target + (batch + i) * hidden, at, hidden, whole);
+        const std::int64_t first = blockIdx.y * num_entries(conv) + first_entry(conv, batch + i);
         bias += gradient;
 #pragma unroll
         for (int o = 0; o < kOutputBlock; ++o) {
@@ -214,6 +218,11 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 6 : 3)
           const Two<T> q = load_two(conv.source + j * hidden, at, hidden, whole);
           const T before[2] = {p.x + q.x, p.y + q.y};
           const Two<T> w = weights[warp * kOutputBlock + o][lane];
+          if (gates != nullptr) {
+            const unsigned low = __ballot_sync(kWarp, before[0] > T(0)), high = __ballot_sync(kWarp, before[1] > T(0));
+            const std::int32_t entry = __shfl_sync(kWarp, slot, o);
+            if (lane == 0 && o < outputs) gates[first + entry] = Record{high} << 32 | low;
+          }
           share[o][0] += g * relu_of(before[0]);
           share[o][1] += g * relu_of(before[1]);
           const T more[2] = {sum.x + g * w.x, sum.y + g * w.y};
@@ -266,88 +275,80 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const T* parts, std
   out[i] = sum;
 }
 
+constexpr int kGiven = 2;  // gradients of an entry that its lane loads
+
 __device__ __forceinline__ int first_bit(Record bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
 
 /// With weight, one warp per source and 64 hidden features; the weights of these features lie in shared memory.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kGatherThreads)
     source_gradient_through_weight_kernel(const __grid_constant__ EdgeConv<T> conv, const T* out_gradient,
-                                          const Record* records, const __grid_constant__ lists::Holders holders,
-                                          T* source_gradient, bool whole) {
-  constexpr int kAtOnce = 4;
+                                          const Record* records, const Record* gates,
+                                          const __grid_constant__ lists::Holders holders, const std::uint32_t* order,
+                                          T* source_gradient) {
   extern __shared__ __align__(16) unsigned char memory[];
   auto* const weights = reinterpret_cast<Two<T>*>(memory);  // [outputs, 32]
   const int lane = threadIdx.x % 32, hidden = conv.hidden, at = blockIdx.y * kPairs + 2 * lane;
-  for (int o = threadIdx.x / 32; o < conv.outputs; o += kWarps)
+  for (int o = threadIdx.x / 32; o < conv.outputs; o += kGatherWarps)
     weights[32 * o + lane] = load_two(conv.weight + std::int64_t{o} * hidden, at, hidden, false);
   __syncthreads();
   const std::int64_t entries = num_entries(conv);
   const int blocks = record_blocks(conv.outputs);
-  for (std::int64_t source = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32; source < conv.num_sources;
-       source += std::int64_t{gridDim.x} * kWarps) {
+  for (std::int64_t place = std::int64_t{blockIdx.x} * kGatherWarps + threadIdx.x / 32; place < conv.num_sources;
+       place += std::int64_t{gridDim.x} * kGatherWarps) {
+    const std::int64_t source = row_at(order, place);
     const std::uint32_t first = holders.begin[source], end = holders.begin[source + 1];
-    const Two<T> q = load_two(conv.source + source * hidden, at, hidden, whole);
     Two<T> sum{T(0), T(0)};
     for (std::uint32_t batch = first; batch < end; batch += 32) {
-      std::uint32_t my_entry = 0;
-      std::int32_t my_row = 0;
-      Record my_record = 0;
+      // Each lane has an entry: its record, its gate, and the gradients of its first outputs. More are seldom.
+      std::uint32_t entry = 0;
+      std::int32_t row = 0;
+      Record record = 0, gate = 0;
       bool any = false;
       if (batch + lane < end) {
-        my_entry = holders.entry[batch + lane];
-        my_row = lists::row_of_entry(holders, my_entry, conv.k);
-        my_record = records[my_entry];
-        any = my_record != 0;
-        for (int block = 1; block < blocks; ++block) any = any || records[block * entries + my_entry] != 0;
+        entry = holders.entry[batch + lane];
+        row = lists::row_of_entry(holders, entry, conv.k);
+        record = records[entry];
+        any = record != 0;
+        for (int block = 1; block < blocks; ++block) any = any || records[block * entries + entry] != 0;
+        if (any) gate = gates[blockIdx.y * entries + entry];
       }
-      // The gradients of an entry's first two outputs; more are seldom.
-      T gradient_of_mine[2] = {};
-      Record rest = my_record;
+      T gradients[kGiven] = {};
+      Record rest = record;
 #pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        if (rest != 0)
-          gradient_of_mine[c] = __ldg(out_gradient + std::int64_t{my_row} * conv.outputs + first_bit(rest));
+      for (int c = 0; c < kGiven; ++c) {
+        if (rest != 0) gradients[c] = __ldg(out_gradient + std::int64_t{row} * conv.outputs + first_bit(rest));
         rest &= rest - 1;
       }
-      for (unsigned left = __ballot_sync(kWarp, any); left != 0;) {
-        int entry_of[kAtOnce];
-        Two<T> p[kAtOnce];
+      for (unsigned left = __ballot_sync(kWarp, any); left != 0; left &= left - 1) {
+        const int n = __ffs(left) - 1;
+        Record bits = __shfl_sync(kWarp, record, n);
+        const Record gate_n = __shfl_sync(kWarp, gate, n);
+        Two<T> term{T(0), T(0)};
+        const auto add = [&](int o, T gradient) {
+          const Two<T> w = weights[32 * o + lane];
+          term.x += gradient * w.x;
+          term.y += gradient * w.y;
+        };
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          entry_of[i] = left != 0 ? __ffs(left) - 1 : -1;
-          left &= left - 1;
-          const std::int64_t row = __shfl_sync(kWarp, my_row, max(entry_of[i], 0));
-          p[i] = load_two(conv.target + row * hidden, at, hidden, whole);
+        for (int c = 0; c < kGiven; ++c) {
+          const T gradient = __shfl_sync(kWarp, gradients[c], n);
+          if (bits != 0) add(first_bit(bits), gradient);
+          bits &= bits - 1;
         }
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          const int n = entry_of[i];
-          if (n < 0) break;
-          Record bits = __shfl_sync(kWarp, my_record, n);
-          const T given[2] = {__shfl_sync(kWarp, gradient_of_mine[0], n), __shfl_sync(kWarp, gradient_of_mine[1], n)};
-          const std::int64_t row = __shfl_sync(kWarp, my_row, n);
-          const std::uint32_t entry = __shfl_sync(kWarp, my_entry, n);
-          Two<T> term{T(0), T(0)};
-          const auto add = [&](int o, T gradient) {
-            const Two<T> w = weights[32 * o + lane];
-            term.x += gradient * w.x;
-            term.y += gradient * w.y;
-          };
-#pragma unroll
-          for (int c = 0; c < 2; ++c) {
-            if (bits != 0) add(first_bit(bits), given[c]);
-            bits &= bits - 1;
-          }
+        if (bits != 0 || blocks > 1) {
+          const std::int64_t row_n = __shfl_sync(kWarp, row, n);
+          const std::uint32_t entry_n = __shfl_sync(kWarp, entry, n);
           for (int block = 0; block < blocks; ++block) {
-            if (block > 0) bits = records[block * entries + entry];
+            if (block > 0) bits = records[block * entries + entry_n];
             for (; bits != 0; bits &= bits - 1) {
               const int o = block * kBitsPerRecord + first_bit(bits);
-              add(o, __ldg(out_gradient + row * conv.outputs + o));
+              add(o, __ldg(out_gradient + row_n * conv.outputs + o));
             }
           }
-          sum.x = p[i].x + q.x > T(0) ? sum.x + term.x : sum.x;
-          sum.y = p[i].y + q.y > T(0) ? sum.y + term.y : sum.y;
         }
+        sum.x = gate_n >> lane & 1U ? sum.x + term.x : sum.x;
+        sum.y = gate_n >> (32 + lane) & 1U ? sum.y + term.y : sum.y;
       }
     }
     store_two(source_gradient + source * hidden, at, hidden, sum.x, sum.y);
@@ -358,8 +359,9 @@ template <typename T>
 struct Arrays {
   T* scale;         // [num_rows]
   Record* records;  // [record blocks, entries], of max
+  Record* gates;    // [blocks of 64 hidden features, entries], with weight
   T *weight_parts, *bias_parts;
-  std::span<std::byte> lists;
+  std::span<std::byte> lists, order;
 };
 
 template <typename T>
@@ -369,12 +371,16 @@ std::size_t lay_out(const EdgeConv<T>& conv, std::span<std::byte> memory, Arrays
   arrays.scale = layout.take<T>(static_cast<std::size_t>(conv.num_rows));
   arrays.records =
       layout.take<Record>(is_max ? static_cast<std::size_t>(record_blocks(width_of(conv)) * num_entries(conv)) : 0);
+  arrays.gates = layout.take<Record>(
+      conv.weight != nullptr ? static_cast<std::size_t>(record_blocks(conv.hidden) * num_entries(conv)) : 0);
   const std::size_t parts = conv.weight != nullptr ? static_cast<std::size_t>(row_blocks(conv).count) : 0;
   const auto outputs = static_cast<std::size_t>(conv.outputs);
   arrays.weight_parts = layout.take<T>(parts * outputs * static_cast<std::size_t>(conv.hidden));
   arrays.bias_parts = layout.take<T>(parts * outputs);
   const std::size_t lists = lists::cuda::turn_round_bytes(lists_of(conv));
   arrays.lists = {layout.take<std::byte>(lists), lists};
+  const std::size_t order = wants_order(conv) ? lists::cuda::near_order_bytes(lists_of(conv)) : 0;
+  arrays.order = {layout.take<std::byte>(order), order};
   return layout.bytes();
 }
 
@@ -387,15 +393,15 @@ void gradient_of_rows(const EdgeConv<T>& conv, const T* out_gradient, const std:
         conv, out_gradient, kept, arrays.scale, gradients.target);
     return;
   }
-  const bool of_weight = gradients.weight != nullptr, of_bias = gradients.bias != nullptr;
-  if (gradients.target == nullptr && !of_weight && !of_bias) return;
+  const bool of_weight = gradients.weight != nullptr, of_bias = gradients.bias != nullptr,
+             of_source = gradients.source != nullptr;
   const RowBlocks blocks = row_blocks(conv);
   if (blocks.count > 0) {
     const dim3 grid(static_cast<unsigned>(blocks.count), static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
     for (int begin = 0; begin < conv.outputs; begin += kShare) {
       weight_gradient_kernel<T><<<grid, kThreads, 0, stream>>>(
           conv, out_gradient, kept, of_weight ? arrays.weight_parts : nullptr, of_bias ? arrays.bias_parts : nullptr,
-          gradients.target, begin, blocks, whole);
+          gradients.target, of_source ? arrays.gates : nullptr, begin, blocks, whole);
     }
   }
   const int size = conv.outputs * conv.hidden;
@@ -416,6 +422,10 @@ void gradient_of_sources(const EdgeConv<T>& conv, const T* out_gradient, const s
   if (is_max && conv.num_rows > 0)
     record_kernel<T><<<blocks_of(conv.num_rows, kWarps), kThreads, 0, stream>>>(conv, kept, arrays.records);
   const lists::Holders holders = lists::cuda::turn_round(lists_of(conv), arrays.lists, stream);
+  // Rows and sources that are the same points have one near order.
+  const std::uint32_t* const order = wants_order(conv) && conv.num_rows == conv.num_sources
+                                         ? lists::cuda::near_order(lists_of(conv), arrays.order, stream)
+                                         : nullptr;
   if (conv.weight != nullptr) {
     const std::size_t bytes = static_cast<std::size_t>(conv.outputs) * 32 * sizeof(Two<T>);
     const auto kernel = source_gradient_through_weight_kernel<T>;
@@ -423,19 +433,21 @@ void gradient_of_sources(const EdgeConv<T>& conv, const T* out_gradient, const s
     int device = 0, processors = 0, per_processor = 0;
     call(cudaGetDevice(&device));
     call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kThreads, bytes));
-    const dim3 grid(static_cast<unsigned>(std::min(blocks_of(conv.num_sources, kWarps), processors * per_processor)),
-                    static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
-    kernel<<<grid, kThreads, bytes, stream>>>(conv, out_gradient, arrays.records, holders, source_gradient, whole);
+    call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kGatherThreads, bytes));
+    const dim3 grid(
+        static_cast<unsigned>(std::min(blocks_of(conv.num_sources, kGatherWarps), processors * per_processor)),
+        static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
+    kernel<<<grid, kGatherThreads, bytes, stream>>>(conv, out_gradient, arrays.records, arrays.gates, holders, order,
+                                                    source_gradient);
     return;
   }
-  const int blocks = blocks_of(conv.num_sources, kWarps);
+  const int blocks = blocks_of(conv.num_sources, kGatherWarps);
   if (is_max) {
-    source_gradient_kernel<T, true><<<blocks, kThreads, 0, stream>>>(conv, out_gradient, arrays.records, arrays.scale,
-                                                                     holders, source_gradient, whole);
+    source_gradient_kernel<T, true><<<blocks, kGatherThreads, 0, stream>>>(
+        conv, out_gradient, arrays.records, arrays.scale, holders, order, source_gradient, whole);
   } else {
-    source_gradient_kernel<T, false><<<blocks, kThreads, 0, stream>>>(conv, out_gradient, arrays.records, arrays.scale,
-                                                                      holders, source_gradient, whole);
+    source_gradient_kernel<T, false><<<blocks, kGatherThreads, 0, stream>>>(
+        conv, out_gradient, arrays.records, arrays.scale, holders, order, source_gradient, whole);
   }
 }
 

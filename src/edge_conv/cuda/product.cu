@@ -15,8 +15,9 @@ using namespace starling::cuda;
 
 namespace {
 
-constexpr int kOutputs = 64;   // per block
-constexpr int kFeatures = 16;  // hidden features of a step
+constexpr int kOutputs = 64;     // per block of threads
+constexpr int kFeatures = 16;    // hidden features of a step
+constexpr int kRowsPerWarp = 4;  // of a stretch
 
 /// Tiles of products: kRows outputs by eight entries, kDepth hidden features of a lane's four at once.
 template <typename T>
@@ -25,7 +26,8 @@ struct Tile;
 template <>
 struct Tile<float> {
   static constexpr int kRows = 16, kDepth = 2, kWeights = 4, kValues = 4;
-  static constexpr int kTiles = 4;  // of entries, per chunk
+  static constexpr int kTiles = 4;   // of entries, per chunk
+  static constexpr int kWarps = 12;  // per block: one block per multiprocessor
   __device__ static void multiply_add(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
         "%2, %3};"
@@ -39,6 +41,7 @@ template <>
 struct Tile<double> {
   static constexpr int kRows = 8, kDepth = 1, kWeights = 1, kValues = 2;
   static constexpr int kTiles = 2;
+  static constexpr int kWarps = 8;
   __device__ static void multiply_add(double (&sum)[2], const double (&a)[1], const double (&b)[1]) {
     asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
         : "+d"(sum[0]), "+d"(sum[1])
@@ -158,9 +161,9 @@ __device__ __forceinline__ void take_maximum(
 }
 
 template <typename T, bool kSplit>
-__global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
+__global__ void __launch_bounds__(32 * Tile<T>::kWarps, 1)
     product_kernel(const __grid_constant__ EdgeConv<T> conv, const __grid_constant__ EdgeConvResult<T> result,
-                   bool whole) {
+                   const std::uint32_t* order, bool whole) {
   using S = Shared<T, kSplit>;
   using M = Tile<T>;
   constexpr int kTiles = M::kTiles, kChunk = 8 * kTiles, kRowTiles = S::kRowTiles;
@@ -172,7 +175,7 @@ __global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
   const int first_output = blockIdx.y * kOutputs;
   T* const rest = weights + groups * S::kLanes * M::kWeights;
 
-  for (int i = threadIdx.x; i < groups * S::kLanes * M::kWeights; i += kThreads) {
+  for (int i = threadIdx.x; i < groups * S::kLanes * M::kWeights; i += 32 * M::kWarps) {
     const int which = i % M::kWeights, to = i / M::kWeights % 32, row_tile = i / (M::kWeights * 32) % kRowTiles,
               step = i / (M::kWeights * 32 * kRowTiles) % S::kSteps, g = i / (M::kWeights * S::kLanes);
     // Weights 0 and 1 of a lane are rows `group` and `group` + 8, 2 and 3 the same of the next feature.
@@ -200,14 +203,18 @@ __global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
     }
   }
 
-  const std::int64_t stride = std::int64_t{gridDim.x} * kWarps;
-  std::int64_t row = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  std::int64_t first = 0, end = 0;
-  const auto open_row = [&](std::int64_t which) {
-    first = which < conv.num_rows ? first_entry(conv, which) : 0;
-    end = which < conv.num_rows ? first_entry(conv, which + 1) : 0;
+  // The rows of a block are kStretch at a time that stand together.
+  constexpr int kStretch = kRowsPerWarp * M::kWarps;
+  std::int64_t stretch = std::int64_t{blockIdx.x} * kStretch, row = 0, first = 0, end = 0;
+  int turn = 0;
+  const auto place_of_row = [&] { return stretch + turn * M::kWarps + threadIdx.x / 32; };
+  const auto open_row = [&] {
+    const bool is_there = place_of_row() < conv.num_rows;
+    row = is_there ? row_at(order, place_of_row()) : 0;
+    first = is_there ? first_entry(conv, row) : 0;
+    end = is_there ? first_entry(conv, row + 1) : 0;
   };
-  open_row(row);
+  open_row();
   std::int64_t chunk = first;
   // The sources of the chunk to come are on their way while one is worked on.
   const auto load_chunk = [&] { return lane < kChunk ? load_source(conv, chunk + lane, end) : -1; };
@@ -221,15 +228,20 @@ __global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
     for (int c = 0; c < kOfTile; ++c) slot[r][c] = -1;
   }
   std::int32_t found = 0;
-  while (row < conv.num_rows) {
+  while (place_of_row() < conv.num_rows) {
     std::int32_t mine = next;
     const std::int64_t this_row = row;
+    bool is_last = false;  // chunk of the row
     const auto place = static_cast<std::int32_t>(chunk - first);
     const int tiles = end - chunk >= kChunk ? kTiles : static_cast<int>((end - chunk + 7) / 8);
     chunk += kChunk;
     if (chunk >= end) {
-      row += stride;
-      open_row(row);
+      is_last = true;
+      if (++turn == kRowsPerWarp) {
+        turn = 0;
+        stretch += std::int64_t{gridDim.x} * kStretch;
+      }
+      open_row();
       chunk = first;
     }
     next = load_chunk();
@@ -307,7 +319,7 @@ __global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
       }
       take_maximum<T>(sum, tiles, present, first_present, place, quarter, best, slot);
     }
-    if (row == this_row) continue;
+    if (!is_last) continue;
 
       // The four lanes that share outputs: the larger, of equal ones the first in the list, and the first NaN.
 #pragma unroll
@@ -340,7 +352,9 @@ __global__ void __launch_bounds__(kThreads, kSplit || sizeof(T) == 8 ? 2 : 3)
 }
 
 template <typename T, bool kSplit>
-void launch(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const Execution& execution) {
+void launch(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const std::uint32_t* order,
+            const Execution& execution) {
+  constexpr int kBlock = 32 * Tile<T>::kWarps;
   const bool whole = is_aligned(conv.target, conv.hidden, 4) && is_aligned(conv.source, conv.hidden, 4);
   const std::size_t bytes = Shared<T, kSplit>::bytes(conv.hidden);
   const auto kernel = product_kernel<T, kSplit>;
@@ -348,26 +362,29 @@ void launch(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const Exec
   int device = 0, processors = 0, per_processor = 0;
   call(cudaGetDevice(&device));
   call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kThreads, bytes));
-  const dim3 blocks(static_cast<unsigned>(std::min(blocks_of(conv.num_rows, kWarps), processors * per_processor)),
-                    static_cast<unsigned>(blocks_of(conv.outputs, kOutputs)));
-  kernel<<<blocks, kThreads, bytes, execution.stream>>>(conv, result, whole);
+  call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kBlock, bytes));
+  const dim3 blocks(
+      static_cast<unsigned>(std::min(blocks_of(conv.num_rows, Tile<T>::kWarps), processors * per_processor)),
+      static_cast<unsigned>(blocks_of(conv.outputs, kOutputs)));
+  kernel<<<blocks, kBlock, bytes, execution.stream>>>(conv, result, order, whole);
   call(cudaGetLastError());
 }
 
 }  // namespace
 
 template <>
-void max_of_products(const EdgeConv<float>& conv, const EdgeConvResult<float>& result, const Execution& execution) {
+void max_of_products(const EdgeConv<float>& conv, const EdgeConvResult<float>& result, const std::uint32_t* order,
+                     const Execution& execution) {
   if (conv.tf32)
-    launch<float, false>(conv, result, execution);
+    launch<float, false>(conv, result, order, execution);
   else
-    launch<float, true>(conv, result, execution);
+    launch<float, true>(conv, result, order, execution);
 }
 
 template <>
-void max_of_products(const EdgeConv<double>& conv, const EdgeConvResult<double>& result, const Execution& execution) {
-  launch<double, false>(conv, result, execution);
+void max_of_products(const EdgeConv<double>& conv, const EdgeConvResult<double>& result, const std::uint32_t* order,
+                     const Execution& execution) {
+  launch<double, false>(conv, result, order, execution);
 }
 
 }  // namespace starling::edgeconv::cuda

@@ -20,7 +20,20 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
+/// Threads of blocks that gather rows: as many as find each other's in the cache, where rows come in a near order.
+constexpr int kGatherThreads = 512;
+constexpr int kGatherWarps = kGatherThreads / 32;
 constexpr int kPairs = 64;  // features of a turn
+
+/// Whether to take rows in a near order (lists.h): where there are enough to pay for it.
+template <typename T>
+bool wants_order(const EdgeConv<T>& conv) {
+  return num_entries(conv) >= std::int64_t{1} << 18;
+}
+/// Row number `place` of an order, or of the rows as they stand.
+__device__ __forceinline__ std::int64_t row_at(const std::uint32_t* order, std::int64_t place) {
+  return order != nullptr ? order[place] : place;
+}
 
 /// Two features of a row.
 template <typename T>
