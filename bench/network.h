@@ -1,8 +1,5 @@
 #pragma once
 
-#include <ctime>
-
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,23 +14,6 @@ struct BenchGraph {
 
   starling::GraphView view() const { return {num_nodes, src, dst, node_features, edge_features}; }
 };
-
-/// The shortest of several runs: on the wall clock and in processor time of all threads, which a busy machine disturbs
-/// less.
-struct Times {
-  double wall_ms = 0., cpu_ms = 0.;
-};
-template <class Action>
-Times best_times(int repeats, Action action) {
-  Times best;
-  best.wall_ms = best_ms(repeats, [&] {
-    const std::clock_t start = std::clock();
-    action();
-    const double ms = 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-    best.cpu_ms = best.cpu_ms == 0. ? ms : std::min(best.cpu_ms, ms);
-  });
-  return best;
-}
 
 /// What LibTorch makes of the same network, graph and number of threads.
 struct Peer {

@@ -2,58 +2,12 @@
 #include <sstream>
 
 #include "program.h"
+#include "shower_finder_cases.h"
 #include "starling/calorimeter.h"
 #include "starling/shower_finder.h"
 
 namespace starling {
 namespace {
-
-/// Clouds of hits around a few directions, in 20 layers.
-CalorimeterEvent made_event(const std::string& name, int hits, unsigned seed) {
-  CalorimeterEvent event;
-  event.name = name;
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  for (int i = 0; i < hits; ++i) {
-    const int shower = i % 5, layer = i / 5 % 20;
-    const float z = 3200.F + 10.F * static_cast<float>(layer);
-    event.hits.hit_id.push_back(1000 + i);
-    event.hits.x.push_back(z * (0.1F + 0.05F * static_cast<float>(shower)) + 10.F * normal(random));
-    event.hits.y.push_back(z * 0.2F + 10.F * normal(random));
-    event.hits.z.push_back(z);
-    event.hits.energy.push_back(0.01F * std::abs(normal(random)));
-    event.hits.layer.push_back(layer);
-  }
-  return event;
-}
-
-/// A model with random weights whose residual coordinates make it a cone algorithm.
-ShowerFinder made_finder() {
-  ShowerFinder finder;
-  finder.features.layer = 20;
-  finder.outputs.classes = {"em", "hadron"};
-  finder.cuts.t_beta = 0.1F;
-  finder.network.shape = {.inputs = kShowerFeatures,
-                          .hidden = 12,
-                          .width = 10,
-                          .blocks = 2,
-                          .space = 3,
-                          .propagate = 4,
-                          .k = 8,
-                          .outputs = finder.outputs.columns(),
-                          .concat = true};
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
-  for (const DenseLayer& layer : layers(finder.network.shape)) {
-    for (const ArrayShape& array : arrays(layer)) {
-      for (std::int64_t i = 0; i < array.count(); ++i) {
-        finder.network.weights[array.name].push_back(0.3F * normal(random) / std::sqrt(static_cast<float>(layer.in)));
-      }
-    }
-  }
-  finder.provenance = R"({"data": "random weights"})";
-  return finder;
-}
 
 constexpr const char* kMap = R"([units]
 length = 10
@@ -72,9 +26,9 @@ class CliReconstructShowers : public Cli {
     Cli::SetUpTestSuite();
     made_finder().save(path("showers.safetensors"));
     for (int i = 0; i < 3; ++i) {
-      write_calorimeter_event(path("calo"), made_event("event" + std::to_string(i), 300 + i, 5));
+      write_calorimeter_event(path("calo"), {"event" + std::to_string(i), made_hits(300 + i, 5), {}, {}});
     }
-    write_calorimeter_event(path("calo"), made_event("nothing", 0, 5));
+    write_calorimeter_event(path("calo"), {"nothing", {}, {}, {}});
   }
 
   static std::string showers() { return " --model " + path("showers.safetensors") + " "; }
@@ -109,7 +63,7 @@ TEST_F(CliReconstructShowers, ReconstructWritesWhatTheLibraryFinds) {
 // The events with their truth: hit i is of shower i mod 5.
 void write_with_truth(const fs::path& folder) {
   for (const char* const name : {"event0", "event1"}) {
-    CalorimeterEvent event = made_event(name, 200, 9);
+    CalorimeterEvent event{name, made_hits(200, 9), {}, {}};
     event.showers = Showers{{0, 1, 2, 3, 4}, {2, 2, 2, 2, 2}, {}, {}, {}, {}};
     event.truth.emplace();
     for (std::int32_t hit = 0; hit < event.hits.size(); ++hit) {

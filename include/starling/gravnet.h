@@ -87,6 +87,38 @@ class GravNetPlan {
   std::unique_ptr<Packed> packed_;
 };
 
+/// The same on a CUDA device, in memory that the caller lends. Immutable: share it between threads and streams.
+class GravNetCudaPlan {
+ public:
+  /// Bytes of device memory that the weights of such a network take.
+  static std::size_t weights_bytes(const GravNetShape& shape);
+
+  /// Copies the weights into `memory` of the current device, which must stay as long as the plan is used, and returns
+  /// once they are there. Throws ErrorKind::usage where the weights are not those of the shape or the memory is too
+  /// small, and ErrorKind::device without a device or without CUDA in the build.
+  GravNetCudaPlan(const GravNet& network, std::span<std::byte> memory);
+  GravNetCudaPlan(const GravNetCudaPlan&) = delete;
+  GravNetCudaPlan& operator=(const GravNetCudaPlan&) = delete;
+  ~GravNetCudaPlan();
+
+  const GravNetShape& shape() const;
+
+  /// Bytes of workspace that run() needs. Reads no array. About 4 (3 P + S + 2 k + max(H, F)) + 64 per hit, with concat
+  /// 4 F per block more, and for H or F above 128 another 8 max(H, F).
+  std::size_t workspace_bytes(const GravNetHits& hits) const;
+
+  /// Writes [num_hits, outputs], all arrays being device memory: the same bytes as GravNetPlan. Allocates nothing and
+  /// waits for nothing, so it may be captured in a CUDA graph. Needs execution.bad_row, which becomes the row of a hit
+  /// whose learned coordinates are not finite, or −1; outputs are then unspecified. Row splits cannot be checked: see
+  /// check_row_splits() (neighbors.h). Throws ErrorKind::usage as GravNetPlan, ErrorKind::device for what the CUDA
+  /// runtime reports.
+  void run(const GravNetHits& hits, float* outputs, std::span<std::byte> workspace, const Execution& execution) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
+
 /// Plain loops in double precision over the definitions as they stand, for hits in host memory: what every backend is
 /// compared with. Time of order hits². Returns [num_hits, outputs].
 std::vector<double> gravnet_reference(const GravNet& network, const GravNetHits& hits);

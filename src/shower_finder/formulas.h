@@ -18,6 +18,7 @@
 namespace starling::shower_finder {
 
 inline constexpr double kLight = 299.792458;  ///< mm / ns
+inline constexpr float kMostFloat = std::numeric_limits<float>::max();
 inline constexpr float kMostLog = 10;         ///< logarithms among the outputs are cut to −10..10
 
 /// The columns of an event and their units as plain values, for kernels.
@@ -52,8 +53,7 @@ STARLING_HOST_DEVICE Place place_of(const HitColumns& hits, std::int64_t i) {
 STARLING_HOST_DEVICE void features_of(const HitColumns& hits, const ShowerFeatures& units, std::int64_t i, float* out) {
   const Place place = place_of(hits, i);
   const float ratio = 1.f + hits.energy[i] / units.energy;
-  constexpr float kMost = std::numeric_limits<float>::max();
-  out[0] = arithmetic::logarithm(ratio > kMost ? kMost : ratio);
+  out[0] = arithmetic::logarithm(ratio > kMostFloat ? kMostFloat : ratio);
   for (int d = 0; d < 3; ++d) out[1 + d] = place.unit[d];
   out[4] = static_cast<float>(place.distance / static_cast<double>(units.distance));
   out[5] = units.layer > 0.f ? static_cast<float>(hits.layer[i]) / units.layer : 0.f;

@@ -3,6 +3,7 @@
 
 #include "shower_finder/check.h"
 #include "shower_finder/formulas.h"
+#include "shower_finder/session.h"
 #include "starling/error.h"
 #include "starling/shower_finder.h"
 
@@ -41,6 +42,14 @@ std::int32_t class_of(const float* logits, int classes) {
 }
 
 }  // namespace
+
+void shower_finder::check_finite(std::span<const float> outputs, int columns) {
+  const auto wrong = std::find_if(outputs.begin(), outputs.end(), [](float value) { return !std::isfinite(value); });
+  if (wrong == outputs.end()) return;
+  const std::ptrdiff_t at = wrong - outputs.begin();
+  throw Error(ErrorKind::input, "hit " + std::to_string(at / columns) + ": output " + std::to_string(at % columns) +
+                                    " of the network is " + std::to_string(*wrong) + ", expected a finite number");
+}
 
 FoundShowers showers_of_clusters(const CalorimeterHitsView& hits, std::span<const float> outputs,
                                  const ShowerOutputs& layout, const ShowerCuts& cuts, std::span<const float> beta,
@@ -100,13 +109,7 @@ FoundShowers find_showers(const CalorimeterHitsView& hits, std::span<const float
   const auto columns = static_cast<std::size_t>(layout.columns()),
              dimensions = static_cast<std::size_t>(layout.coordinates);
   check_size("outputs", outputs.size(), count * columns);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (!std::isfinite(outputs[i])) {
-      throw Error(ErrorKind::input, "hit " + std::to_string(i / columns) + ": output " + std::to_string(i % columns) +
-                                        " of the network is " + std::to_string(outputs[i]) +
-                                        ", expected a finite number");
-    }
-  }
+  shower_finder::check_finite(outputs, layout.columns());
   std::vector<float> beta(count), x(count * dimensions), scale(layout.scale ? count : 0);
   shower_points(hits, layout, outputs.data(), {beta.data(), x.data(), scale.data()});
 
