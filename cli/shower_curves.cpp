@@ -17,18 +17,6 @@ constexpr std::string_view kResponseHeader =
 
 constexpr std::int64_t kFewestDrawn = 20;  // bins with fewer entries are in the tables but not in the pictures
 
-const char* name_of_axis(ShowerAxis axis) {
-  switch (axis) {
-    case ShowerAxis::energy:
-      return "energy";
-    case ShowerAxis::abs_eta:
-      return "abs_eta";
-    case ShowerAxis::own_share:
-      return "own_share";
-  }
-  return "";
-}
-
 const char* label_of_axis(ShowerAxis axis) {
   switch (axis) {
     case ShowerAxis::energy:
@@ -81,7 +69,7 @@ void append_number(std::string& text, double value) {
 
 void append_ratio_row(std::string& text, const char* metric, const std::string& showers, const AxisBin& bin,
                       const Ratio& ratio) {
-  append_line(text, "%s,%s,%s,%g,%g,%lld,%lld", metric, showers.c_str(), name_of_axis(bin.axis), bin.low, bin.high,
+  append_line(text, "%s,%s,%s,%g,%g,%lld,%lld", metric, showers.c_str(), to_string(bin.axis).c_str(), bin.low, bin.high,
               static_cast<long long>(ratio.passed), static_cast<long long>(ratio.total));
   append_number(text, ratio.value());
   append_line(text, ",%.6f,%.6f\n", ratio.low(), ratio.high());
@@ -102,23 +90,16 @@ std::string ratios_csv(const ShowerMetrics& metrics, const std::vector<ShowerGro
   return text;
 }
 
-constexpr std::pair<ShowerRatio, const char*> kRatioNames[] = {
-    {ShowerRatio::cluster_to_visible, "cluster_to_visible"},
-    {ShowerRatio::cluster_to_generated, "cluster_to_generated"},
-    {ShowerRatio::reconstructed_to_generated, "reconstructed_to_generated"},
-    {ShowerRatio::visible_to_generated, "visible_to_generated"},
-};
-
 std::string response_csv(const ShowerMetrics& metrics, const std::vector<ShowerGroup>& groups) {
   std::string text(kResponseHeader);
-  for (const auto& [ratio, name] : kRatioNames) {
+  for (const ShowerRatio ratio : kShowerRatios) {
     for (const ShowerGroup& group : groups) {
       for (const ShowerAxis axis : kShowerAxes) {
         for (const AxisBin& bin : bins_of(axis)) {
           const Spread spread = metrics.response(ratio, in_bin(group.selection, bin));
           if (spread.count == 0) continue;
-          append_line(text, "%s,%s,%s,%g,%g,%lld", name, group.name.c_str(), name_of_axis(axis), bin.low, bin.high,
-                      static_cast<long long>(spread.count));
+          append_line(text, "%s,%s,%s,%g,%g,%lld", to_string(ratio).c_str(), group.name.c_str(),
+                      to_string(axis).c_str(), bin.low, bin.high, static_cast<long long>(spread.count));
           for (const Estimate& estimate : {spread.median, spread.mean, spread.resolution}) {
             append_number(text, estimate.value);
             append_number(text, estimate.error);

@@ -25,16 +25,19 @@ const char* title_of(ShowerKind kind) {
   return "";
 }
 
-struct RatioTitle {
-  ShowerRatio ratio;
-  const char *name, *title;
-};
-constexpr RatioTitle kRatios[] = {
-    {ShowerRatio::cluster_to_visible, "cluster_to_visible", "cluster / visible energy"},
-    {ShowerRatio::cluster_to_generated, "cluster_to_generated", "cluster / generated energy"},
-    {ShowerRatio::reconstructed_to_generated, "reconstructed_to_generated", "reconstructed / generated energy"},
-    {ShowerRatio::visible_to_generated, "visible_to_generated", "perfect clustering: visible / generated energy"},
-};
+const char* title_of(ShowerRatio ratio) {
+  switch (ratio) {
+    case ShowerRatio::cluster_to_visible:
+      return "cluster / visible energy";
+    case ShowerRatio::cluster_to_generated:
+      return "cluster / generated energy";
+    case ShowerRatio::reconstructed_to_generated:
+      return "reconstructed / generated energy";
+    case ShowerRatio::visible_to_generated:
+      return "perfect clustering: visible / generated energy";
+  }
+  return "";
+}
 
 void print_row(const char* label, const Ratio& ratio) {
   std::printf("  %-34s %s   %9lld / %lld\n", label, percent(ratio).c_str(), static_cast<long long>(ratio.passed),
@@ -107,11 +110,11 @@ void print_showers(const ShowerMetrics& metrics) {
 
   std::printf("\nResponse of the showers that are found\n  %-34s %8s   %-19s %-21s %s\n", "", "showers", "  median",
               "   mean", "resolution");
-  for (const RatioTitle& ratio : kRatios) {
-    if (metrics.response(ratio.ratio).count == 0) continue;
-    std::printf("  %s\n", ratio.title);
+  for (const ShowerRatio ratio : kShowerRatios) {
+    if (metrics.response(ratio).count == 0) continue;
+    std::printf("  %s\n", title_of(ratio));
     for (const ShowerGroup& group : groups) {
-      const Spread spread = metrics.response(ratio.ratio, group.selection);
+      const Spread spread = metrics.response(ratio, group.selection);
       std::printf("    %-32s %8lld   %s %s %s\n", group.title.c_str(), static_cast<long long>(spread.count),
                   with_error(spread.median).c_str(), with_error(spread.mean).c_str(),
                   with_error(spread.resolution).c_str());
@@ -138,10 +141,10 @@ nlohmann::ordered_json to_json(const ShowerMetrics& metrics) {
   result["fakes"] = to_json(metrics.fakes());
   const ShowerMetrics::F f = metrics.f();
   result["f"] = {{"value", f.value}, {"low", f.low}, {"high", f.high}};
-  for (const RatioTitle& ratio : kRatios) {
-    nlohmann::ordered_json& of_ratio = result["response"][ratio.name];
+  for (const ShowerRatio ratio : kShowerRatios) {
+    nlohmann::ordered_json& of_ratio = result["response"][to_string(ratio)];
     for (const ShowerGroup& group : groups) {
-      const Spread spread = metrics.response(ratio.ratio, group.selection);
+      const Spread spread = metrics.response(ratio, group.selection);
       of_ratio[group.name] = {{"showers", spread.count},
                               {"median", json_of_estimate(spread.median)},
                               {"mean", json_of_estimate(spread.mean)},

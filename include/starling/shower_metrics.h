@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "starling/calorimeter.h"
@@ -70,6 +71,9 @@ enum class ShowerAxis {
 };
 inline constexpr ShowerAxis kShowerAxes[] = {ShowerAxis::energy, ShowerAxis::abs_eta, ShowerAxis::own_share};
 
+/// "energy", "abs_eta" or "own_share".
+std::string to_string(ShowerAxis axis);
+
 /// Bounds of the bins along an axis, ascending. A bin has its lower bound in it, the last one of own_share both.
 std::span<const double> shower_bins(ShowerAxis axis);
 
@@ -108,6 +112,11 @@ enum class ShowerRatio {
   reconstructed_to_generated,
   visible_to_generated,  ///< what perfect clustering gives
 };
+inline constexpr ShowerRatio kShowerRatios[] = {ShowerRatio::cluster_to_visible, ShowerRatio::cluster_to_generated,
+                                                ShowerRatio::reconstructed_to_generated,
+                                                ShowerRatio::visible_to_generated};
+/// Its name above.
+std::string to_string(ShowerRatio ratio);
 
 /// Showers and clusters of events, each judged. Sums are made when they are asked for, in the order of the events.
 struct ShowerMetrics {

@@ -43,6 +43,32 @@ std::pair<double, double> energies(const JudgedShower& shower, ShowerRatio ratio
 
 }  // namespace
 
+std::string to_string(ShowerAxis axis) {
+  switch (axis) {
+    case ShowerAxis::energy:
+      return "energy";
+    case ShowerAxis::abs_eta:
+      return "abs_eta";
+    case ShowerAxis::own_share:
+      return "own_share";
+  }
+  throw Error(ErrorKind::usage, "an axis of showers that is not known");
+}
+
+std::string to_string(ShowerRatio ratio) {
+  switch (ratio) {
+    case ShowerRatio::cluster_to_visible:
+      return "cluster_to_visible";
+    case ShowerRatio::cluster_to_generated:
+      return "cluster_to_generated";
+    case ShowerRatio::reconstructed_to_generated:
+      return "reconstructed_to_generated";
+    case ShowerRatio::visible_to_generated:
+      return "visible_to_generated";
+  }
+  throw Error(ErrorKind::usage, "a ratio of showers that is not known");
+}
+
 std::span<const double> shower_bins(ShowerAxis axis) {
   switch (axis) {
     case ShowerAxis::energy:
