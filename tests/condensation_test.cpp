@@ -170,7 +170,7 @@ TYPED_TEST(CondensationTest, RefusesWhatDoesNotFit) {
   expect(ErrorKind::usage, "num_hits is -1", [](H&, V& v, O&) { v.num_hits = -1; });
   expect(ErrorKind::usage, "beta is null", [](H&, V& v, O&) { v.beta = nullptr; });
   expect(ErrorKind::usage, "centre is 2", [](H&, V&, O& o) { o.centre = 2; });
-  expect(ErrorKind::usage, "only the slide form",
+  expect(ErrorKind::usage, "the paper's form has none",
          [](H&, V&, O& o) { o.centre = 0.5, o.form = CondensationForm::paper; });
   expect(ErrorKind::usage, "q_min is nan", [](H&, V&, O& o) { o.q_min = std::nan(""); });
   expect(ErrorKind::usage, "q_min is 0.000000: expected a finite number of at least 1e-6",

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "message/storage.h"
 #include "point_clouds.h"
 #include "starling/message.h"
 
@@ -14,7 +15,21 @@ namespace starling::message_cases {
 
 enum class Weights { distances, given, none };
 
-template <typename T>
+/// A type of the computation and one of what is stored.
+template <typename T, typename S>
+struct Stored {
+  using Computed = T;
+  using Values = S;
+};
+
+inline double number(double value) { return value; }
+inline double number(Float16 value) { return double{message::computed(value)}; }
+inline double number(BFloat16 value) { return double{message::computed(value)}; }
+/// How far rounding to S may go, relative to a value.
+template <typename S>
+constexpr double kRounding = sizeof(S) > 2 ? 0 : (std::is_same_v<S, Float16> ? 0x1p-11 : 0x1p-8);
+
+template <typename T, typename S>
 struct Case {
   std::string name;
   std::int32_t num_sources = 0;
@@ -26,8 +41,9 @@ struct Case {
   MeanDivisor divisor = MeanDivisor::found;
   bool absent_is_zero = false, subtract = false;
 
-  std::vector<T> features = {}, weight = {};  // weight: d² or w
-  std::vector<T> mean_gradient = {}, max_gradient = {};
+  std::vector<S> features = {};
+  std::vector<T> weight = {};  // d² or w
+  std::vector<S> mean_gradient = {}, max_gradient = {};
 
   std::int32_t num_rows() const {
     if (!row_splits.empty()) return static_cast<std::int32_t>(row_splits.size()) - 1;
@@ -37,9 +53,9 @@ struct Case {
   std::size_t outputs() const { return static_cast<std::size_t>(num_rows()) * static_cast<std::size_t>(width); }
 
   /// With pointers to these arrays, or to copies of them elsewhere.
-  Messages<T> messages(const std::int32_t* index_at, const std::int64_t* splits_at, const T* features_at,
-                       const T* weight_at) const {
-    Messages<T> messages;
+  Messages<T, S> messages(const std::int32_t* index_at, const std::int64_t* splits_at, const S* features_at,
+                          const T* weight_at) const {
+    Messages<T, S> messages;
     messages.index = index_at;
     messages.num_rows = num_rows();
     messages.k = k;
@@ -58,7 +74,7 @@ struct Case {
     messages.subtract = subtract;
     return messages;
   }
-  Messages<T> messages() const { return messages(index.data(), row_splits.data(), features.data(), weight.data()); }
+  Messages<T, S> messages() const { return messages(index.data(), row_splits.data(), features.data(), weight.data()); }
 };
 
 /// Values and, for tolerances, sums of absolute values.
@@ -77,8 +93,8 @@ struct Expected {
 };
 
 /// The definitions as they stand. Messages are rounded to T before the maximum is chosen, so that ties are those of T.
-template <typename T>
-Expected brute_force(const Case<T>& test, const std::vector<std::int32_t>& slots) {
+template <typename T, typename S>
+Expected brute_force(const Case<T, S>& test, const std::vector<std::int32_t>& slots) {
   const auto width = static_cast<std::size_t>(test.width);
   Expected expected{Sums(test.outputs()), Sums(test.outputs()), Sums(test.features.size()), Sums(test.index.size()),
                     std::vector<std::int32_t>(test.outputs(), kNoSlot)};
@@ -104,7 +120,7 @@ Expected brute_force(const Case<T>& test, const std::vector<std::int32_t>& slots
       std::int32_t slot = kNoSlot;
       for (std::int64_t e = first; e < end; ++e) {
         if (test.index[e] < 0) continue;
-        const double message = w[e - first] * double(test.features[test.index[e] * width + f]);
+        const double message = w[e - first] * number(test.features[test.index[e] * width + f]);
         mean += divisor == 0 ? 0 : message / divisor;
         expected.mean.size[out] += divisor == 0 ? 0 : std::abs(message / divisor);
         if (slot == kNoSlot || message > max || (std::isnan(message) && !std::isnan(max))) {
@@ -114,19 +130,19 @@ Expected brute_force(const Case<T>& test, const std::vector<std::int32_t>& slots
       }
       if (test.absent_is_zero && found < test.k && (slot == kNoSlot || 0 > max)) max = 0, slot = kNoSlot;
       expected.max_slot[out] = slot;
-      const double own = test.subtract ? double(test.features[out]) : 0;
+      const double own = test.subtract ? number(test.features[out]) : 0;
       expected.mean.value[out] = own + sign * mean;
       expected.max.value[out] = own + sign * max;
       expected.mean.size[out] += std::abs(own);
       expected.max.size[out] = std::abs(own) + std::abs(max);
 
       // Gradients, with the maximum where the backend found it: near-ties may fall either way.
-      const double gmean = test.mean_gradient.empty() ? 0 : sign * double(test.mean_gradient[out]);
-      const double gmax = test.max_gradient.empty() ? 0 : sign * double(test.max_gradient[out]);
+      const double gmean = test.mean_gradient.empty() ? 0 : sign * number(test.mean_gradient[out]);
+      const double gmax = test.max_gradient.empty() ? 0 : sign * number(test.max_gradient[out]);
       for (std::int64_t e = first; e < end; ++e) {
         if (test.index[e] < 0) continue;
         const std::size_t source = test.index[e] * width + f;
-        const double h = double(test.features[source]), weight = w[e - first];
+        const double h = number(test.features[source]), weight = w[e - first];
         const bool is_max = slots[out] == e - first;
         const double scaled = divisor == 0 ? 0 : gmean / divisor;
         expected.features_gradient.add(source, weight * scaled);
@@ -145,15 +161,15 @@ Expected brute_force(const Case<T>& test, const std::vector<std::int32_t>& slots
   return expected;
 }
 
-template <typename T>
-std::vector<T> normal_values(std::size_t n, clouds::Random& random) {
-  std::vector<T> values(n);
-  for (T& x : values) x = static_cast<T>(random.normal());
+template <typename T, typename S>
+std::vector<S> normal_values(std::size_t n, clouds::Random& random) {
+  std::vector<S> values(n);
+  for (S& x : values) message::store(x, static_cast<T>(random.normal()));
   return values;
 }
 
-template <typename T>
-void fill(Case<T>& test, std::uint64_t seed) {
+template <typename T, typename S>
+void fill(Case<T, S>& test, std::uint64_t seed) {
   clouds::Random random(seed);
   const auto entries = static_cast<std::size_t>(test.row_splits.empty() ? std::int64_t{test.num_sources} * test.k
                                                                         : test.row_splits.back());
@@ -163,21 +179,22 @@ void fill(Case<T>& test, std::uint64_t seed) {
         test.num_sources > 0 && random.uniform() > 0.1 ? static_cast<std::int32_t>(random.below(test.num_sources)) : -1;
   }
   test.features =
-      normal_values<T>(static_cast<std::size_t>(test.num_sources) * static_cast<std::size_t>(test.width), random);
+      normal_values<T, S>(static_cast<std::size_t>(test.num_sources) * static_cast<std::size_t>(test.width), random);
   test.weight.resize(entries);
   for (std::size_t e = 0; e < entries; ++e) {
     test.weight[e] = test.index[e] < 0 ? std::numeric_limits<T>::infinity() : static_cast<T>(0.3 * random.uniform());
     if (random.uniform() < 0.05) test.weight[e] = test.index[e] < 0 ? test.weight[e] : T(0);
   }
-  test.mean_gradient = normal_values<T>(test.outputs(), random);
-  test.max_gradient = normal_values<T>(test.outputs(), random);
+  test.mean_gradient = normal_values<T, S>(test.outputs(), random);
+  test.max_gradient = normal_values<T, S>(test.outputs(), random);
 }
 
-template <typename T>
-std::vector<Case<T>> table() {
-  std::vector<Case<T>> cases;
+template <typename T, typename S>
+std::vector<Case<T, S>> table() {
+  using Each = Case<T, S>;
+  std::vector<Each> cases;
   std::uint64_t seed = 1;
-  const auto add = [&](Case<T> test) {
+  const auto add = [&](Each test) {
     fill(test, seed++);
     cases.push_back(std::move(test));
   };
@@ -208,35 +225,35 @@ std::vector<Case<T>> table() {
       }
     }
   }
-  Case<T> lists{.name = "row splits", .num_sources = 50, .width = 24, .row_splits = {0}};
+  Each lists{.name = "row splits", .num_sources = 50, .width = 24, .row_splits = {0}};
   clouds::Random random(99);
   for (int row = 0; row < 77; ++row) lists.row_splits.push_back(lists.row_splits.back() + random.below(40));
   add(lists);
 
   // Ties: all features and distances alike, so the first present entry of each list is the maximum.
-  Case<T> ties{.name = "ties", .num_sources = 30, .width = 32, .k = 20};
+  Each ties{.name = "ties", .num_sources = 30, .width = 32, .k = 20};
   fill(ties, 7);
-  std::fill(ties.features.begin(), ties.features.end(), T(1.5));
+  for (S& x : ties.features) message::store(x, T(1.5));
   for (std::size_t e = 0; e < ties.index.size(); ++e) ties.weight[e] = ties.index[e] < 0 ? ties.weight[e] : T(0.25);
   cases.push_back(ties);
 
   // Negative features: padding is no zero in the maximum.
-  Case<T> negative{.name = "negative", .num_sources = 30, .width = 8, .k = 6};
+  Each negative{.name = "negative", .num_sources = 30, .width = 8, .k = 6};
   fill(negative, 8);
-  for (T& x : negative.features) x = -std::abs(x) - T(0.1);
+  for (S& x : negative.features) message::store(x, -std::abs(message::computed(x)) - T(0.1));
   cases.push_back(negative);
   negative.name = "negative, absent is zero";
   negative.absent_is_zero = true;
   cases.push_back(negative);
 
   // Nobody's neighbour, and lists without any.
-  Case<T> empty{.name = "only padding", .num_sources = 20, .width = 8, .k = 5};
+  Each empty{.name = "only padding", .num_sources = 20, .width = 8, .k = 5};
   fill(empty, 9);
   std::fill(empty.index.begin(), empty.index.end(), -1);
   cases.push_back(empty);
 
   // One source in every list.
-  Case<T> star{.name = "one source", .num_sources = 500, .width = 32, .k = 7};
+  Each star{.name = "one source", .num_sources = 500, .width = 32, .k = 7};
   fill(star, 10);
   for (std::int32_t& one : star.index) one = one < 0 ? -1 : 3;
   cases.push_back(star);

@@ -9,18 +9,19 @@ namespace {
 
 using namespace message_cases;
 
-template <typename T>
+template <typename T, typename S>
 struct Result {
-  std::vector<T> mean, max, features_gradient, weight_gradient;
+  std::vector<S> mean, max, features_gradient;
+  std::vector<T> weight_gradient;
   std::vector<std::int32_t> max_slot;
   bool operator==(const Result&) const = default;
 };
 
-template <typename T>
-Result<T> run_on_host(const Case<T>& test) {
-  const Messages<T> messages = test.messages();
-  Result<T> out{std::vector<T>(test.outputs()), std::vector<T>(test.outputs()), std::vector<T>(test.features.size()),
-                std::vector<T>(test.index.size()), std::vector<std::int32_t>(test.outputs())};
+template <typename T, typename S>
+Result<T, S> run_on_host(const Case<T, S>& test) {
+  const Messages<T, S> messages = test.messages();
+  Result<T, S> out{std::vector<S>(test.outputs()), std::vector<S>(test.outputs()), std::vector<S>(test.features.size()),
+                   std::vector<T>(test.index.size()), std::vector<std::int32_t>(test.outputs())};
   aggregate<T>(messages, {out.mean.data(), out.max.data(), test.width, out.max_slot.data()});
   std::vector<std::byte> workspace(aggregate_gradient_workspace_bytes(messages));
   aggregate_gradient<T>(messages,
@@ -29,18 +30,26 @@ Result<T> run_on_host(const Case<T>& test) {
   return out;
 }
 
-template <typename T>
-Result<T> run_on_device(const Case<T>& test) {
+template <typename T, typename S>
+Result<T, S> run_on_device(const Case<T, S>& test, bool find_holders_first = false) {
   const OnDevice<std::int32_t> index(test.index);
   const OnDevice<std::int64_t> splits(test.row_splits);
-  const OnDevice<T> features(test.features), weight(test.weight), mean_gradient(test.mean_gradient),
-      max_gradient(test.max_gradient);
-  const OnDevice<T> mean(test.outputs()), max(test.outputs()), features_gradient(test.features.size()),
-      weight_gradient(test.index.size());
+  const OnDevice<S> features(test.features), mean_gradient(test.mean_gradient), max_gradient(test.max_gradient);
+  const OnDevice<T> weight(test.weight);
+  const OnDevice<S> mean(test.outputs()), max(test.outputs()), features_gradient(test.features.size());
+  const OnDevice<T> weight_gradient(test.index.size());
   const OnDevice<std::int32_t> max_slot(test.outputs());
-  const Messages<T> messages = test.messages(index.data(), splits.data(), features.data(), weight.data());
+  Messages<T, S> messages = test.messages(index.data(), splits.data(), features.data(), weight.data());
   const Stream stream;
   const Execution execution{.device = Device::cuda, .stream = stream};
+  const Lists lists{messages.index,
+                    messages.num_rows,
+                    messages.k,
+                    messages.neighbor_row_splits,
+                    static_cast<std::int64_t>(test.index.size()),
+                    messages.num_sources};
+  const OnDevice<std::byte> of_holders(find_holders_workspace_bytes(lists, execution));
+  if (find_holders_first) messages.holders = find_holders(lists, of_holders.span(), execution);
   const OnDevice<std::byte> workspace(aggregate_gradient_workspace_bytes(messages, execution));
   replay_twice(stream, [&] {
     aggregate<T>(messages, {mean.data(), max.data(), test.width, max_slot.data()}, execution);
@@ -50,34 +59,40 @@ Result<T> run_on_device(const Case<T>& test) {
   return {mean.get(), max.get(), features_gradient.get(), weight_gradient.get(), max_slot.get()};
 }
 
-template <typename T>
+template <typename Types>
 class MessageCudaTest : public CudaTest {};
-using Types = testing::Types<float, double>;
-TYPED_TEST_SUITE(MessageCudaTest, Types);
+using StoredTypes =
+    testing::Types<Stored<float, float>, Stored<double, double>, Stored<float, Float16>, Stored<float, BFloat16>>;
+TYPED_TEST_SUITE(MessageCudaTest, StoredTypes);
 
 TYPED_TEST(MessageCudaTest, SameBytesAsOnTheHost) {
-  for (const Case<TypeParam>& test : table<TypeParam>()) {
+  using T = typename TypeParam::Computed;
+  using S = typename TypeParam::Values;
+  for (const Case<T, S>& test : table<T, S>()) {
     SCOPED_TRACE(test.name);
-    const Result<TypeParam> host = run_on_host(test), device = run_on_device(test);
-    EXPECT_EQ(host.mean, device.mean);
-    EXPECT_EQ(host.max, device.max);
+    const Result<T, S> host = run_on_host(test), device = run_on_device(test);
+    EXPECT_TRUE(host.mean == device.mean);
+    EXPECT_TRUE(host.max == device.max);
     EXPECT_EQ(host.max_slot, device.max_slot);
-    EXPECT_EQ(host.features_gradient, device.features_gradient);
+    EXPECT_TRUE(host.features_gradient == device.features_gradient);
     EXPECT_EQ(host.weight_gradient, device.weight_gradient);
+    EXPECT_TRUE(run_on_device(test, true) == device);
   }
 }
 
 TYPED_TEST(MessageCudaTest, IndexBeyondTheSourcesIsNone) {
-  Case<TypeParam> test{.name = "beyond", .num_sources = 40, .width = 22, .k = 6};
+  using T = typename TypeParam::Computed;
+  using S = typename TypeParam::Values;
+  Case<T, S> test{.name = "beyond", .num_sources = 40, .width = 22, .k = 6};
   fill(test, 3);
-  Case<TypeParam> beyond = test;
+  Case<T, S> beyond = test;
   for (std::size_t e = 0; e < test.index.size(); e += 5) {
     test.index[e] = -1;
     beyond.index[e] = e % 2 == 0 ? 40 : -9;
   }
-  const Result<TypeParam> host = run_on_host(test), device = run_on_device(beyond);
-  EXPECT_EQ(host.mean, device.mean);
-  EXPECT_EQ(host.features_gradient, device.features_gradient);
+  const Result<T, S> host = run_on_host(test), device = run_on_device(beyond);
+  EXPECT_TRUE(host.mean == device.mean);
+  EXPECT_TRUE(host.features_gradient == device.features_gradient);
   EXPECT_EQ(host.weight_gradient, device.weight_gradient);
 }
 

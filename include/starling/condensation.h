@@ -28,7 +28,7 @@ struct CondensationOptions {
   /// FastGraphCompute is form = fgc with soft_charge = true.
   bool soft_charge = false;
   double q_min = 0.1;  ///< the least charge: at least kLeastQMin, so that no object has charge 0, and finite in T
-  /// Of the slide form: an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
+  /// Of slide and fgc: an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
   double centre = 0;
   CondensationScale scale = CondensationScale::mean;  ///< of the slide form
   bool payload_per_event = false;                     ///< payload averaged over an event's hits, not its objects first

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "starling/device.h"
+#include "starling/lists.h"
 
 namespace starling {
 
@@ -111,10 +112,12 @@ struct NeighborLists {
   int k = 0;                                          ///< ignored where neighbor_row_splits is not null
   const std::int64_t* neighbor_row_splits = nullptr;  ///< [queries + 1]
   std::int64_t num_entries = 0;                       ///< the last row split; ignored where there are none
+
+  Holders holders = {};  ///< of the lists, for distance_gradient(), where the caller has them
 };
 
 /// Bytes of workspace of distance_gradient(): on the host about 4 per entry (8 with row splits) and 68 per point, on a
-/// CUDA device about 16 per entry (20 with row splits). Reads no array.
+/// CUDA device about 16 per entry (20 with row splits); none to speak of where `holders` are given. Reads no array.
 template <typename T>
 std::size_t distance_gradient_workspace_bytes(const NeighborLists<T>& lists, const Execution& execution = {});
 

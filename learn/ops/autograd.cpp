@@ -94,10 +94,6 @@ void differentiate(const at::Tensor& points, const MaybeTensor& queries, const L
   }
 }
 
-/// In the type that distances have. Torch's own conversion carries the gradient back.
-at::Tensor computed(const at::Tensor& rows) { return rows.to(compute_type(rows)); }
-MaybeTensor computed(const MaybeTensor& rows) { return rows ? MaybeTensor(computed(*rows)) : std::nullopt; }
-
 std::tuple<at::Tensor, at::Tensor> knn(const at::Tensor& points, c10::SymInt k, const MaybeTensor& row_splits,
                                        const MaybeTensor& queries, const MaybeTensor& query_row_splits, bool loop,
                                        std::optional<double> max_radius, const MaybeTensor& direction) {
@@ -199,6 +195,17 @@ at::Tensor distance_tangent(const at::Tensor& points, const MaybeTensor& queries
 }
 
 }  // namespace
+
+at::Tensor distances_of(const at::Tensor& points, const at::Tensor& index, const at::Tensor& distance2) {
+  Lists lists;
+  lists.index = index;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    lists.distance2 = distance2.detach();
+  }
+  differentiate(points, std::nullopt, lists);
+  return lists.distance2;
+}
 
 TORCH_LIBRARY_IMPL(starling, Autograd, m) {
   m.impl("knn", TORCH_FN(knn));

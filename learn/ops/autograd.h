@@ -79,6 +79,16 @@ std::shared_ptr<Node> make_node(const variable_list& inputs, const variable_list
   return node;
 }
 
+/// In the type that values are computed in. Torch's own conversion carries the gradient back.
+inline at::Tensor computed(const at::Tensor& values) { return values.to(compute_type(values)); }
+inline MaybeTensor computed(const MaybeTensor& values) {
+  return values ? MaybeTensor(computed(*values)) : std::nullopt;
+}
+
+/// distance2 of the neighbours `index` [N, k], int64, of points among themselves, as a function of the points: a copy
+/// that shares memory with the one given.
+at::Tensor distances_of(const at::Tensor& points, const at::Tensor& index, const at::Tensor& distance2);
+
 inline at::Tensor value_or_undefined(const MaybeTensor& tensor) { return tensor.value_or(at::Tensor()); }
 
 }  // namespace starling::ops

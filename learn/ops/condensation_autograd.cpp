@@ -75,8 +75,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> once_differentiable_g
   return gradients;
 }
 
-at::Tensor computed(const at::Tensor& values) { return values.to(compute_type(values)); }
-
 CondensationTensors differentiable_loss(const at::Tensor& beta, const at::Tensor& x, const at::Tensor& truth,
                                         const MaybeTensor& row_splits, const MaybeTensor& scale,
                                         const MaybeTensor& weight, const MaybeTensor& payload, std::string_view form,

@@ -6,6 +6,7 @@
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/gradient_kernels.h"
+#include "learn/ops/gravnet_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
 
@@ -54,13 +55,21 @@ class Host {
     in_arena([&] { starling::distance_tangent(lists, points_tangent, queries_tangent, out); });
   }
 
-  template <typename T>
-  void aggregate(const Messages<T>& messages, const Aggregates<T>& out) const {
+  template <typename T, typename S>
+  void aggregate(const Messages<T, S>& messages, const Aggregates<S>& out) const {
     in_arena([&] { starling::aggregate(messages, out); });
   }
 
-  template <typename T>
-  void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
+  /// The holders of lists, which lie in the tensor.
+  std::pair<at::Tensor, Holders> find_holders(const Lists& lists) const {
+    at::Tensor workspace = make_workspace(find_holders_workspace_bytes(lists), points_);
+    Holders holders;
+    in_arena([&] { holders = starling::find_holders(lists, bytes(workspace)); });
+    return {std::move(workspace), holders};
+  }
+
+  template <typename T, typename S>
+  void aggregate_gradient(const Messages<T, S>& messages, const AggregateGradients<S>& gradients, S* features_gradient,
                           T* weight_gradient) const {
     const at::Tensor workspace = make_workspace(aggregate_gradient_workspace_bytes(messages), points_);
     in_arena([&] {
@@ -130,6 +139,8 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Host>));
   m.impl("edge_conv", TORCH_FN(edge_conv<Host>));
   m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Host>));
+  m.impl("gravnet", TORCH_FN(gravnet<Host>));
+  m.impl("_gravnet_gradient", TORCH_FN(gravnet_gradient<Host>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
   m.impl("condense", TORCH_FN(condense<Host>));

@@ -7,6 +7,7 @@
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/gradient_kernels.h"
+#include "learn/ops/gravnet_kernels.h"
 #include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
 
@@ -64,13 +65,21 @@ class Cuda {
     starling::distance_tangent(lists, points_tangent, queries_tangent, out, on_stream());
   }
 
-  template <typename T>
-  void aggregate(const Messages<T>& messages, const Aggregates<T>& out) const {
+  template <typename T, typename S>
+  void aggregate(const Messages<T, S>& messages, const Aggregates<S>& out) const {
     starling::aggregate(messages, out, on_stream());
   }
 
-  template <typename T>
-  void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
+  /// The holders of lists, which lie in the tensor.
+  std::pair<at::Tensor, Holders> find_holders(const Lists& lists) const {
+    const Execution execution = on_stream();
+    at::Tensor workspace = make_workspace(find_holders_workspace_bytes(lists, execution), points_);
+    const Holders holders = starling::find_holders(lists, bytes(workspace), execution);
+    return {std::move(workspace), holders};
+  }
+
+  template <typename T, typename S>
+  void aggregate_gradient(const Messages<T, S>& messages, const AggregateGradients<S>& gradients, S* features_gradient,
                           T* weight_gradient) const {
     const Execution execution = on_stream();
     const at::Tensor workspace = make_workspace(aggregate_gradient_workspace_bytes(messages, execution), points_);
@@ -164,6 +173,8 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("_aggregate_gradient", TORCH_FN(aggregate_gradient<Cuda>));
   m.impl("edge_conv", TORCH_FN(edge_conv<Cuda>));
   m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Cuda>));
+  m.impl("gravnet", TORCH_FN(gravnet<Cuda>));
+  m.impl("_gravnet_gradient", TORCH_FN(gravnet_gradient<Cuda>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
   m.impl("condense", TORCH_FN(condense<Cuda>));

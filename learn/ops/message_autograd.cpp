@@ -76,14 +76,15 @@ struct AggregateGradientBackward : SavingNode {
                                 "starling::aggregate: the second derivative with divisor 'weights' is not there: "
                                 "expected 'found' or 'all'");
     const variable_list tensors = saved();
-    const at::Tensor &features = tensors[0], &index = tensors[1], &distance2 = tensors[3], &g = tensors[5],
-                     &max_slot = tensors[6];
+    const at::Tensor &index = tensors[1], &distance2 = tensors[3], &max_slot = tensors[6];
+    // Torch rounds gradients to the types that are stored.
+    const at::Tensor features = computed(tensors[0]), g = computed(tensors[5]);
     const MaybeTensor splits = maybe(tensors, 2);
     const at::Tensor w = weights_of(distance2, tensors[4], options.factor);
     const MaybeTensor maybe_w = w.defined() ? MaybeTensor(w) : std::nullopt;
     const double f = options.factor;
     // u goes with the gradient of the features; v with that of the weights.
-    const at::Tensor& u = gradients[0];
+    const at::Tensor u = gradients[0].defined() ? computed(gradients[0]) : at::Tensor();
     at::Tensor v = gradients[1];
     if (v.defined() && distance2.defined()) v = v * w * -f;
     variable_list result(3);
@@ -128,8 +129,6 @@ struct AggregateGradientBackward : SavingNode {
   }
 };
 
-at::Tensor computed(const at::Tensor& values) { return values.to(compute_type(values)); }
-
 Aggregated differentiable_aggregate(const at::Tensor& features, const at::Tensor& index, const MaybeTensor& splits,
                                     const MaybeTensor& distance2, const MaybeTensor& weight, double factor,
                                     std::string_view divisor, bool absent_is_zero, bool subtract) {
@@ -137,26 +136,23 @@ Aggregated differentiable_aggregate(const at::Tensor& features, const at::Tensor
   check_floating("starling::aggregate", "features", features);
   if (distance2) check_computed_alike("starling::aggregate", "distance2", *distance2, "features", features);
   if (weight) check_computed_alike("starling::aggregate", "weight", *weight, "features", features);
-  const at::Tensor h = computed(features);
-  const auto like_h = [&](const MaybeTensor& values) {
-    return values ? MaybeTensor(values->to(h.scalar_type())) : values;
-  };
-  const MaybeTensor d2 = like_h(distance2), w = like_h(weight);
+  const MaybeTensor d2 = computed(distance2), w = computed(weight);
   at::Tensor out, max_slot;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    std::tie(out, max_slot) = call_aggregate(h, index, splits, d2, w, options);
+    std::tie(out, max_slot) = call_aggregate(features, index, splits, d2, w, options);
   }
-  if (compute_requires_grad(h, d2, w)) {
+  if (compute_requires_grad(features, d2, w)) {
     const at::Tensor moving = value_or_undefined(d2 ? d2 : w);
     const auto node = make_node<AggregateBackward>(
-        {h, moving}, {h, index, value_or_undefined(splits), value_or_undefined(d2), value_or_undefined(w), max_slot});
+        {features, moving},
+        {features, index, value_or_undefined(splits), value_or_undefined(d2), value_or_undefined(w), max_slot});
     static_cast<AggregateBackward&>(*node).options = options;
     set_history(out, node);
   }
-  TORCH_CHECK_NOT_IMPLEMENTED(!moves(h) && !moves(d2) && !moves(w),
+  TORCH_CHECK_NOT_IMPLEMENTED(!moves(features) && !moves(d2) && !moves(w),
                               "starling::aggregate: forward mode is not there: expected reverse mode");
-  return {features.scalar_type() == h.scalar_type() ? out : out.to(features.scalar_type()), max_slot};
+  return {std::move(out), std::move(max_slot)};
 }
 
 std::tuple<at::Tensor, at::Tensor> differentiable_gradient(const at::Tensor& features, const at::Tensor& index,

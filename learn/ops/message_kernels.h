@@ -18,10 +18,10 @@ using Aggregated = std::tuple<at::Tensor, at::Tensor>;
 
 /// The tensors of messages, whose values are in the type that they are computed in.
 struct MessageTensors {
-  const at::Tensor& features;              ///< [S, F] float64 or float32
+  const at::Tensor& features;              ///< [S, F] float64, float32, float16 or bfloat16
   const at::Tensor& index;                 ///< int64 [R, k] or, with row splits, [E]
   const MaybeTensor& neighbor_row_splits;  ///< int64 [R + 1]
-  const MaybeTensor& distance2;            ///< laid out as the index is, like the features
+  const MaybeTensor& distance2;            ///< laid out as the index is, of the features' compute_type()
   const MaybeTensor& weight;               ///< the same; one of the two at most
 
   std::int64_t num_rows() const { return neighbor_row_splits ? neighbor_row_splits->size(0) - 1 : index.size(0); }
@@ -50,9 +50,9 @@ struct MessageOperands {
     weight = whole(tensors.weight);
   }
 
-  template <typename T>
-  Messages<T> messages() const {
-    Messages<T> result;
+  template <typename T, typename S>
+  Messages<T, S> messages() const {
+    Messages<T, S> result;
     result.index = index.const_data_ptr<std::int32_t>();
     result.num_rows = static_cast<std::int32_t>(num_rows);
     if (splits.defined()) {
@@ -61,7 +61,7 @@ struct MessageOperands {
     } else {
       result.k = static_cast<int>(index.size(1));
     }
-    result.features = features.const_data_ptr<T>();
+    result.features = values_of<S>(features);
     result.num_sources = static_cast<std::int32_t>(features.size(0));
     result.width = static_cast<int>(features.size(1));
     if (distance2.defined()) result.distance2 = distance2.const_data_ptr<T>();
@@ -91,10 +91,10 @@ Aggregated aggregate(const at::Tensor& features, const at::Tensor& index, const 
   const at::Tensor out = at::empty({operands.num_rows, 2 * width}, features.options());
   const at::Tensor max_slot = at::empty({operands.num_rows, width}, index.options().dtype(at::kInt));
   translating_errors(op, [&] {
-    for_type(features.scalar_type(), [&]<typename T>(T) {
-      T* const mean = out.mutable_data_ptr<T>();
-      const Aggregates<T> aggregates{mean, mean + width, 2 * width, max_slot.mutable_data_ptr<std::int32_t>()};
-      backend.aggregate(operands.messages<T>(), aggregates);
+    for_stored_type(features.scalar_type(), [&]<typename T, typename S>(T, S) {
+      S* const mean = mutable_values_of<S>(out);
+      const Aggregates<S> aggregates{mean, mean + width, 2 * width, max_slot.mutable_data_ptr<std::int32_t>()};
+      backend.aggregate(operands.messages<T, S>(), aggregates);
     });
   });
   return {out, max_slot};
@@ -119,12 +119,12 @@ std::tuple<at::Tensor, at::Tensor> aggregate_gradient(const at::Tensor& features
                     operands.num_rows, ", ", width, "] as starling::aggregate gave it");
   const at::Tensor gradient = out_gradient.contiguous(), slots = max_slot.contiguous();
   const at::Tensor features_gradient = at::empty(features.sizes(), features.options());
-  const at::Tensor weight_gradient = at::empty(index.sizes(), features.options());
+  const at::Tensor weight_gradient = at::empty(index.sizes(), features.options().dtype(compute_type(features)));
   translating_errors(op, [&] {
-    for_type(features.scalar_type(), [&]<typename T>(T) {
-      const T* const mean = gradient.const_data_ptr<T>();
-      const AggregateGradients<T> gradients{mean, mean + width, 2 * width, slots.const_data_ptr<std::int32_t>()};
-      backend.aggregate_gradient(operands.messages<T>(), gradients, features_gradient.mutable_data_ptr<T>(),
+    for_stored_type(features.scalar_type(), [&]<typename T, typename S>(T, S) {
+      const S* const mean = values_of<S>(gradient);
+      const AggregateGradients<S> gradients{mean, mean + width, 2 * width, slots.const_data_ptr<std::int32_t>()};
+      backend.aggregate_gradient(operands.messages<T, S>(), gradients, mutable_values_of<S>(features_gradient),
                                  weight_gradient.mutable_data_ptr<T>());
     });
   });

@@ -12,8 +12,7 @@ MeanDivisor parse_divisor(const char* op, std::string_view divisor) {
 void check(const char* op, const MessageTensors& tensors) {
   constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
   const at::Tensor &features = tensors.features, &index = tensors.index;
-  TORCH_CHECK_VALUE(features.scalar_type() == compute_type(features), op, ": features is ", features.scalar_type(),
-                    ": expected float32 or float64");
+  check_floating(op, "features", features);
   TORCH_CHECK_VALUE(features.dim() == 2 && features.size(0) <= kMaxRows && features.size(1) >= 1 &&
                         features.size(1) <= kMaxMessageWidth,
                     op, ": features has shape ", features.sizes(), ": expected [rows, 1 to ", kMaxMessageWidth,
@@ -33,8 +32,16 @@ void check(const char* op, const MessageTensors& tensors) {
   } else {
     TORCH_CHECK_VALUE(index.dim() == 2, op, ": index has shape ", index.sizes(), ": expected [rows, k]");
   }
-  if (tensors.distance2) check_like(op, "distance2", *tensors.distance2, "index", index.sizes(), features);
-  if (tensors.weight) check_like(op, "weight", *tensors.weight, "index", index.sizes(), features);
+  const auto check_entries = [&](const char* name, const MaybeTensor& values) {
+    if (!values) return;
+    TORCH_CHECK_VALUE(values->sizes() == index.sizes(), op, ": ", name, " has shape ", values->sizes(), ": expected ",
+                      index.sizes(), " as index");
+    TORCH_CHECK_VALUE(values->scalar_type() == compute_type(features) && values->device() == features.device(), op,
+                      ": ", name, " is ", values->scalar_type(), " on ", values->device(), ": expected ",
+                      compute_type(features), " on ", features.device());
+  };
+  check_entries("distance2", tensors.distance2);
+  check_entries("weight", tensors.weight);
 }
 
 }  // namespace starling::ops

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "starling/error.h"
+#include "starling/half.h"
 #include "starling/neighbors.h"
 
 // Tensors as the core reads them.
@@ -97,6 +98,31 @@ auto translating_errors(const char* op, const Call& call) {
 template <typename Call>
 auto for_type(at::ScalarType type, const Call& call) {
   return type == at::kDouble ? call(double()) : call(float());
+}
+
+/// `call` with a value of the type that messages are computed in and one of the type that features are stored in.
+template <typename Call>
+auto for_stored_type(at::ScalarType type, const Call& call) {
+  switch (type) {
+    case at::kDouble:
+      return call(double(), double());
+    case at::kHalf:
+      return call(float(), Float16());
+    case at::kBFloat16:
+      return call(float(), BFloat16());
+    default:
+      return call(float(), float());
+  }
+}
+
+/// A tensor's values as the core has them: torch's types of 16 bits are those of the core by other names.
+template <typename S>
+const S* values_of(const at::Tensor& tensor) {
+  return static_cast<const S*>(tensor.const_data_ptr());
+}
+template <typename S>
+S* mutable_values_of(const at::Tensor& tensor) {
+  return static_cast<S*>(tensor.mutable_data_ptr());
 }
 
 template <typename T>

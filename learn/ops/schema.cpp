@@ -61,6 +61,21 @@ TORCH_LIBRARY(starling, m) {
       "Tensor source_gradient, Tensor weight_gradient, Tensor bias_gradient)",
       {at::Tag::pt2_compliant_tag});
 
+  // The messages of a GravNet layer: knn among space [N, D], then aggregate over features [N, F] with weights
+  // exp(−factor d²), in one, so that backward turns the lists round once. out [N, 2 F]; index [N, k], int32; distance2
+  // [N, k]; max_slot [N, F], int32. With absent_is_zero missing neighbours count as messages of 0, in the mean too.
+  m.def(
+      "gravnet(Tensor space, Tensor features, SymInt k, Tensor? row_splits=None, float factor=10., bool loop=True, "
+      "bool absent_is_zero=False, bool subtract=False) -> (Tensor out, Tensor index, Tensor distance2, Tensor "
+      "max_slot)",
+      {at::Tag::pt2_compliant_tag});
+  // Autograd's: gradients of space and features from those of out and, where there are any, of distance2.
+  m.def(
+      "_gravnet_gradient(Tensor space, Tensor features, Tensor index, Tensor distance2, Tensor max_slot, float factor, "
+      "bool absent_is_zero, bool subtract, Tensor out_gradient, Tensor? distance2_gradient) -> (Tensor space_gradient, "
+      "Tensor features_gradient)",
+      {at::Tag::pt2_compliant_tag});
+
   // What starling::condensation_loss (condensation.h) gives: terms per event [B], payload [B, P]. form: paper, slide or
   // fgc; scale_of: mean or alpha.
   m.def(

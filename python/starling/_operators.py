@@ -19,6 +19,8 @@ def load(file: Path | str) -> None:
         ("_aggregate_gradient", _aggregate_gradient),
         ("edge_conv", _edge_conv),
         ("_edge_conv_gradient", _edge_conv_gradient),
+        ("gravnet", _gravnet),
+        ("_gravnet_gradient", _gravnet_gradient),
         ("condensation_loss", _condensation_loss),
         ("_condensation_gradient", _condensation_gradient),
         ("condense", _condense),
@@ -112,7 +114,41 @@ def _aggregate_gradient(
     out_gradient: Tensor,
     max_slot: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    return features.new_empty(features.shape), features.new_empty(index.shape)
+    return features.new_empty(features.shape), features.new_empty(index.shape, dtype=_distance_type(features))
+
+
+def _gravnet(
+    space: Tensor,
+    features: Tensor,
+    k: int,
+    row_splits: Tensor | None = None,
+    factor: float = 10.0,
+    loop: bool = True,
+    absent_is_zero: bool = False,
+    subtract: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows, width = features.shape
+    return (
+        features.new_empty((rows, 2 * width)),
+        features.new_empty((rows, k), dtype=torch.int32),
+        features.new_empty((rows, k), dtype=_distance_type(features)),
+        features.new_empty((rows, width), dtype=torch.int32),
+    )
+
+
+def _gravnet_gradient(
+    space: Tensor,
+    features: Tensor,
+    index: Tensor,
+    distance2: Tensor,
+    max_slot: Tensor,
+    factor: float,
+    absent_is_zero: bool,
+    subtract: bool,
+    out_gradient: Tensor,
+    distance2_gradient: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    return space.new_empty(space.shape), features.new_empty(features.shape)
 
 
 def _edge_conv(

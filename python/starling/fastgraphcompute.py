@@ -1,10 +1,22 @@
-"""FastGraphCompute's functions: the search, and row splits from a batch vector and back."""
+"""FastGraphCompute's search, layer, loss and row splits, with its signatures: a model of it switches by its imports."""
+
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from . import nn as layers
 from .events import batch_from_row_splits, is_integer, unsorted_error
+from .nn import GravNetOp
 from .search import check_count, neighbors
+
+__all__ = [
+    "GravNetOp",
+    "ObjectCondensation",
+    "binned_select_knn",
+    "row_splits_from_strict_batch",
+    "strict_batch_from_row_splits",
+]
 
 
 def binned_select_knn(
@@ -103,3 +115,87 @@ def strict_batch_from_row_splits(row_splits: Tensor) -> Tensor:
     tensor([0, 0, 0, 1, 1])
     """
     return batch_from_row_splits(row_splits)
+
+
+def arctanhsq(x: Tensor) -> Tensor:
+    """FastGraphCompute's scaling of β."""
+    return torch.arctanh(x) ** 2
+
+
+class ObjectCondensation(nn.Module):
+    """FastGraphCompute's loss, with its signature and results, over :class:`starling.nn.ObjectCondensation`'s form "fgc".
+
+    docs/python.md lists every difference from the original.
+
+    Args:
+        q_min: the least charge, at least 1e-6.
+        s_B: factor of the noise term in L_b.
+        norm_payload: payload weights are divided by their sum over the object.
+        weighted_obj_coordinates: in 0 to 1: an object's centre is so far from its hit of largest β to the mean of its
+            hits, here weighted by charge.
+        fixed_repulsive_norm: None; a number is not supported.
+        beta_scaling_epsilon: 1e-3; others are not supported.
+        v_beta_scaling, p_beta_scaling: `arctanhsq`; others are not supported.
+    """
+
+    def __init__(
+        self,
+        q_min: float = 0.1,
+        s_B: float = 1.0,
+        norm_payload: bool = True,
+        weighted_obj_coordinates: float = 0.0,
+        fixed_repulsive_norm: float | None = None,
+        beta_scaling_epsilon: float = 1e-3,
+        v_beta_scaling: Callable[[Tensor], Tensor] = arctanhsq,
+        p_beta_scaling: Callable[[Tensor], Tensor] = arctanhsq,
+    ) -> None:
+        super().__init__()
+        if fixed_repulsive_norm is not None:
+            raise ValueError(f"fixed_repulsive_norm is {fixed_repulsive_norm}: expected None")
+        if beta_scaling_epsilon != 1e-3:
+            raise ValueError(f"beta_scaling_epsilon is {beta_scaling_epsilon}: expected 1e-3")
+        for name, scaling in (("v_beta_scaling", v_beta_scaling), ("p_beta_scaling", p_beta_scaling)):
+            # FastGraphCompute's own is another function of the same name.
+            if getattr(scaling, "__name__", None) != arctanhsq.__name__:
+                raise ValueError(f"{name} is {scaling!r}: expected arctanhsq")
+        if not 0 <= weighted_obj_coordinates <= 1:
+            raise ValueError(f"weighted_obj_coordinates is {weighted_obj_coordinates}: expected 0 to 1")
+        self.norm_payload = norm_payload
+        self.loss = layers.ObjectCondensation("fgc", q_min=q_min, centre=weighted_obj_coordinates, noise_weight=s_B)
+
+    def forward(
+        self, beta: Tensor, coords: Tensor, asso_idx: Tensor, row_splits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        """Computes the loss.
+
+        Args:
+            beta: [N, 1], in 0 to 1.
+            coords: [N, C], cluster coordinates, C from 1 to 8.
+            asso_idx: [N, 1], integers: the object of each hit in its event, negative is noise.
+            row_splits: [B + 1], integers: the first row of each event, then N.
+
+        Returns:
+            (L_V, L_rep, L_b, pl_scaling [N, 1], None): attraction, repulsion, the terms of β with noise, and the weights
+            of payload losses: the sum of weight · loss over all hits is the payload loss. The original's fifth value, the
+            potential of each hit's object, is not computed.
+
+        Raises:
+            ValueError: as :class:`starling.nn.ObjectCondensation`; shapes other than these.
+        """
+        for name, value in (("beta", beta), ("asso_idx", asso_idx)):
+            if value.dim() != 2 or value.shape[1] != 1:
+                raise ValueError(f"ObjectCondensation: {name} has shape {list(value.shape)}: expected [N, 1]")
+        row_splits = row_splits.long() if is_integer(row_splits.dtype) else row_splits
+        hits, truth = beta[:, 0], asso_idx[:, 0]
+        terms = self.loss(hits, coords, truth, row_splits)
+        weights = self.loss.payload_weights(hits, truth, row_splits) if self.norm_payload else _weights(hits, truth, row_splits)
+        return terms.attraction, terms.repulsion, terms.objects + self.loss.noise_weight * terms.noise, weights[:, None], None
+
+
+def _weights(beta: Tensor, truth: Tensor, row_splits: Tensor) -> Tensor:
+    """Payload weights that are not divided by their sum over the object, but by objects and events."""
+    event = batch_from_row_splits(row_splits).to(truth.device)
+    events = row_splits.shape[0] - 1
+    objects = torch.unique(torch.stack((event, truth), 1)[truth >= 0], dim=0)[:, 0]
+    count = torch.bincount(objects, minlength=events)
+    return torch.where(truth >= 0, arctanhsq(beta / 1.001), 0) / (count[event].clamp_min(1) * events)

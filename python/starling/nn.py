@@ -11,6 +11,7 @@
 No [N, k, features] and no [objects, N] tensor is made, forward or backward, and every run gives the same bytes.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import torch
@@ -18,16 +19,15 @@ from torch import Tensor, nn
 
 from .edge_conv import DynamicEdgeConv, EdgeConv
 from .events import row_splits_from_batch
-from .search import neighbors
+from .search import check_count
 
 
-def _aggregate(
-    features: Tensor, index: Tensor, distance2: Tensor, factor: float, subtract: bool = False, absent: bool = False
-) -> Tensor:
-    """Mean and maximum of the messages exp(−factor d²) h_j, side by side: [N, 2 P]."""
-    divisor = "all" if absent else "found"
-    out, _ = torch.ops.starling.aggregate(features, index, None, distance2, None, factor, divisor, absent, subtract)
-    return out  # type: ignore[no-any-return]
+def _space(linear: nn.Linear, x: Tensor) -> Tensor:
+    """The learned space. It is computed in float32 at least, under autocast too: in 16 bits many hits lie at one place."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    device = x.device.type
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
+        return nn.functional.linear(x.to(dtype), linear.weight.to(dtype), linear.bias.to(dtype))
 
 
 class GravNetConv(nn.Module):
@@ -37,7 +37,8 @@ class GravNetConv(nn.Module):
     d²_ij) and out = lin_out1(x) + lin_out2([mean_j w_ij h_j ‖ max_j w_ij h_j]). The mean is over the neighbours that are
     there; a hit without neighbours gets zeros. Of equal maxima the first neighbour's gets the gradient.
 
-    A state_dict of torch_geometric's GravNetConv loads.
+    A state_dict of torch_geometric's GravNetConv loads. float16 and bfloat16 come in and go out; features are stored in
+    them, sums and the learned space are of float32, under autocast too.
 
     Args:
         in_channels: features of a hit.
@@ -67,6 +68,7 @@ class GravNetConv(nn.Module):
         subtract: bool = False,
     ) -> None:
         super().__init__()
+        check_count("k", k)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.k = k
@@ -101,9 +103,10 @@ class GravNetConv(nn.Module):
             if row_splits is not None:
                 raise ValueError("GravNetConv: batch and row_splits are both given: expected one of them")
             row_splits = row_splits_from_batch(batch)
-        found = neighbors(self.lin_s(x), self.k, row_splits, loop=self.loop)
-        messages = _aggregate(self.lin_h(x), found.index, found.distance2, self.factor, self.subtract)
-        return self.lin_out1(x) + self.lin_out2(messages.to(x.dtype))  # type: ignore[no-any-return]
+        messages, *_ = torch.ops.starling.gravnet(
+            _space(self.lin_s, x), self.lin_h(x), self.k, row_splits, self.factor, self.loop, subtract=self.subtract
+        )
+        return self.lin_out1(x) + self.lin_out2(messages)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, k={self.k}"
@@ -119,7 +122,7 @@ class GravNetOutput(NamedTuple):
     distance2: Tensor
     """[N, k]: their squared distances in the learned space, +inf where the index is −1."""
     space: Tensor
-    """[N, space_dimensions]: the learned space."""
+    """[N, space_dimensions]: the learned space; float32 where x has 16 bits."""
 
 
 class GravNetOp(nn.Module):
@@ -130,7 +133,8 @@ class GravNetOp(nn.Module):
 
     Args:
         in_channels, out_channels, space_dimensions, propagate_dimensions, k: as those of GravNetConv.
-        activation: of the output; None is ReLU.
+        output_activation: of the output; None is ReLU.
+        optimization_arguments: no effect: it is here so that calls need no change.
     """
 
     def __init__(
@@ -140,14 +144,16 @@ class GravNetOp(nn.Module):
         space_dimensions: int,
         propagate_dimensions: int,
         k: int,
-        activation: nn.Module | None = None,
+        output_activation: nn.Module | None = None,
+        optimization_arguments: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
+        check_count("k", k)
         self.k = k
         self.space_transformations = nn.Linear(in_channels, space_dimensions)
         self.propagate_transformations = nn.Linear(in_channels, propagate_dimensions)
         self.output_transformations = nn.Sequential(
-            nn.Linear(in_channels + 2 * propagate_dimensions, out_channels), nn.ReLU() if activation is None else activation,
+            nn.Linear(in_channels + 2 * propagate_dimensions, out_channels), nn.ReLU() if output_activation is None else output_activation,
         )
 
     def forward(self, x: Tensor, row_splits: Tensor) -> GravNetOutput:
@@ -156,13 +162,47 @@ class GravNetOp(nn.Module):
         Raises:
             ValueError: as GravNetConv.
         """
-        space = self.space_transformations(x)
-        found = neighbors(space, self.k, row_splits)
-        messages = _aggregate(
-            self.propagate_transformations(x), found.index, found.distance2, 10.0, absent=True
+        space = _space(self.space_transformations, x)
+        messages, index, distance2, _ = torch.ops.starling.gravnet(
+            space, self.propagate_transformations(x), self.k, row_splits, absent_is_zero=True
         )
-        out = self.output_transformations(torch.cat([x, messages.to(x.dtype)], 1))
-        return GravNetOutput(out, found.index, found.distance2, space)
+        out = self.output_transformations(torch.cat([x, messages], 1))
+        return GravNetOutput(out, index.long(), distance2, space)
+
+
+class _PayloadWeights(torch.autograd.Function):
+    """The weights ξ of payload losses with their norm: [N], once differentiable in β.
+
+    The payload term is linear in the payload losses, so the weights are its gradient along them; and the gradient of
+    Σ g · weight along β is that of the term with g for the losses.
+    """
+
+    @staticmethod
+    def forward(ctx, beta, truth, row_splits, soft, per_event):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(beta, truth, row_splits)
+        ctx.options = soft, per_event
+        return _payload_gradients(beta, truth, row_splits, torch.zeros_like(beta), soft, per_event)[1]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        beta, truth, row_splits = ctx.saved_tensors
+        of_beta, _ = _payload_gradients(beta, truth, row_splits, gradient, *ctx.options)
+        return of_beta, None, None, None, None
+
+
+def _payload_gradients(
+    beta: Tensor, truth: Tensor, row_splits: Tensor | None, losses: Tensor, soft: bool, per_event: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the payload term, the mean over the events, along β and along the losses."""
+    events = 1 if row_splits is None else row_splits.shape[0] - 1
+    none = beta.new_zeros(events)
+    of_term = beta.new_full((events, 1), 1 / max(events, 1))
+    of_beta, _, _, of_losses = torch.ops.starling._condensation_gradient(
+        beta, beta.new_zeros(beta.shape[0], 1), truth, row_splits, None, None, losses.contiguous()[:, None],
+        "paper", soft, 0.1, 0.0, "alpha", per_event, none, none, none, none, of_term,
+    )  # fmt: skip
+    return of_beta, of_losses[:, 0]
 
 
 class Condensation(NamedTuple):
@@ -187,7 +227,7 @@ class ObjectCondensation(nn.Module):
         form: "paper", "slide" or "fgc" (FastGraphCompute's).
         q_min: the least charge, at least 1e-6.
         soft: charge arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2⁻¹³; None is True for "fgc" alone.
-        centre: of "slide": an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
+        centre: of "slide" and "fgc": an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
         scale_of: of "slide": "mean" of the object's scales, weighted by charge, or that of "alpha".
         payload_per_event: payload losses are averaged over an event's hits instead of over its objects first.
         noise_weight: s_B, of the noise term in the total.
@@ -272,6 +312,20 @@ class ObjectCondensation(nn.Module):
         attraction, repulsion, objects, noise, of_payload = terms
         total = attraction + repulsion + objects + self.noise_weight * noise + of_payload.sum(-1)
         return Condensation(attraction, repulsion, objects, noise, of_payload, total)
+
+    def payload_weights(self, beta: Tensor, truth: Tensor, row_splits: Tensor | None = None) -> Tensor:
+        """The weight of each hit's payload loss, [N]: Σ_h weight_h L_h is the payload term of the losses L, a mean over events.
+
+        So any loss per hit can be added without being handed in. Noise has weight 0. Once differentiable in β.
+
+        Args:
+            beta, truth, row_splits: as those of the loss.
+
+        Raises:
+            ValueError: as the loss.
+        """
+        beta = beta if beta.dtype == torch.float64 else beta.float()
+        return _PayloadWeights.apply(beta, truth, row_splits, self.soft, self.payload_per_event)  # type: ignore[no-any-return, no-untyped-call]
 
     def extra_repr(self) -> str:
         return f"{self.form!r}, q_min={self.q_min}"

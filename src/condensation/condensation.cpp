@@ -41,8 +41,8 @@ void check(const CondensationHits<T>& hits, const CondensationOptions& options, 
     usage(function, "q_min is " + std::to_string(options.q_min) + ": expected a finite number of at least 1e-6");
   if (!(options.centre >= 0 && options.centre <= 1))
     usage(function, "centre is " + std::to_string(options.centre) + ": expected 0 to 1");
-  if (options.form != CondensationForm::slide && options.centre != 0)
-    usage(function, "centre is " + std::to_string(options.centre) + ": expected 0, since only the slide form has one");
+  if (options.form == CondensationForm::paper && options.centre != 0)
+    usage(function, "centre is " + std::to_string(options.centre) + ": expected 0, since the paper's form has none");
 }
 
 template <typename Terms>

@@ -13,24 +13,24 @@
 
 namespace starling::message {
 
-template <typename T>
-STARLING_HOST_DEVICE std::int64_t num_entries(const Messages<T>& messages) {
+template <typename T, typename S>
+STARLING_HOST_DEVICE std::int64_t num_entries(const Messages<T, S>& messages) {
   return messages.neighbor_row_splits != nullptr ? messages.num_entries : std::int64_t{messages.num_rows} * messages.k;
 }
 
 /// Where the list of a row begins.
-template <typename T>
-STARLING_HOST_DEVICE std::int64_t first_entry(const Messages<T>& messages, std::int64_t row) {
+template <typename T, typename S>
+STARLING_HOST_DEVICE std::int64_t first_entry(const Messages<T, S>& messages, std::int64_t row) {
   return messages.neighbor_row_splits != nullptr ? messages.neighbor_row_splits[row] : row * messages.k;
 }
 
-template <typename T>
-STARLING_HOST_DEVICE bool is_source(const Messages<T>& messages, std::int32_t index) {
+template <typename T, typename S>
+STARLING_HOST_DEVICE bool is_source(const Messages<T, S>& messages, std::int32_t index) {
   return static_cast<std::uint32_t>(index) < static_cast<std::uint32_t>(messages.num_sources);
 }
 
-template <typename T>
-STARLING_HOST_DEVICE T weight_of(const Messages<T>& messages, std::int64_t entry) {
+template <typename T, typename S>
+STARLING_HOST_DEVICE T weight_of(const Messages<T, S>& messages, std::int64_t entry) {
   if (messages.distance2 != nullptr) return arithmetic::exponential(-messages.factor * messages.distance2[entry]);
   return messages.weight != nullptr ? messages.weight[entry] : T(1);
 }
@@ -42,8 +42,8 @@ STARLING_HOST_DEVICE bool later_wins(T before, T later) {
 }
 
 /// What the sum of a row's messages is divided by: 0 where there are none.
-template <typename T>
-STARLING_HOST_DEVICE T divisor_of(const Messages<T>& messages, std::int32_t found, T weights) {
+template <typename T, typename S>
+STARLING_HOST_DEVICE T divisor_of(const Messages<T, S>& messages, std::int32_t found, T weights) {
   if (messages.divisor == MeanDivisor::weights) return weights;
   return T(messages.divisor == MeanDivisor::all ? messages.k : found);
 }

@@ -19,8 +19,8 @@ using memory::check_there;
 using memory::usage;
 using message::num_entries;
 
-template <typename T>
-void check(const Messages<T>& messages, const char* function) {
+template <typename T, typename S>
+void check(const Messages<T, S>& messages, const char* function) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   const bool csr = messages.neighbor_row_splits != nullptr;
   check_count(function, "num_rows", messages.num_rows, 0, kMost);
@@ -51,8 +51,8 @@ void check_stride(const char* function, bool any, std::int64_t stride, int width
 
 }  // namespace
 
-template <typename T>
-void aggregate(const Messages<T>& messages, const Aggregates<T>& out, const Execution& execution) {
+template <typename T, typename S>
+void aggregate(const Messages<T, S>& messages, const Aggregates<S>& out, const Execution& execution) {
   const char* const function = "aggregate";
   check(messages, function);
   check_stride(function, out.mean != nullptr || out.max != nullptr, out.stride, messages.width);
@@ -60,16 +60,17 @@ void aggregate(const Messages<T>& messages, const Aggregates<T>& out, const Exec
   message::host::aggregate(messages, out);
 }
 
-template <typename T>
-std::size_t aggregate_gradient_workspace_bytes(const Messages<T>& messages, const Execution& execution) {
+template <typename T, typename S>
+std::size_t aggregate_gradient_workspace_bytes(const Messages<T, S>& messages, const Execution& execution) {
   check(messages, "aggregate_gradient_workspace_bytes");
   if (execution.device == Device::cuda) return message::cuda::gradient_workspace_bytes(messages);
   return message::host::gradient_workspace_bytes(messages);
 }
 
-template <typename T>
-void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
-                        T* weight_gradient, std::span<std::byte> workspace, const Execution& execution) {
+template <typename T, typename S>
+void aggregate_gradient(const Messages<T, S>& messages, const AggregateGradients<S>& gradients,
+                        std::type_identity_t<S>* features_gradient, std::type_identity_t<T>* weight_gradient,
+                        std::span<std::byte> workspace, const Execution& execution) {
   const char* const function = "aggregate_gradient";
   memory::check_workspace(workspace, aggregate_gradient_workspace_bytes(messages, execution), function);
   check_stride(function, gradients.mean != nullptr || gradients.max != nullptr, gradients.stride, messages.width);
@@ -81,13 +82,15 @@ void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>
   message::host::aggregate_gradient(messages, gradients, features_gradient, weight_gradient, workspace);
 }
 
-#define STARLING_INSTANTIATE(T)                                                                                    \
-  template void aggregate(const Messages<T>&, const Aggregates<T>&, const Execution&);                             \
-  template std::size_t aggregate_gradient_workspace_bytes(const Messages<T>&, const Execution&);                   \
-  template void aggregate_gradient(const Messages<T>&, const AggregateGradients<T>&, T*, T*, std::span<std::byte>, \
+#define STARLING_INSTANTIATE(T, S)                                                                                    \
+  template void aggregate(const Messages<T, S>&, const Aggregates<S>&, const Execution&);                             \
+  template std::size_t aggregate_gradient_workspace_bytes(const Messages<T, S>&, const Execution&);                   \
+  template void aggregate_gradient(const Messages<T, S>&, const AggregateGradients<S>&, S*, T*, std::span<std::byte>, \
                                    const Execution&)
-STARLING_INSTANTIATE(float);
-STARLING_INSTANTIATE(double);
+STARLING_INSTANTIATE(float, float);
+STARLING_INSTANTIATE(double, double);
+STARLING_INSTANTIATE(float, Float16);
+STARLING_INSTANTIATE(float, BFloat16);
 #undef STARLING_INSTANTIATE
 
 }  // namespace starling

@@ -1,37 +1,12 @@
 """Layers against the golden vectors, their derivatives, and every way torch runs them."""
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 import torch
+from golden import GOLDEN, cases, deviation, load
 from torch import nn
 
 import starling
 from starling.nn import GravNetConv, GravNetOp, ObjectCondensation
-
-GOLDEN = Path(os.environ.get("STARLING_DATA", Path(__file__).parents[3] / "shared/data")) / "dynamic_networks"
-
-
-def cases(file):
-    """The names of the cases of a golden file; one that skips where the data is absent."""
-    if not (GOLDEN / f"{file}.json").exists():
-        return [pytest.param(None, marks=pytest.mark.skip(reason=f"no golden vectors in {GOLDEN}"))]
-    return list(json.loads((GOLDEN / f"{file}.json").read_text())["cases"])
-
-
-def load(file, case, device="cpu"):
-    safetensors = pytest.importorskip("safetensors.torch")
-    tensors = safetensors.load_file(GOLDEN / f"{file}.safetensors", device=device)
-    options = json.loads((GOLDEN / f"{file}.json").read_text())["cases"][case]
-    return options, {name[len(case) + 1 :]: value for name, value in tensors.items() if name.startswith(case + "/")}
-
-
-def deviation(value, golden):
-    """The largest difference, relative to the largest entry."""
-    return ((value.double() - golden).abs().max() / (golden.abs().max() or 1)).item()
-
 
 def layer_of(options, dtype):
     sizes = (16, 12, options["S"], options["P"], options["k"])
@@ -93,6 +68,87 @@ def test_derivatives_of_messages(divisor, weights):
         assert torch.autograd.gradgradcheck(aggregate, (features, values))
 
 
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("subtract", [False, True])
+def test_messages_of_16_bits_are_those_of_float32_rounded(dtype, subtract, device):
+    """Features are stored in 16 bits and computed in float32: rounded once, forward and backward."""
+    torch.manual_seed(11)
+    index = torch.randint(-1, 50, (50, 7), device=device)
+    distance2 = torch.rand(50, 7, device=device).requires_grad_()
+    features = torch.randn(50, 20, device=device).to(dtype)
+    upstream = torch.randn(50, 40, device=device).to(dtype)
+    results = []
+    for type in (dtype, torch.float32):
+        h = features.to(type).requires_grad_()
+        out, slot = torch.ops.starling.aggregate(h, index, None, distance2, subtract=subtract)
+        assert out.dtype == type
+        gradients = torch.autograd.grad(out, (h, distance2), upstream.to(type))
+        assert gradients[0].dtype == type and gradients[1].dtype == torch.float32
+        results.append([out.to(dtype), slot, gradients[0].to(dtype), gradients[1]])
+    assert all(torch.equal(mine, rounded) for mine, rounded in zip(*results))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_second_derivative_of_16_bits(dtype, device):
+    index = torch.tensor([[0, 1], [1, 0], [2, -1]], device=device)
+    features = torch.rand(3, 4, device=device).to(dtype).requires_grad_()
+    distance2 = torch.rand(3, 2, device=device, requires_grad=True)
+    out, _ = torch.ops.starling.aggregate(features, index, None, distance2)
+    of_features, of_distance2 = torch.autograd.grad(out.float().square().sum(), (features, distance2), create_graph=True)
+    (of_features.float().sum() + of_distance2.sum()).backward()
+    assert features.grad.dtype == dtype and features.grad.isfinite().all() and distance2.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALVES])
+@pytest.mark.parametrize("options", [{}, {"loop": False, "subtract": True}, {"absent_is_zero": True, "factor": 1.0}])
+def test_gravnet_is_a_search_and_an_aggregate(options, dtype, device):
+    torch.manual_seed(12)
+    space, features = torch.rand(60, 3, device=device).to(dtype), torch.randn(60, 12, device=device).to(dtype)
+    splits = torch.tensor([0, 40, 40, 45, 60])
+    results = []
+    for whole in (True, False):
+        s, h = space.clone().requires_grad_(), features.clone().requires_grad_()
+        if whole:
+            out, index, distance2, slot = torch.ops.starling.gravnet(s, h, 8, splits, **options)
+            assert index.dtype == torch.int32
+            index = index.long()
+        else:
+            named = dict(options)
+            index, distance2 = starling.neighbors(s, 8, splits, loop=named.pop("loop", True))
+            divisor = "all" if named.get("absent_is_zero") else "found"
+            out, slot = torch.ops.starling.aggregate(h, index, None, distance2, divisor=divisor, **named)
+        weight = torch.linspace(-1, 1, out.numel(), device=device).reshape(out.shape).to(dtype)
+        loss = (out * weight).sum() + 0.1 * torch.where(index >= 0, distance2, 0).sum()
+        results.append([out, index, distance2, slot, *torch.autograd.grad(loss, (s, h))])
+    for mine, composed in zip(*results):
+        assert mine.dtype == composed.dtype
+        # Gradients of 16 bits are summed up in another order: once rounded for out, once for the distances.
+        same = torch.equal(mine, composed) or (
+            mine.is_floating_point() and torch.allclose(mine, composed, rtol=0, atol=1e-2 * float(composed.abs().max()))
+        )
+        assert same if dtype in HALVES else torch.equal(mine, composed) or torch.allclose(mine, composed, rtol=1e-5, atol=1e-6)
+
+
+def test_gravnet_is_differentiated_through_distances_alone_and_twice(device):
+    torch.manual_seed(13)
+    space = torch.rand(9, 2, dtype=torch.float64, device=device, requires_grad=True)
+    features = torch.randn(9, 3, dtype=torch.float64, device=device, requires_grad=True)
+    splits = torch.tensor([0, 6, 9])
+
+    def both(space, features):
+        out, _, distance2, _ = torch.ops.starling.gravnet(space, features, 3, splits)
+        return out, distance2
+
+    assert torch.autograd.gradcheck(both, (space, features))
+    assert torch.autograd.gradgradcheck(both, (space, features))
+    of_space, of_features = torch.autograd.grad(both(space, features)[1].sum(), (space, features), allow_unused=True)
+    expected = torch.autograd.grad(starling.neighbors(space, 3, splits).distance2.sum(), space)[0]
+    assert of_features is None and torch.equal(of_space, expected)
+
+
 def test_row_splits_of_the_neighbours():
     torch.manual_seed(5)
     x = torch.rand(30, 3, dtype=torch.float64)
@@ -150,10 +206,37 @@ def test_compiled_exported_and_half():
     compiled(x).sum().backward()
     exported = torch.export.export(layer, (x,)).module()
     assert torch.equal(exported(x), expected)
-    half = layer.to(torch.bfloat16)(x.to(torch.bfloat16))
-    assert half.dtype == torch.bfloat16
-    with torch.autocast("cpu", torch.bfloat16):
-        assert GravNetConv(4, 8, 3, 5, k=6)(x).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_in_and_out_and_autocast(dtype, device):
+    torch.manual_seed(7)
+    layer = GravNetConv(4, 8, 3, 5, k=6).to(device)
+    x = torch.rand(50, 4, device=device)
+    expected = layer(x).detach()
+    with torch.autocast(device, dtype):
+        out = layer(x)
+        compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")(x)
+    assert out.dtype == dtype and torch.equal(compiled, out)
+    out.float().sum().backward()
+    assert layer.lin_h.weight.grad.dtype == torch.float32 and layer.lin_h.weight.grad.isfinite().all()
+    assert (out.float() - expected).abs().mean() < 0.05
+    half = layer.to(dtype)(x.to(dtype).requires_grad_())
+    assert half.dtype == dtype
+    half.sum().backward()
+    assert (half.float() - expected).abs().mean() < 0.05
+
+
+def test_the_space_of_16_bits_has_no_hits_at_one_place(device):
+    torch.manual_seed(14)
+    layer = GravNetOp(4, 8, 3, 5, k=2).to(device)
+    x, splits = torch.rand(2000, 4, device=device) + 100, torch.tensor([0, 2000])
+    for run in (lambda: layer(x, splits), lambda: layer.to(torch.bfloat16)(x.to(torch.bfloat16), splits)):
+        with torch.autocast(device, torch.bfloat16):
+            out = run()
+        assert out.space.dtype == torch.float32 and out.out.dtype == torch.bfloat16
+    with torch.autocast(device, torch.bfloat16):
+        assert (GravNetOp(4, 8, 3, 5, k=2).to(device)(x, splits).distance2[:, 1] > 0).all()
 
 
 def test_state_dict_of_torch_geometric_loads():
@@ -203,6 +286,14 @@ def test_wrong_arguments():
     aggregate = torch.ops.starling.aggregate
     for text, call in {
         "expected 'found', 'all' or 'weights'": lambda: aggregate(features, index, divisor="mean"),
+        "features is Long: expected float64, float32, float16 or bfloat16": lambda: aggregate(index, index),
+        "k is -1: expected an integer in 0": lambda: GravNetConv(3, 4, 2, 2, k=-1),
+        "k is 1.5: expected an integer in 0": lambda: GravNetOp(3, 4, 2, 2, k=1.5),
+        r"row_splits\[1\] is 3: expected the number of rows, 4": lambda: GravNetConv(3, 4, 2, 2, k=2)(features, row_splits=torch.tensor([0, 3])),
+        r"points row 0 is not finite|points row 0": lambda: GravNetConv(3, 4, 2, 2, k=2)(features / 0),
+        "expected the same rows": lambda: torch.ops.starling.gravnet(features, features[:3], 2),
+        "features is Double, space Float: expected both float64, or neither": lambda: torch.ops.starling.gravnet(features, features.double(), 2),
+        "expected 1 to .* dimensions": lambda: torch.ops.starling.gravnet(features[:, :0], features, 2),
         "expected int64": lambda: aggregate(features, index.int()),
         r"expected \[4, 2\]": lambda: aggregate(features, index, distance2=torch.rand(4, 3)),
         r"index\[0\] is 7": lambda: aggregate(features, index + 7),
@@ -268,7 +359,7 @@ def condensation_inputs(dtype=torch.float64):
     return beta, x, payload, scale, truth, torch.tensor([0, 17, 17, 30])
 
 
-@pytest.mark.parametrize("options", [("paper", {}), ("slide", {"centre": 0.3}), ("slide", {"scale_of": "alpha"}), ("fgc", {})])
+@pytest.mark.parametrize("options", [("paper", {}), ("slide", {"centre": 0.3}), ("slide", {"scale_of": "alpha"}), ("fgc", {}), ("fgc", {"centre": 0.5})])
 def test_derivatives_of_condensation(options):
     form, named = options
     *values, truth, splits = condensation_inputs()
@@ -277,6 +368,30 @@ def test_derivatives_of_condensation(options):
     assert torch.autograd.gradcheck(
         lambda beta, x, payload, scale: loss(beta, x, truth, splits, payload=payload, scale=scale).total, values
     )
+
+
+@pytest.mark.parametrize("per_event", [False, True])
+@pytest.mark.parametrize("form", ["slide", "fgc"])
+def test_payload_weights_make_the_payload_term(form, per_event, device):
+    beta, _, payload, _, truth, splits = (values.to(device) for values in condensation_inputs())
+    x = torch.zeros(30, 2, dtype=torch.float64, device=device)
+    beta.requires_grad_()
+    payload.requires_grad_()
+    loss = ObjectCondensation(form, payload_per_event=per_event)
+    term = loss(beta, x, truth, splits, payload=payload).payload.sum()
+    weights = loss.payload_weights(beta, truth, splits)
+    assert (weights[truth < 0] == 0).all()
+    sum_of_losses = (weights * payload[:, 0]).sum()
+    assert torch.allclose(sum_of_losses, term)
+    for mine, golden in zip(*(torch.autograd.grad(one, (beta, payload)) for one in (sum_of_losses, term))):
+        assert torch.allclose(mine, golden)
+    assert torch.autograd.gradcheck(lambda beta: loss.payload_weights(beta, truth, splits), beta)
+
+
+def test_payload_weights_of_no_hits_and_of_noise():
+    loss = ObjectCondensation()
+    assert loss.payload_weights(torch.empty(0), torch.empty(0, dtype=torch.int64)).shape == (0,)
+    assert not loss.payload_weights(torch.rand(5), torch.full((5,), -1)).any()
 
 
 def test_condensation_is_differentiated_once():

@@ -33,10 +33,10 @@ struct Best {
   }
 };
 
-template <typename T, int kLanes>
+template <typename T, typename Stored, int kLanes>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
-    aggregate_kernel(const __grid_constant__ Messages<T> messages, const __grid_constant__ Aggregates<T> out,
-                     bool whole) {
+    aggregate_kernel(const __grid_constant__ Messages<T, Stored> messages,
+                     const __grid_constant__ Aggregates<Stored> out, bool whole) {
   using S = Shape<kLanes>;
   const S shape;
   const std::int64_t row = shape.row;
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
       for_each_entry<kLanes>(
           mine, shape,
           [&](std::int32_t source) {
-            return load_four(messages.features + std::int64_t{source} * messages.width, at, messages.width, whole);
+            return load_four<T>(messages.features + std::int64_t{source} * messages.width, at, messages.width, whole);
           },
           [&](int turn, int n, T weight, const Four<T>& h) {
             const auto slot = static_cast<std::int32_t>(batch - first) + n;
@@ -86,8 +86,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
     if (!has_row || shape.group != 0) continue;
     const T divisor = divisor_of(messages, found, weight_sum);
     Four<T> mean, max;
-    const Four<T> own =
-        messages.subtract ? load_four(messages.features + row * messages.width, at, messages.width, whole) : Four<T>{};
+    const Four<T> own = messages.subtract
+                            ? load_four<T>(messages.features + row * messages.width, at, messages.width, whole)
+                            : Four<T>{};
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if (messages.absent_is_zero && found < messages.k && (found == 0 || later_wins(best.value[c], T(0)))) {
@@ -113,20 +114,22 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
 
 }  // namespace
 
-template <typename T>
-void aggregate(const Messages<T>& messages, const Aggregates<T>& out, const Execution& execution) {
+template <typename T, typename S>
+void aggregate(const Messages<T, S>& messages, const Aggregates<S>& out, const Execution& execution) {
   if (messages.num_rows == 0) return;
   const bool whole = is_aligned(messages.features, messages.width);
   with_lanes(messages.width, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
-    aggregate_kernel<T, kLanes>
+    aggregate_kernel<T, S, kLanes>
         <<<blocks_of(messages.num_rows, Shape<kLanes>::kRowsPerBlock), kThreads, 0, execution.stream>>>(messages, out,
                                                                                                         whole);
   });
   call(cudaGetLastError());
 }
 
-template void aggregate(const Messages<float>&, const Aggregates<float>&, const Execution&);
-template void aggregate(const Messages<double>&, const Aggregates<double>&, const Execution&);
+template void aggregate(const Messages<float, float>&, const Aggregates<float>&, const Execution&);
+template void aggregate(const Messages<double, double>&, const Aggregates<double>&, const Execution&);
+template void aggregate(const Messages<float, Float16>&, const Aggregates<Float16>&, const Execution&);
+template void aggregate(const Messages<float, BFloat16>&, const Aggregates<BFloat16>&, const Execution&);
 
 }  // namespace starling::message::cuda

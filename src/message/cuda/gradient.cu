@@ -40,11 +40,11 @@ struct alignas(sizeof(T) == 8 || kLanes <= 8 ? 8 : 4) Record {
   }
 };
 
-template <typename T, int kLanes>
+template <typename T, typename Stored, int kLanes>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
-    weight_gradient_kernel(const __grid_constant__ Messages<T> messages,
-                           const __grid_constant__ AggregateGradients<T> gradients, T* scaled_means, T* weight_gradient,
-                           Record<T, kLanes>* records, std::int64_t entries, bool whole) {
+    weight_gradient_kernel(const __grid_constant__ Messages<T, Stored> messages,
+                           const __grid_constant__ AggregateGradients<Stored> gradients, T* scaled_means,
+                           T* weight_gradient, Record<T, kLanes>* records, std::int64_t entries, bool whole) {
   using S = Shape<kLanes>;
   const S shape;
   const std::int64_t row = shape.row;
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
         for_each_entry<kLanes>(
             mine, shape,
             [&](std::int32_t source) {
-              return load_four(messages.features + std::int64_t{source} * messages.width, at, messages.width, whole);
+              return load_four<T>(messages.features + std::int64_t{source} * messages.width, at, messages.width, whole);
             },
             [&](int turn, int, T weight, const Four<T>& h) {
 #pragma unroll
@@ -81,12 +81,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
       for (int c = 0; c < 4; ++c) {
         if (at + c >= messages.width) continue;
         if (gradients.mean != nullptr) {
-          scaled.x[c] = gradients.mean[row * gradients.stride + at + c] * scale;
+          scaled.x[c] = computed(gradients.mean[row * gradients.stride + at + c]) * scale;
           if (shape.group == 0) scaled_means[row * messages.width + at + c] = scaled.x[c];
           scaled.x[c] *= sign;
         }
         if (gradients.max == nullptr) continue;
-        max.x[c] = sign * gradients.max[row * gradients.stride + at + c];
+        max.x[c] = sign * computed(gradients.max[row * gradients.stride + at + c]);
         slot[c] = gradients.max_slot[row * messages.width + at + c];
       }
     }
@@ -107,7 +107,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
 #pragma unroll
           for (int i = 0; i < kAtOnce; ++i)
             if (source[i] >= 0)
-              h[i] = load_four(messages.features + std::int64_t{source[i]} * messages.width, at, messages.width, whole);
+              h[i] =
+                  load_four<T>(messages.features + std::int64_t{source[i]} * messages.width, at, messages.width, whole);
         }
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i) {
@@ -149,12 +150,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
   }
 }
 
-template <typename T, int kLanes>
+template <typename T, typename Stored, int kLanes>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
-    features_gradient_kernel(const __grid_constant__ Messages<T> messages,
-                             const __grid_constant__ AggregateGradients<T> gradients, const T* scaled_means,
-                             const Record<T, kLanes>* records, const __grid_constant__ lists::Holders holders,
-                             std::int64_t entries, T* features_gradient, bool whole, bool whole_gradients) {
+    features_gradient_kernel(const __grid_constant__ Messages<T, Stored> messages,
+                             const __grid_constant__ AggregateGradients<Stored> gradients, const T* scaled_means,
+                             const Record<T, kLanes>* records, const __grid_constant__ Holders holders,
+                             std::int64_t entries, Stored* features_gradient, bool whole, bool whole_gradients) {
   using S = Shape<kLanes>;
   const S shape;
   const std::int64_t source = shape.row;
@@ -181,7 +182,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i)
           mean[i] = row[i] >= 0 && gradients.mean != nullptr
-                        ? load_four(scaled_means + std::int64_t{row[i]} * messages.width, at, messages.width, whole)
+                        ? load_four<T>(scaled_means + std::int64_t{row[i]} * messages.width, at, messages.width, whole)
                         : Four<T>{};
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i) {
@@ -194,7 +195,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
 #pragma unroll
           for (int c = 0; c < 4; ++c) {
             const bool is_max = record.get(c, shape.lane);
-            const T max = is_max ? __ldg(gradients.max + row[i] * gradients.stride + at + c) : T(0);
+            const T max = is_max ? computed(gradients.max[row[i] * gradients.stride + at + c]) : T(0);
             sums.part[(turn + i) % S::kParts][c] += record.weight * message_gradient(mean[i].x[c], is_max, max);
           }
         }
@@ -204,10 +205,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
     if (!has_source || shape.group != 0) continue;
     if (messages.subtract) {
       const std::int64_t own = source * gradients.stride;
-      const Four<T> mean =
-          gradients.mean != nullptr ? load_four(gradients.mean + own, at, messages.width, whole_gradients) : Four<T>{};
+      const Four<T> mean = gradients.mean != nullptr
+                               ? load_four<T>(gradients.mean + own, at, messages.width, whole_gradients)
+                               : Four<T>{};
       const Four<T> max =
-          gradients.max != nullptr ? load_four(gradients.max + own, at, messages.width, whole_gradients) : Four<T>{};
+          gradients.max != nullptr ? load_four<T>(gradients.max + own, at, messages.width, whole_gradients) : Four<T>{};
 #pragma unroll
       for (int c = 0; c < 4; ++c) sum.x[c] += mean.x[c] + max.x[c];
     }
@@ -222,21 +224,21 @@ struct Arrays {
   std::span<std::byte> lists;
 };
 
-template <typename T, int kLanes>
-std::size_t lay_out(const Messages<T>& messages, std::span<std::byte> memory, Arrays<T, kLanes>& arrays) {
+template <typename T, typename S, int kLanes>
+std::size_t lay_out(const Messages<T, S>& messages, std::span<std::byte> memory, Arrays<T, kLanes>& arrays) {
   memory::Layout layout(memory);
   arrays.scaled_means = layout.take<T>(static_cast<std::size_t>(messages.num_rows) * messages.width);
   const std::size_t blocks = (messages.width + 4 * kLanes - 1) / (4 * kLanes);
   arrays.records = layout.take<Record<T, kLanes>>(blocks * static_cast<std::size_t>(num_entries(messages)));
-  const std::size_t lists = lists::cuda::turn_round_bytes(lists_of(messages));
+  const std::size_t lists = messages.holders.begin != nullptr ? 0 : lists::cuda::turn_round_bytes(lists_of(messages));
   arrays.lists = {layout.take<std::byte>(lists), lists};
   return layout.bytes();
 }
 
 }  // namespace
 
-template <typename T>
-std::size_t gradient_workspace_bytes(const Messages<T>& messages) {
+template <typename T, typename S>
+std::size_t gradient_workspace_bytes(const Messages<T, S>& messages) {
   std::size_t bytes = 0;
   with_lanes(messages.width, [&](auto lanes) {
     Arrays<T, decltype(lanes)::value> arrays;
@@ -245,8 +247,8 @@ std::size_t gradient_workspace_bytes(const Messages<T>& messages) {
   return bytes;
 }
 
-template <typename T>
-void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* features_gradient,
+template <typename T, typename S>
+void aggregate_gradient(const Messages<T, S>& messages, const AggregateGradients<S>& gradients, S* features_gradient,
                         T* weight_gradient, std::span<std::byte> workspace, const Execution& execution) {
   const cudaStream_t stream = execution.stream;
   const std::int64_t entries = num_entries(messages);
@@ -258,14 +260,16 @@ void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>
     Arrays<T, kLanes> arrays;
     lay_out(messages, workspace, arrays);
     if (messages.num_rows > 0) {
-      weight_gradient_kernel<T, kLanes>
+      weight_gradient_kernel<T, S, kLanes>
           <<<blocks_of(messages.num_rows, Shape<kLanes>::kRowsPerBlock), kThreads, 0, stream>>>(
               messages, gradients, arrays.scaled_means, weight_gradient,
               features_gradient != nullptr ? arrays.records : nullptr, entries, whole);
     }
     if (features_gradient == nullptr || messages.num_sources == 0) return;
-    const lists::Holders holders = lists::cuda::turn_round(lists_of(messages), arrays.lists, stream);
-    features_gradient_kernel<T, kLanes>
+    const Holders holders = messages.holders.begin != nullptr
+                                ? messages.holders
+                                : lists::cuda::turn_round(lists_of(messages), arrays.lists, stream);
+    features_gradient_kernel<T, S, kLanes>
         <<<blocks_of(messages.num_sources, Shape<kLanes>::kRowsPerBlock), kThreads, 0, stream>>>(
             messages, gradients, arrays.scaled_means, arrays.records, holders, entries, features_gradient,
             messages.width % 4 == 0, whole_gradients);
@@ -273,12 +277,14 @@ void aggregate_gradient(const Messages<T>& messages, const AggregateGradients<T>
   call(cudaGetLastError());
 }
 
-#define STARLING_INSTANTIATE(T)                                                                                    \
-  template std::size_t gradient_workspace_bytes(const Messages<T>&);                                               \
-  template void aggregate_gradient(const Messages<T>&, const AggregateGradients<T>&, T*, T*, std::span<std::byte>, \
+#define STARLING_INSTANTIATE(T, S)                                                                                    \
+  template std::size_t gradient_workspace_bytes(const Messages<T, S>&);                                               \
+  template void aggregate_gradient(const Messages<T, S>&, const AggregateGradients<S>&, S*, T*, std::span<std::byte>, \
                                    const Execution&)
-STARLING_INSTANTIATE(float);
-STARLING_INSTANTIATE(double);
+STARLING_INSTANTIATE(float, float);
+STARLING_INSTANTIATE(double, double);
+STARLING_INSTANTIATE(float, Float16);
+STARLING_INSTANTIATE(float, BFloat16);
 #undef STARLING_INSTANTIATE
 
 }  // namespace starling::message::cuda

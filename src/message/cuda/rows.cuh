@@ -8,6 +8,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/warp.cuh"
 #include "message/arithmetic.h"
+#include "message/storage.h"
 
 // A row is worked on by threads that lie in groups. A group reads the features of one source: each of its kLanes
 // threads four of them. The groups of a row take the entries of its list in turn, so that entry n is added to part n
@@ -50,34 +51,40 @@ struct Shape {
   }
 };
 
-/// Four features of a row, zeros beyond `width`. `whole`: all rows are aligned to 16 bytes.
+/// Four features of a row, zeros beyond `width`. `whole`: loads of four are aligned (is_aligned()).
 template <typename T>
 struct Four {
   T x[4];
 };
 
-template <typename T>
-__device__ __forceinline__ Four<T> load_four(const T* row, int at, int width, bool whole) {
-  Four<T> four;
+/// What one load of four stored values takes, twice where it takes more than 16 bytes.
+template <typename S>
+using Vector = std::conditional_t<sizeof(S) == 2, uint2, std::conditional_t<sizeof(S) == 4, float4, double2>>;
+
+template <typename T, typename S>
+__device__ __forceinline__ Four<T> load_four(const S* row, int at, int width, bool whole) {
+  S stored[4];
   if (at + 4 <= width && whole) {
-    using Vector = std::conditional_t<sizeof(T) == 4, float4, double2>;
-    constexpr int kVectors = 4 * sizeof(T) / sizeof(Vector);
-    Vector vectors[kVectors];
+    constexpr int kVectors = sizeof(stored) / sizeof(Vector<S>);
+    Vector<S> vectors[kVectors];
 #pragma unroll
-    for (int i = 0; i < kVectors; ++i) vectors[i] = __ldg(reinterpret_cast<const Vector*>(row + at) + i);
-    memcpy(four.x, vectors, sizeof(vectors));
-    return four;
+    for (int i = 0; i < kVectors; ++i) vectors[i] = __ldg(reinterpret_cast<const Vector<S>*>(row + at) + i);
+    memcpy(stored, vectors, sizeof(stored));
+  } else {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) stored[c] = at + c < width ? row[at + c] : S{};
   }
+  Four<T> four;
 #pragma unroll
-  for (int c = 0; c < 4; ++c) four.x[c] = at + c < width ? __ldg(row + at + c) : T(0);
+  for (int c = 0; c < 4; ++c) four.x[c] = computed(stored[c]);
   return four;
 }
 
-template <typename T>
-__device__ __forceinline__ void store_four(T* row, int at, int width, const Four<T>& four) {
+template <typename T, typename S>
+__device__ __forceinline__ void store_four(S* row, int at, int width, const Four<T>& four) {
 #pragma unroll
   for (int c = 0; c < 4; ++c)
-    if (at + c < width) row[at + c] = four.x[c];
+    if (at + c < width) store(row[at + c], four.x[c]);
 }
 
 /// Sums of four features in the parts of a group.
@@ -109,8 +116,8 @@ struct Entry {
   T weight = 0;
 };
 
-template <typename T>
-__device__ __forceinline__ Entry<T> load_entry(const Messages<T>& messages, std::int64_t entry, std::int64_t end) {
+template <typename T, typename S>
+__device__ __forceinline__ Entry<T> load_entry(const Messages<T, S>& messages, std::int64_t entry, std::int64_t end) {
   Entry<T> one;
   if (entry >= end) return one;
   const std::int32_t index = messages.index[entry];
@@ -148,9 +155,9 @@ __device__ __forceinline__ void for_each_entry(const Entry<T>& mine, const Shape
 }
 
 /// What the sum of the row's messages is divided by; in every thread of the row.
-template <int kLanes, typename T>
-__device__ __forceinline__ T row_divisor(const Messages<T>& messages, const Shape<kLanes>& shape, std::int64_t first,
-                                         std::int64_t end) {
+template <int kLanes, typename T, typename Stored>
+__device__ __forceinline__ T row_divisor(const Messages<T, Stored>& messages, const Shape<kLanes>& shape,
+                                         std::int64_t first, std::int64_t end) {
   using S = Shape<kLanes>;
   if (messages.divisor == MeanDivisor::all) return T(messages.k);
   if (messages.divisor == MeanDivisor::found) {
@@ -174,10 +181,10 @@ __device__ __forceinline__ T row_divisor(const Messages<T>& messages, const Shap
   return sums.total().x[0];
 }
 
-/// Whether rows of `width` values can be read in loads of 16 bytes.
-template <typename T>
-bool is_aligned(const T* rows, std::int64_t width) {
-  return width % 4 == 0 && reinterpret_cast<std::uintptr_t>(rows) % 16 == 0;
+/// Whether rows of `width` values can be read four at a time.
+template <typename S>
+bool is_aligned(const S* rows, std::int64_t width) {
+  return width % 4 == 0 && reinterpret_cast<std::uintptr_t>(rows) % sizeof(Vector<S>) == 0;
 }
 
 /// Calls action(std::integral_constant<int, threads of four features>); wider rows are taken in blocks of 128 features.

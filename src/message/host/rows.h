@@ -4,6 +4,7 @@
 
 #include "message/arithmetic.h"
 #include "message/host/kernels.h"
+#include "message/storage.h"
 
 // The loops over rows, compiled once for each instruction set: everything here has internal linkage. Features are the
 // inner loops, which the compiler turns into vectors; no sum crosses them but that of the weights' gradients, whose
@@ -21,6 +22,17 @@ void fill(U* values, std::int64_t count, U value) {
   for (std::int64_t i = 0; i < count; ++i) values[i] = value;
 }
 
+/// Stored values in the type of the computation: where they lie, or converted in `buffer`.
+template <typename T>
+const T* read(const T* stored, int, T*) {
+  return stored;
+}
+template <typename T, typename S>
+const T* read(const S* stored, int count, T* buffer) {
+  for (int i = 0; i < count; ++i) buffer[i] = computed(stored[i]);
+  return buffer;
+}
+
 /// By halves: parts 0 + 2 and 1 + 3, then both.
 template <typename T>
 T combine(const T* parts, int stride) {
@@ -33,8 +45,8 @@ struct RowSums {
   std::int32_t found = 0;
 };
 
-template <typename T>
-RowSums<T> row_sums(const Messages<T>& messages, std::int64_t first, std::int64_t end) {
+template <typename T, typename S>
+RowSums<T> row_sums(const Messages<T, S>& messages, std::int64_t first, std::int64_t end) {
   T parts[kMessageParts] = {};
   RowSums<T> sums;
   for (std::int64_t e = first; e < end; ++e) {
@@ -56,7 +68,9 @@ struct Block {
   std::int32_t found = 0;
   T weights[kMessageParts] = {};
 
-  void gather(const Messages<T>& messages, std::int64_t first, std::int64_t end, int begin, int count) {
+  template <typename S>
+  void gather(const Messages<T, S>& messages, std::int64_t first, std::int64_t end, int begin, int count) {
+    T buffer[kBlock];
     for (int part = 0; part < kMessageParts; ++part) fill(sum[part], count, T(0));
     fill(best, count, T(0));
     fill(slot, count, kNoSlot);
@@ -66,7 +80,8 @@ struct Block {
       const T weight = weight_of(messages, e);
       const auto place = static_cast<std::int32_t>(e - first);
       weights[place % kMessageParts] += weight;
-      add(messages.features + std::int64_t{source} * messages.width + begin, weight, place, count);
+      const S* const stored = messages.features + std::int64_t{source} * messages.width + begin;
+      add(read(stored, count, buffer), weight, place, count);
       ++found;
     }
   }
@@ -85,8 +100,8 @@ struct Block {
   }
 };
 
-template <typename T>
-void aggregate_rows(const Messages<T>& messages, const Aggregates<T>& out, std::int32_t begin, std::int32_t end) {
+template <typename T, typename S>
+void aggregate_rows(const Messages<T, S>& messages, const Aggregates<S>& out, std::int32_t begin, std::int32_t end) {
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t first = first_entry(messages, row), last = first_entry(messages, row + 1);
     for (int at = 0; at < messages.width; at += kBlock) {
@@ -95,7 +110,10 @@ void aggregate_rows(const Messages<T>& messages, const Aggregates<T>& out, std::
       block.gather(messages, first, last, at, count);
       const T divisor = divisor_of(messages, block.found, combine(block.weights, 1));
       const bool zero_takes_part = messages.absent_is_zero && block.found < messages.k;
-      const T* const own = messages.features + row * messages.width + at;
+      T buffer[kBlock];
+      // Rows need not be sources, where nothing is subtracted.
+      const T* const own =
+          messages.subtract ? read(messages.features + row * messages.width + at, count, buffer) : nullptr;
       for (int f = 0; f < count; ++f) {
         const T sum = combine(&block.sum[0][f], kBlock);
         const T mean = divisor == T(0) ? T(0) : sum / divisor;
@@ -103,9 +121,9 @@ void aggregate_rows(const Messages<T>& messages, const Aggregates<T>& out, std::
           block.best[f] = 0;
           block.slot[f] = kNoSlot;
         }
-        if (out.mean != nullptr) out.mean[row * out.stride + at + f] = messages.subtract ? own[f] - mean : mean;
-        if (out.max != nullptr)
-          out.max[row * out.stride + at + f] = messages.subtract ? own[f] - block.best[f] : block.best[f];
+        const std::int64_t place = row * out.stride + at + f;
+        if (out.mean != nullptr) store(out.mean[place], own != nullptr ? own[f] - mean : mean);
+        if (out.max != nullptr) store(out.max[place], own != nullptr ? own[f] - block.best[f] : block.best[f]);
         if (out.max_slot != nullptr) out.max_slot[row * messages.width + at + f] = block.slot[f];
       }
     }
@@ -113,8 +131,8 @@ void aggregate_rows(const Messages<T>& messages, const Aggregates<T>& out, std::
 }
 
 /// Writes inverse_of() of each row and, where wanted, the gradient of each entry's weight or d².
-template <typename T>
-void weight_gradient_rows(const Messages<T>& messages, const AggregateGradients<T>& gradients, T* inverse,
+template <typename T, typename S>
+void weight_gradient_rows(const Messages<T, S>& messages, const AggregateGradients<S>& gradients, T* inverse,
                           T* weight_gradient, std::int32_t begin, std::int32_t end) {
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t first = first_entry(messages, row), last = first_entry(messages, row + 1);
@@ -132,9 +150,9 @@ void weight_gradient_rows(const Messages<T>& messages, const AggregateGradients<
       const T sign = messages.subtract ? T(-1) : T(1);
       for (int f = 0; f < count; ++f) {
         if (gradients.mean != nullptr)
-          scaled[f] = sign * gradients.mean[row * gradients.stride + at + f] * inverse[row];
+          scaled[f] = sign * computed(gradients.mean[row * gradients.stride + at + f]) * inverse[row];
         if (gradients.max == nullptr) continue;
-        max_gradient[f] = sign * gradients.max[row * gradients.stride + at + f];
+        max_gradient[f] = sign * computed(gradients.max[row * gradients.stride + at + f]);
         slot[f] = gradients.max_slot[row * messages.width + at + f];
       }
       if (messages.divisor == MeanDivisor::weights) {
@@ -145,7 +163,9 @@ void weight_gradient_rows(const Messages<T>& messages, const AggregateGradients<
       }
       for (std::int64_t e = first; e < last; ++e) {
         if (messages.index[e] < 0) continue;
-        const T* const h = messages.features + std::int64_t{messages.index[e]} * messages.width + at;
+        T buffer[kBlock];
+        const T* const h =
+            read(messages.features + std::int64_t{messages.index[e]} * messages.width + at, count, buffer);
         const auto place = static_cast<std::int32_t>(e - first);
         T term[kBlock] = {}, sum[kQuads];
         for (int f = 0; f < count; ++f)
@@ -165,9 +185,9 @@ void weight_gradient_rows(const Messages<T>& messages, const AggregateGradients<
 }
 
 /// Gathers the features' gradients of the sources from the entries that hold them.
-template <typename T>
-void features_gradient_rows(const Messages<T>& messages, const AggregateGradients<T>& gradients, const T* inverse,
-                            const lists::Holders& holders, T* features_gradient, std::int32_t begin, std::int32_t end) {
+template <typename T, typename S>
+void features_gradient_rows(const Messages<T, S>& messages, const AggregateGradients<S>& gradients, const T* inverse,
+                            const Holders& holders, S* features_gradient, std::int32_t begin, std::int32_t end) {
   const T sign = messages.subtract ? T(-1) : T(1);
   for (std::int64_t source = begin; source < end; ++source) {
     const std::uint32_t first = holders.begin[source], last = holders.begin[source + 1];
@@ -180,8 +200,11 @@ void features_gradient_rows(const Messages<T>& messages, const AggregateGradient
         const auto place = static_cast<std::int32_t>(e - first_entry(messages, row));
         const T weight = sign * weight_of(messages, e), scale = inverse[row];
         T* __restrict const part = sum[(i - first) % kMessageParts];
-        const T* const mean = gradients.mean != nullptr ? gradients.mean + row * gradients.stride + at : nullptr;
-        const T* const max = gradients.max != nullptr ? gradients.max + row * gradients.stride + at : nullptr;
+        const std::int64_t first_value = row * gradients.stride + at;
+        T mean_buffer[kBlock], max_buffer[kBlock];
+        const T* const mean =
+            gradients.mean != nullptr ? read(gradients.mean + first_value, count, mean_buffer) : nullptr;
+        const T* const max = gradients.max != nullptr ? read(gradients.max + first_value, count, max_buffer) : nullptr;
         const std::int32_t* const slot = max != nullptr ? gradients.max_slot + row * messages.width + at : nullptr;
         for (int f = 0; f < count; ++f) {
           const T scaled = mean != nullptr ? mean[f] * scale : T(0);
@@ -189,21 +212,24 @@ void features_gradient_rows(const Messages<T>& messages, const AggregateGradient
               weight * message_gradient(scaled, max != nullptr && slot[f] == place, max != nullptr ? max[f] : T(0));
         }
       }
-      T* const out = features_gradient + source * messages.width + at;
+      S* const out = features_gradient + source * messages.width + at;
+      const std::int64_t own = source * gradients.stride + at;
       for (int f = 0; f < count; ++f) {
-        out[f] = combine(&sum[0][f], kBlock);
-        if (!messages.subtract) continue;
-        const T mean = gradients.mean != nullptr ? gradients.mean[source * gradients.stride + at + f] : T(0);
-        const T max = gradients.max != nullptr ? gradients.max[source * gradients.stride + at + f] : T(0);
-        out[f] += mean + max;
+        T gradient = combine(&sum[0][f], kBlock);
+        if (messages.subtract) {
+          const T mean = gradients.mean != nullptr ? computed(gradients.mean[own + f]) : T(0);
+          const T max = gradients.max != nullptr ? computed(gradients.max[own + f]) : T(0);
+          gradient += mean + max;
+        }
+        store(out[f], gradient);
       }
     }
   }
 }
 
-template <typename T>
-void fill_kernels(Kernels<T>& kernels) {
-  kernels = {aggregate_rows<T>, weight_gradient_rows<T>, features_gradient_rows<T>};
+template <typename T, typename S>
+void fill_kernels(Kernels<T, S>& kernels) {
+  kernels = {aggregate_rows<T, S>, weight_gradient_rows<T, S>, features_gradient_rows<T, S>};
 }
 
 }  // namespace

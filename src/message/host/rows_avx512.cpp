@@ -2,7 +2,9 @@
 
 namespace starling::message {
 
-void get_kernels_avx512(Kernels<float>& kernels) { fill_kernels(kernels); }
-void get_kernels_avx512(Kernels<double>& kernels) { fill_kernels(kernels); }
+void get_kernels_avx512(Kernels<float, float>& kernels) { fill_kernels(kernels); }
+void get_kernels_avx512(Kernels<double, double>& kernels) { fill_kernels(kernels); }
+void get_kernels_avx512(Kernels<float, Float16>& kernels) { fill_kernels(kernels); }
+void get_kernels_avx512(Kernels<float, BFloat16>& kernels) { fill_kernels(kernels); }
 
 }  // namespace starling::message

@@ -2,7 +2,9 @@
 
 namespace starling::message {
 
-void get_kernels_reference(Kernels<float>& kernels) { fill_kernels(kernels); }
-void get_kernels_reference(Kernels<double>& kernels) { fill_kernels(kernels); }
+void get_kernels_reference(Kernels<float, float>& kernels) { fill_kernels(kernels); }
+void get_kernels_reference(Kernels<double, double>& kernels) { fill_kernels(kernels); }
+void get_kernels_reference(Kernels<float, Float16>& kernels) { fill_kernels(kernels); }
+void get_kernels_reference(Kernels<float, BFloat16>& kernels) { fill_kernels(kernels); }
 
 }  // namespace starling::message

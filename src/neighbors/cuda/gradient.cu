@@ -200,7 +200,7 @@ void gather(const Terms<T>& terms, int rows, T* gradient, cudaStream_t stream) {
 
 template <typename T>
 std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
-  return lists::cuda::turn_round_bytes(lists_of(lists));
+  return lists.holders.begin != nullptr ? 0 : lists::cuda::turn_round_bytes(lists_of(lists));
 }
 
 template <typename T>
@@ -208,7 +208,9 @@ void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points
                        std::span<std::byte> workspace, const Execution& execution) {
   const bool self = lists.queries == nullptr;
   if (points_gradient != nullptr) {
-    const lists::Holders holders = lists::cuda::turn_round(lists_of(lists), workspace, execution.stream);
+    const Holders holders = lists.holders.begin != nullptr
+                                ? lists.holders
+                                : lists::cuda::turn_round(lists_of(lists), workspace, execution.stream);
     const Terms<T> terms{.lists = lists, .weight = weight, .own = self, .holders = holders};
     gather(terms, lists.num_points, points_gradient, execution.stream);
   }

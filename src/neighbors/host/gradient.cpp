@@ -107,15 +107,16 @@ void for_each_row(std::int32_t rows, const Action& action) {
 
 template <typename T>
 std::size_t gradient_workspace_bytes(const NeighborLists<T>& lists) {
-  return lists::host::turn_round_bytes(lists_of(lists));
+  return lists.holders.begin != nullptr ? 0 : lists::host::turn_round_bytes(lists_of(lists));
 }
 
 template <typename T>
 void distance_gradient(const NeighborLists<T>& lists, const T* weight, T* points_gradient, T* queries_gradient,
                        std::span<std::byte> workspace) {
   const bool self = lists.queries == nullptr;
-  lists::Holders holders{};
-  if (points_gradient != nullptr) holders = lists::host::turn_round(lists_of(lists), workspace);
+  Holders holders = lists.holders;
+  if (points_gradient != nullptr && holders.begin == nullptr)
+    holders = lists::host::turn_round(lists_of(lists), workspace);
   for_passes(lists.dimensions, [&]<int kDimensions>(int first) {
     const Gather<T, kDimensions> gather{lists, first, weight, holders};
     if (points_gradient != nullptr) {
