@@ -30,9 +30,6 @@ namespace host {
 void check(const Lists& lists, const char* function);
 std::size_t turn_round_bytes(const Lists& lists);
 Holders turn_round(const Lists& lists, std::span<std::byte> workspace);
-/// That row splits ascend from 0 to the number of entries and every index is −1 or a row of the points. Reads host
-/// memory, in parallel. Throws ErrorKind::usage, for an index ErrorKind::input.
-void check_values(const Lists& lists, const char* function);
 }  // namespace host
 namespace cuda {
 std::size_t turn_round_bytes(const Lists& lists);
