@@ -5,20 +5,21 @@
     … bench/seed_model.py --draw FILE FILE --plot docs/seed_model.png         # draws such files, times nothing
 
 64 features in, 10 out, four blocks, k 64, 32 propagated features, a space of 4 dimensions; one event of N hits. In plain
-PyTorch each layer searches by torch.cdist and topk and gathers [N, k, 32] tensors, as torch_geometric's formula does; its
-parameters are the same, and so must its outputs be. float32, on the GPU with products in TF32 (both). On the host one thread
-and its processor time, so that a busy machine does not count.
+PyTorch each layer searches by all differences and topk and gathers [N, k, 32] tensors, as torch_geometric's formula does;
+its parameters are the same, and so must its outputs be. float32, on the GPU with products in TF32 (both). On the host one
+thread and its processor time, so that a busy machine does not count.
 """
 
 import argparse
 import csv
 import platform
+import statistics
 import time
 from pathlib import Path
 
 import torch
-from layers import plain_messages, time_and_memory
-from neighbors import machine, plain_knn
+from layers import plain_messages
+from neighbors import machine
 from torch import nn
 
 from starling.models import GravNetModel
@@ -28,6 +29,15 @@ SIZES = [1_000, 3_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_
 LARGEST_PLAIN = {"cpu": 20_000, "cuda": 200_000}
 LARGEST = {"cpu": 100_000, "cuda": 1_000_000}
 FIELDS = ["machine", "device", "system", "direction", "hits", "ms", "mb"]
+
+
+def plain_search(x, k):
+    """The k nearest of each row: all squared differences, of a block of rows after the other, and topk."""
+    found = []
+    for block in x.split(max(1, 2**27 // len(x))):
+        distance2 = sum((block[:, d, None] - x[None, :, d]).square_() for d in range(x.shape[1]))
+        found.append(distance2.topk(k, largest=False).indices)
+    return torch.cat(found)
 
 
 class PlainGravNet(nn.Module):
@@ -40,7 +50,7 @@ class PlainGravNet(nn.Module):
     def forward(self, x, row_splits=None):
         layer = self.layer
         space = layer.lin_s(x)
-        index = plain_knn(space.detach(), space.detach(), min(layer.k, len(x)))
+        index = plain_search(space.detach(), layer.k)
         distance2 = (space[:, None] - space[index]).square().sum(-1)
         return layer.lin_out1(x) + layer.lin_out2(plain_messages(layer.lin_h(x), index, distance2))
 
@@ -54,14 +64,29 @@ def plain(model):
     return network
 
 
-def processor_time(call, repeats):
-    """Milliseconds of the process, the least of so many calls."""
+def measure(device, call, repeats):
+    """Milliseconds, and on the GPU the peak of torch's memory beyond what is held, MB."""
+    if device == "cpu":
+        times = []
+        for _ in range(repeats):
+            start = time.process_time()
+            call()
+            times.append(1e3 * (time.process_time() - start))
+        return min(times), float("nan")
+    for _ in range(3 if repeats > 1 else 0):
+        call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
     times = []
     for _ in range(repeats):
-        start = time.process_time()
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
         call()
-        times.append(1e3 * (time.process_time() - start))
-    return min(times)
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop))
+    return statistics.median(times), (torch.cuda.max_memory_allocated() - held) / 1e6
 
 
 def run(device, largest):
@@ -82,25 +107,29 @@ def run(device, largest):
             is_plain = name != "Starling"
             if is_plain and hits > LARGEST_PLAIN[device]:
                 continue
-            repeats = (1 if is_plain and hits > 50_000 else 9) if device == "cuda" else (1 if hits > 10_000 else 3)
+            repeats = 1 if hits > 10_000 and (is_plain or device == "cpu") else 3 if device == "cpu" else 11
 
             def forward(system=system):
                 with torch.no_grad():
                     system(x)
 
             def with_backward(system=system):
-                model.zero_grad()
+                model.zero_grad(set_to_none=True)
                 system(x).sum().backward()
 
             for direction, call in (("forward", forward), ("with backward", with_backward)):
-                if device == "cuda":
-                    ms, mb = time_and_memory(device, call, repeats)
-                else:
-                    ms, mb = processor_time(call, repeats), float("nan")
                 model.zero_grad()
+                ms, mb = measure(device, call, repeats)
                 memory = f"{mb:>9.0f} MB" if device == "cuda" else ""
                 print(f"{device} {hits:>9,} hits, {name:<14} {direction:<14} {ms:>10.2f} ms {memory}", flush=True)
                 yield [machine(device), device, name, direction, hits, f"{ms:.4f}", f"{mb:.1f}"]
+
+
+PANELS = [("forward", "ms", "Forward"), ("with backward", "ms", "Forward and backward"), ("with backward", "mb", "GPU memory, forward and backward")]
+COLOURS = {"Starling": "#c8102e", "plain PyTorch": "#5b6770"}
+LINES = {"cuda": ("-", "o", "one GPU"), "cpu": ((0, (4, 1.5)), "s", "one CPU thread")}
+MS = {1: "1 ms", 10: "10 ms", 100: "100 ms", 1e3: "1 s", 1e4: "10 s", 1e5: "100 s"}
+MB = {10: "10 MB", 100: "100 MB", 1e3: "1 GB", 1e4: "10 GB", 1e5: "100 GB"}
 
 
 def draw(rows, plot_file):
@@ -110,46 +139,47 @@ def draw(rows, plot_file):
     from matplotlib import pyplot
 
     pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
-    colours = {"Starling": "#c8102e", "plain PyTorch": "#5b6770"}
-    names = {"cpu": "CPU, one thread", "cuda": "GPU"}
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4.4), gridspec_kw={"wspace": 0.28})
-    lines = {}
-    for row in rows:
-        key = row["device"], row["system"], row["direction"]
-        lines.setdefault(key, []).append((int(row["hits"]), float(row["ms"]), float(row["mb"]) / 1e3))
-    panels = (("forward", 1, "Forward"), ("with backward", 1, "Forward and backward"), ("with backward", 2, "GPU memory, forward and backward"))
-    for axis, (direction, column, title) in zip(axes, panels):
-        ends = {}
-        for (device, system, of), points in lines.items():
-            if of != direction or (column == 2 and device == "cpu"):
-                continue
-            points = sorted(points)
-            hits, values = [point[0] for point in points], [point[column] for point in points]
-            style = {"color": colours[system], "linewidth": 2.2, "markersize": 5, "markeredgecolor": "white"}
-            axis.plot(hits, values, "o-" if device == "cuda" else "s--", **style)
-            ends[device, system] = dict(zip(hits, values))
-            label = system if column == 2 else f"{system}, {names[device]}"
-            above = system != "Starling"
-            axis.annotate(
-                label, (hits[-1], values[-1]), xytext=(-6, 9 if above else -16), textcoords="offset points",
-                color=colours[system], ha="right", fontsize=9, fontweight="bold" if not above else "normal",
+    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4.6))
+    handles = {}
+    for axis, (direction, column, title) in zip(axes, PANELS):
+        lines = {}
+        for row in rows:
+            if row["direction"] == direction and row[column] != "nan":
+                lines.setdefault((row["device"], row["system"]), {})[int(row["hits"])] = float(row[column])
+        for (device, system), points in lines.items():
+            style, marker, where = LINES[device]
+            (line,) = axis.plot(
+                points.keys(), points.values(), linestyle=style, marker=marker, color=COLOURS[system],
+                linewidth=2.2, markersize=5.5, markeredgecolor="white", zorder=3,
             )  # fmt: skip
-        for device in ("cpu", "cuda"):
-            ours, theirs = (ends.get((device, system), {}) for system in colours)
-            if common := [hits for hits in theirs if hits in ours]:
-                at = max(common)
-                axis.annotate("", (at, ours[at] * 1.12), (at, theirs[at] / 1.12), arrowprops={"arrowstyle": "->", "color": "#9aa3a8", "lw": 1.2})
-                ratio = theirs[at] / ours[at]
-                axis.text(at * 1.12, (ours[at] * theirs[at]) ** 0.5, f"{ratio:.0f}×", color="#3c4347", fontsize=12, fontweight="bold", va="center")
-        axis.set(xscale="log", yscale="log", xlabel="hits in the event", ylabel="ms" if column == 1 else "GB")
+            handles[f"{system}, {where}"] = line
+        for device in LINES:
+            ours, theirs = (lines.get((device, system), {}) for system in COLOURS)
+            if not (common := ours.keys() & theirs.keys()):
+                continue
+            hits = max(common)
+            low, high = ours[hits], theirs[hits]
+            arrow = {"arrowstyle": "-|>", "color": "#9aa3a8", "linewidth": 1.2, "shrinkA": 5, "shrinkB": 5}
+            axis.annotate("", (hits, low), (hits, high), arrowprops=arrow, zorder=2)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            text = f"{high / low:.0f}×" if high / low >= 10 else f"{high / low:.1f}×"
+            axis.text(hits, (low * high) ** 0.5, text, fontsize=12, fontweight="bold", ha="center", va="center", bbox=box, zorder=4)
+        axis.set(xscale="log", yscale="log", xlabel="hits in the event")
         axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        axis.grid(which="major", alpha=0.25)
-        axis.margins(x=0.08, y=0.12)
-    machines = {row["device"]: row["machine"] for row in rows}
-    caption = "; ".join(f"{'GPU' if device == 'cuda' else 'CPU'}: {name}" for device, name in sorted(machines.items(), reverse=True))
-    figure.suptitle("GravNet network with 4 layers, k 64, 215,578 parameters", x=0.075, ha="left", fontsize=13, fontweight="bold")
-    figure.text(0.075, 0.885, caption, fontsize=8.5, color="#5b6770")
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.79, bottom=0.13)
+        axis.margins(x=0.05, y=0.08)
+        ticks = {1e3: "1,000", 1e4: "10,000", 1e5: "100,000", 1e6: "1 million"}
+        axis.set_xticks(list(ticks), list(ticks.values()))
+        low, high = axis.get_ylim()
+        ticks = {value: text for value, text in (MS if column == "ms" else MB).items() if low <= value <= high}
+        axis.set_yticks(list(ticks), list(ticks.values()))
+        axis.minorticks_off()
+        axis.grid(alpha=0.25)
+    machines = {row["device"]: row["machine"].removesuffix(", 1 threads") for row in rows}
+    figure.text(0.055, 0.93, "GravNet network of 4 layers, k 64, 215,578 parameters", fontsize=14, fontweight="bold")
+    figure.text(0.055, 0.875, "; ".join(machines[device] for device in LINES if device in machines), fontsize=9, color="#5b6770")
+    order = sorted(handles, key=lambda name: (not name.startswith("plain"), "CPU" not in name))
+    figure.legend([handles[name] for name in order], order, ncols=2, frameon=False, loc="upper right", bbox_to_anchor=(0.985, 0.995))
+    figure.subplots_adjust(left=0.055, right=0.985, top=0.77, bottom=0.12, wspace=0.25)
     figure.savefig(plot_file, dpi=110)
 
 

@@ -2,12 +2,14 @@
 
 ===============  ==================================================================================================
 `GravNetModel`   GravNet as FastGraphCompute's performance/gravnet_perfm.py has it; its parameters keep their names
+`DGCNN`          the same with EdgeConv over the nearest neighbours in the features (arXiv:1801.07829)
 ===============  ==================================================================================================
 """
 
 import torch
 from torch import Tensor, nn
 
+from .edge_conv import DynamicEdgeConv
 from .events import row_splits_from_batch
 from .nn import GravNetConv, GravNetOp
 
@@ -67,7 +69,7 @@ class GravNetModel(_Network):
 
     With F = hidden, W = width and ReLU after every dense layer but the last: dense in → F, F → F; per block GravNet
     (F → W in the first, W → W after), dense W → F, F → F, F → W; dense W → F, F → out. No norms, no skip connections.
-    The defaults with 64 features in and 10 out have 215,578 parameters.
+    The defaults with 64 features in and 10 out have 215,578 parameters. docs/definitions.md, Shower network, has the table.
 
     Args:
         in_channels: features of a hit.
@@ -120,3 +122,43 @@ class GravNetModel(_Network):
         if isinstance(layer, GravNetConv):
             return layer(x, row_splits=row_splits)  # type: ignore[no-any-return]
         return layer(x, row_splits).out  # type: ignore[no-any-return]
+
+
+class DGCNN(_Network):
+    """A dynamic graph CNN of the widths of :class:`GravNetModel`: its blocks begin with EdgeConv in place of GravNet.
+
+    The layer of a block is :class:`starling.nn.DynamicEdgeConv` with the maximum over the k nearest in the current features,
+    and an MLP 2 F → W, ReLU, W → W, F being hidden in the first block and W = width after. The defaults with 64 features in
+    and 10 out have 224,650 parameters.
+
+    Args:
+        in_channels, out_channels, hidden, width, blocks, k, concat: as those of GravNetModel.
+
+    >>> _ = torch.manual_seed(0)
+    >>> model = DGCNN(64, 10)
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    224650
+    >>> model(torch.rand(100, 64)).shape
+    torch.Size([100, 10])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        hidden: int = 128,
+        width: int = 64,
+        blocks: int = 4,
+        k: int = 64,
+        concat: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, hidden, width, blocks, concat)
+
+        def layer(inputs: int) -> nn.Module:
+            return DynamicEdgeConv(nn.Sequential(nn.Linear(2 * inputs, width), nn.ReLU(), nn.Linear(width, width)), k)
+
+        self.edgeconv_layers = nn.ModuleList(layer(width if block else hidden) for block in range(blocks))
+
+    def graph_layer(self, block: int, x: Tensor, row_splits: Tensor | None) -> Tensor:
+        return self.edgeconv_layers[block](x, row_splits=row_splits)  # type: ignore[no-any-return]

@@ -16,20 +16,13 @@ using namespace starling::cuda;
 namespace {
 
 /// What the second kernel reads of an entry, in one load where it can: its weight, and a bit for each feature for which
-/// it is its row's maximum. Bit `lane` of share c of the words is feature 4 lane + c: what __ballot_sync gives.
+/// it is its row's maximum. Bit `lane` of share c of the words is feature 4 lane + c.
 template <typename T, int kLanes>
 struct alignas(sizeof(T) == 8 || kLanes <= 8 ? 8 : 4) Record {
   static constexpr int kWords = kLanes <= 8 ? 1 : kLanes / 8;
-  static constexpr unsigned kMask = kLanes == 32 ? 0xFFFFFFFFU : (1U << (kLanes % 32)) - 1;
   T weight = 0;
   std::uint32_t word[kWords] = {};
 
-  __device__ void set(int c, std::uint32_t bits) {
-    const int at = c * kLanes;
-#pragma unroll
-    for (int w = 0; w < kWords; ++w)
-      if (at / 32 == w) word[w] |= bits << (at % 32);
-  }
   __device__ bool get(int c, int lane) const {
     const int at = c * kLanes + lane;
     bool bit = false;
@@ -46,6 +39,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
                            const __grid_constant__ AggregateGradients<Stored> gradients, T* scaled_means,
                            T* weight_gradient, Record<T, kLanes>* records, std::int64_t entries, bool whole) {
   using S = Shape<kLanes>;
+  __shared__ std::uint32_t maxima[kThreads][Record<T, kLanes>::kWords];  // bits of the entries of a batch of each row
   const S shape;
   const std::int64_t row = shape.row;
   const bool has_row = row < messages.num_rows;
@@ -96,6 +90,23 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
       T sum_of_mine = 0;
       Record<T, kLanes> record;
       record.weight = sign * mine.weight;
+      if (records != nullptr) {
+        // Few features have their maximum among a batch's entries: each sets the bit of its entry.
+        constexpr int kWords = Record<T, kLanes>::kWords;
+        std::uint32_t(*const words)[kWords] = maxima + (threadIdx.x - shape.in_row);
+#pragma unroll
+        for (int w = 0; w < kWords; ++w) words[shape.in_row][w] = 0;
+        __syncwarp();
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+          const int bit = c * kLanes + shape.lane;
+          if (shape.group == 0 && slot[c] >= base && slot[c] - base < S::kPerRow)
+            atomicOr(&words[slot[c] - base][bit / 32], 1U << (bit % 32));
+        }
+        __syncwarp();
+#pragma unroll
+        for (int w = 0; w < kWords; ++w) record.word[w] = words[shape.in_row][w];
+      }
       constexpr int kAtOnce = S::kTurns < kLoads<T> ? S::kTurns : kLoads<T>;
 #pragma unroll
       for (int turn = 0; turn < S::kTurns; turn += kAtOnce) {
@@ -122,19 +133,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<T>)
           T sum = (term[0] + term[1]) + (term[2] + term[3]);
 #pragma unroll
           for (int half = kLanes / 2; half > 0; half /= 2) sum += __shfl_xor_sync(kWarp, sum, half);
-          // The entry's own thread keeps its sum and bits.
+          // The entry's own thread keeps its sum.
           const bool is_mine = shape.in_row / S::kGroups == turn + i;
           const int from = shape.in_row % S::kGroups * kLanes;
           const T mine_now = S::of(sum, from);
           if (is_mine) sum_of_mine = mine_now;
-          if (records == nullptr) continue;
-          const int first_lane = threadIdx.x % 32 / S::kPerRow * S::kPerRow + from;
-#pragma unroll
-          for (int c = 0; c < 4; ++c) {
-            const std::uint32_t bits =
-                __ballot_sync(kWarp, slot[c] == base + n) >> first_lane & Record<T, kLanes>::kMask;
-            if (is_mine) record.set(c, bits);
-          }
         }
       }
       const std::int64_t entry = batch + shape.in_row;
