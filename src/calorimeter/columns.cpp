@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 
+#include "numbers/numbers.h"
 #include "starling/calorimeter.h"
 #include "starling/error.h"
 
@@ -23,7 +24,7 @@ void require_length(const char* table, const char* name, std::size_t length, std
 void require_values(const char* table, const char* name, std::span<const float> values, float least) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i]) && values[i] >= least) continue;
-    refuse(table, std::string(name) + "[" + std::to_string(i) + "] = " + std::to_string(values[i]) +
+    refuse(table, std::string(name) + "[" + std::to_string(i) + "] = " + numbers::to_text(values[i]) +
                       ": expected a finite number" + (least == 0 ? " of at least 0" : ""));
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "numbers/numbers.h"
 #include "starling/error.h"
 #include "table/csv.h"
 #include "table/id_column.h"
@@ -16,7 +17,7 @@ void require_not_negative(std::string_view text, const std::string& name, const 
   const auto wrong = std::find_if(values.begin(), values.end(), [](float value) { return value < 0; });
   if (wrong == values.end()) return;
   csv::fail_at_row(text, name, static_cast<std::int32_t>(wrong - values.begin()),
-                   std::string(column) + " = " + std::to_string(*wrong) + ": expected at least 0");
+                   std::string(column) + " = " + numbers::to_text(*wrong) + ": expected at least 0");
 }
 
 csv::Column optional_column(std::string_view name, std::vector<float>& into) {
@@ -113,7 +114,7 @@ ShowerTruth parse_shower_truth(std::string_view text, const std::string& name, c
     if (sum > 1 + double{kFractionTolerance}) {
       csv::fail_at_row(text, name, order[i],
                        "fraction: those of hit_id = " + std::to_string(rows.hit_id[row]) + " sum to " +
-                           std::to_string(sum) + ", expected at most 1");
+                           numbers::to_text(sum) + ", expected at most 1");
     }
     truth.shower.push_back(rows.shower[row]);
     truth.fraction.push_back(rows.fraction[row]);

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "numbers/numbers.h"
 #include "starling/calorimeter.h"
 #include "starling/error.h"
 
@@ -35,13 +36,13 @@ void check_fractions(const ShowerTruth& truth) {
     double sum = 0;
     for (auto i = static_cast<std::size_t>(splits[hit]); i < static_cast<std::size_t>(splits[hit + 1]); ++i) {
       if (!(truth.fraction[i] >= 0)) {
-        refuse_truth("fraction[" + std::to_string(i) + "] = " + std::to_string(truth.fraction[i]) +
+        refuse_truth("fraction[" + std::to_string(i) + "] = " + numbers::to_text(truth.fraction[i]) +
                      ": expected at least 0");
       }
       sum += double{truth.fraction[i]};
     }
     if (!(sum <= 1 + double{kFractionTolerance})) {
-      refuse_truth("the fractions of hit " + std::to_string(hit) + " sum to " + std::to_string(sum) +
+      refuse_truth("the fractions of hit " + std::to_string(hit) + " sum to " + numbers::to_text(sum) +
                    ", expected at most 1");
     }
   }

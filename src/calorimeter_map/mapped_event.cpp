@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "numbers/numbers.h"
 #include "starling/error.h"
 #include "table/id_index.h"
 
@@ -33,7 +34,7 @@ void scale(const Records& records, const std::string& name, std::vector<float>& 
   for (std::size_t row = 0; row < values.size(); ++row) {
     const auto scaled = static_cast<float>(double{values[row]} * unit);
     if (!std::isfinite(scaled)) {
-      records.fail(static_cast<std::int32_t>(row), name + " = " + std::to_string(values[row]) +
+      records.fail(static_cast<std::int32_t>(row), name + " = " + numbers::to_text(values[row]) +
                                                        ": expected a number that a float can hold in our unit");
     }
     values[row] = scaled;
@@ -44,7 +45,7 @@ void require_not_below_zero(const Records& records, const std::string& name, con
   const auto wrong = std::find_if(values.begin(), values.end(), [](float value) { return value < 0; });
   if (wrong == values.end()) return;
   records.fail(static_cast<std::int32_t>(wrong - values.begin()),
-               name + " = " + std::to_string(*wrong) + ": expected at least 0");
+               name + " = " + numbers::to_text(*wrong) + ": expected at least 0");
 }
 
 // What a table says of showers, a row each.
@@ -247,7 +248,7 @@ std::vector<std::int32_t> make_truth(CalorimeterEvent& event, std::vector<TruthP
       if (sum > whole * (1 + double{kFractionTolerance})) {
         records.fail(parts[next].row,
                      "the parts of hit_id = " + std::to_string(event.hits.hit_id[static_cast<std::size_t>(hit)]) +
-                         " sum to " + std::to_string(sum) + " GeV, expected at most its " + std::to_string(whole));
+                         " sum to " + numbers::to_text(sum) + " GeV, expected at most its " + numbers::to_text(whole));
       }
     }
     const double divisor = std::max(sum, whole);

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include "numbers/numbers.h"
 #include "starling/error.h"
 #include "starling/shower_metrics.h"
 
@@ -183,8 +184,9 @@ void ShowerMetrics::add(const CalorimeterEvent& event, const Clusters& found) {
 
 ShowerMetrics& ShowerMetrics::operator+=(const ShowerMetrics& other) {
   if (other.min_energy != min_energy) {
-    throw Error(ErrorKind::usage, "shower metrics above " + std::to_string(other.min_energy) +
-                                      " GeV: expected them above " + std::to_string(min_energy) + " GeV as the others");
+    throw Error(ErrorKind::usage, "shower metrics above " + numbers::to_text(other.min_energy) +
+                                      " GeV: expected them above " + numbers::to_text(min_energy) +
+                                      " GeV as the others");
   }
   events += other.events;
   hits += other.hits;
