@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import DBSCAN
 
 SAMPLES = {  # section [showers]; what is not there has its default
-    "isolated": "showers = 20\ngrouped = 0\nseparation = 0.3\n",
+    "isolated": "showers = 30\ngrouped = 0\n",
     "half in groups": "showers = 30\n",
     "pile-up 140-200": "showers = 8\npileup = [140, 200]\nmax_abs_phi = 0.4\n",
 }

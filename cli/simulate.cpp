@@ -43,7 +43,7 @@ class Simulate final : public Command {
     options.number("--seed", seed_, std::uint64_t{0}, ~std::uint64_t{0}, "seed of the random numbers").by_default("1");
     options.path("--out", "DIR", out_, "folder to write to").required();
     options.path("--detector", "FILE", detector_, "TOML file, which says whether it is a tracker or a calorimeter")
-        .by_default("the shipped detectors/trackml.toml");
+        .by_default("the configuration's, else the shipped trackml.toml, or hgcal.toml for [showers]");
     options.path("--config", "FILE", config_,
                  "TOML file whose section [simulation], or [showers] for a calorimeter, is used, such as a training's; "
                  "the other options override it");

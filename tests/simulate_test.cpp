@@ -345,6 +345,27 @@ TEST(Simulate, EdgesOfTheSettings) {
               testing::ThrowsMessage<Error>(HasSubstr("simulation.hard_median_pt = 0.15: expected more than min_pt")));
 }
 
+TEST(Simulate, ARangeOfPileUpIsDrawnPerEvent) {
+  SimulationSettings settings = quiet();
+  settings.noise = 0;
+  settings.pileup = {0, 40};
+  double least = 1e9, most = 0;
+  for (std::uint64_t number = 0; number < 12; ++number) {
+    const double hits = simulate_event(trackml(), settings, number).hits.size();
+    least = std::min(least, hits);
+    most = std::max(most, hits);
+  }
+  EXPECT_GT(most, 4 * least) << "not all of mean pile-up 20";
+  settings.pileup = {20, 20};
+  expect_same(simulate_event(trackml(), settings, 1), [&] {
+    settings.pileup = 20;
+    return simulate_event(trackml(), settings, 1);
+  }());
+  settings.pileup = {30, 20};
+  EXPECT_THAT([&] { simulate_event(trackml(), settings, 0); },
+              testing::ThrowsMessage<Error>(HasSubstr("simulation.pileup = 30: expected at most the other end, 20")));
+}
+
 TEST(SimulationSettings, ComeFromTheSectionSimulation) {
   Config config = Config::parse("[simulation]\npileup = 40\nvertex_sigma_z = 45\noverlaps = false\nseed = 9\n");
   const SimulationSettings settings = read_simulation_settings(config);
