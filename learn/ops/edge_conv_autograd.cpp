@@ -11,11 +11,12 @@
 namespace starling::ops {
 namespace {
 
-using Signature = EdgeConvTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&, const MaybeTensor&,
-                                  const MaybeTensor&, const MaybeTensor&, std::string_view, bool, std::optional<bool>);
-using GradientSignature = EdgeConvGradientTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                                  const MaybeTensor&, const MaybeTensor&, const MaybeTensor&,
-                                                  std::string_view, bool, const at::Tensor&, const at::Tensor&);
+using EdgeConvSignature = EdgeConvTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&, const MaybeTensor&,
+                                          const MaybeTensor&, const MaybeTensor&, std::string_view, bool,
+                                          std::optional<bool>);
+using EdgeConvGradientSignature = EdgeConvGradientTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                          const MaybeTensor&, const MaybeTensor&, const MaybeTensor&,
+                                                          std::string_view, bool, const at::Tensor&, const at::Tensor&);
 
 /// Saved are target, source, index, row splits, weight, bias and what edge_conv() kept; gradients go to target, source,
 /// weight and bias.
@@ -25,7 +26,7 @@ struct EdgeConvBackward : SavingNode {
 
   variable_list apply(variable_list&& gradients) override {
     if (!gradients[0].defined()) return {{}, {}, {}, {}};
-    static const auto op = find<GradientSignature>("starling::_edge_conv_gradient");
+    static const auto op = find<EdgeConvGradientSignature>("starling::_edge_conv_gradient");
     const variable_list tensors = saved();
     const MaybeTensor weight = maybe(tensors, 4), bias = maybe(tensors, 5);
     const auto& [of_target, of_source, of_weight, of_bias] = op.call(
@@ -46,7 +47,7 @@ struct EdgeConvGradientBackward : SavingNode {
 EdgeConvTensors differentiable_edge_conv(const at::Tensor& target, const at::Tensor& source, const at::Tensor& index,
                                          const MaybeTensor& splits, const MaybeTensor& weight, const MaybeTensor& bias,
                                          std::string_view aggr, bool relu, std::optional<bool> tf32) {
-  static const auto op = find<Signature>("starling::edge_conv");
+  static const auto op = find<EdgeConvSignature>("starling::edge_conv");
   EdgeConvTensors result;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
@@ -67,12 +68,12 @@ EdgeConvTensors differentiable_edge_conv(const at::Tensor& target, const at::Ten
   return result;
 }
 
-EdgeConvGradientTensors once_differentiable_gradient(const at::Tensor& target, const at::Tensor& source,
-                                                     const at::Tensor& index, const MaybeTensor& splits,
-                                                     const MaybeTensor& weight, const MaybeTensor& bias,
-                                                     std::string_view aggr, bool relu, const at::Tensor& out_gradient,
-                                                     const at::Tensor& kept) {
-  static const auto op = find<GradientSignature>("starling::_edge_conv_gradient");
+EdgeConvGradientTensors once_differentiable_edge_conv_gradient(const at::Tensor& target, const at::Tensor& source,
+                                                               const at::Tensor& index, const MaybeTensor& splits,
+                                                               const MaybeTensor& weight, const MaybeTensor& bias,
+                                                               std::string_view aggr, bool relu,
+                                                               const at::Tensor& out_gradient, const at::Tensor& kept) {
+  static const auto op = find<EdgeConvGradientSignature>("starling::_edge_conv_gradient");
   EdgeConvGradientTensors gradients;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
@@ -90,7 +91,7 @@ EdgeConvGradientTensors once_differentiable_gradient(const at::Tensor& target, c
 
 TORCH_LIBRARY_IMPL(starling, Autograd, m) {
   m.impl("edge_conv", TORCH_FN(differentiable_edge_conv));
-  m.impl("_edge_conv_gradient", TORCH_FN(once_differentiable_gradient));
+  m.impl("_edge_conv_gradient", TORCH_FN(once_differentiable_edge_conv_gradient));
 }
 
 }  // namespace starling::ops
