@@ -33,7 +33,7 @@ const Layers kTable[] = {
     {"no rows", {3, 4}, 0},
 };
 
-class DenseCudaTest : public CudaTest {
+class DenseCudaTest : public CudaTest, public testing::WithParamInterface<Layers> {
  protected:
   // The layers with their inputs in two parts; rows of inputs and outputs lie `gap` floats further apart than needed.
   static void expect_same(const Layers& test, int gap) {
@@ -117,14 +117,18 @@ class DenseCudaTest : public CudaTest {
   }
 };
 
-TEST_F(DenseCudaTest, SameBytesAsOnTheHost) {
-  for (const Layers& test : kTable) {
-    for (const int gap : {0, 4, 3}) {
-      SCOPED_TRACE(test.name + ", gap " + std::to_string(gap));
-      expect_same(test, gap);
-    }
+TEST_P(DenseCudaTest, SameBytesAsOnTheHost) {
+  for (const int gap : {0, 4, 3}) {
+    SCOPED_TRACE(gap);
+    expect_same(GetParam(), gap);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Table, DenseCudaTest, testing::ValuesIn(kTable), [](const auto& test) {
+  std::string name = test.param.name;
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace starling

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -169,6 +170,15 @@ TEST(GravNetModule, FoldedIsTheSameNetwork) {
     const torch::Tensor expected = network->forward(x, splits);
     EXPECT_LE(largest(plain->forward(x, splits) - expected), 1e-5 * largest(expected));
     EXPECT_EQ(plain->folded().weights, folded.weights);
+
+    // The runtime without torch gives the same.
+    const std::int32_t row_splits[] = {0, 4, 4, 5, 60};
+    const GravNetHits hits{x.const_data_ptr<float>(), 60, row_splits, 4};
+    const GravNetPlan plan(folded);
+    std::vector<std::byte> workspace(plan.workspace_bytes(hits));
+    torch::Tensor outputs = torch::empty({60, 3});
+    plan.run(hits, outputs.mutable_data_ptr<float>(), workspace);
+    EXPECT_LE(largest(outputs - expected), 1e-4 * largest(expected));
     EXPECT_EQ(plain->weights()->flat().numel(), parameter_count(small_shape(concat)));
   }
 }

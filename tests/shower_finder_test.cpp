@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "shower_finder_cases.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
 
@@ -308,6 +309,42 @@ TEST(FindShowers, WrongArgumentsAreNamed) {
   expect_error(ErrorKind::usage, "hit 3 has the cluster 0 and the point -1", showers);
   point.pop_back();
   expect_error(ErrorKind::usage, "point has 5 values, expected 6", showers);
+}
+
+TEST(ShowerSession, FindsWhatItsStagesFind) {
+  const ShowerFinder finder = made_finder();
+  ShowerSession session(finder);
+  const GravNetPlan plan(finder.network);
+  for (const int count : {200, 0, 1, 900, 30}) {  // memory grows and is used again
+    SCOPED_TRACE(count);
+    const CalorimeterHits hits = made_hits(count, 3);
+    const std::vector<float> features = shower_features(hits, finder.features);
+    GravNetHits rows{features.data(), count};
+    std::vector<std::byte> workspace(plan.workspace_bytes(rows));
+    std::vector<float> outputs(static_cast<std::size_t>(count) * finder.network.shape.outputs);
+    plan.run(rows, outputs.data(), workspace);
+    const FoundShowers expected = find_showers(hits, outputs, finder.outputs, finder.cuts), found = session.run(hits);
+    EXPECT_EQ(found.cluster, expected.cluster);
+    EXPECT_EQ(found.energy, expected.energy);
+    EXPECT_EQ(found.size() > 0, count > 1);
+  }
+}
+
+TEST(ShowerSession, WrongUseIsNamed) {
+  ShowerFinder finder = made_finder();
+  ShowerSession session(finder);
+  CalorimeterHits hits = made_hits(20, 3);
+  hits.layer.clear();
+  expect_error(ErrorKind::input, "the hits have no layer", [&] { session.run(hits); });
+  const ShowerSession taken = std::move(session);
+  expect_error(ErrorKind::usage, "a session that was moved from", [&] { session.run(hits); });
+  try {
+    require_cuda();
+  } catch (const Error&) {
+    expect_error(ErrorKind::device, "CUDA", [&] { ShowerSession(finder, Device::cuda); });
+  }
+  finder.cuts.t_beta = 2;
+  expect_error(ErrorKind::usage, "cuts: t_beta = 2", [&] { ShowerSession{finder}; });
 }
 
 TEST(ShowerFiles, HoldOneRowPerHitAndOnePerShower) {

@@ -9,6 +9,7 @@
 #include "starling/gravnet.h"
 
 namespace starling {
+namespace gravnet {
 namespace {
 
 using Row = std::vector<double>;
@@ -109,13 +110,14 @@ class Reference {
 };
 
 }  // namespace
+}  // namespace gravnet
 
 std::vector<double> gravnet_reference(const GravNet& network, const GravNetHits& hits) {
   gravnet::checked(network);
   gravnet::check_hits(hits, &network.weights.at("fc4.bias")[0], "gravnet_reference");
   gravnet::check_splits(hits, "gravnet_reference");
   std::vector<double> out;
-  for (const Row& row : Reference(network, hits).run()) out.insert(out.end(), row.begin(), row.end());
+  for (const gravnet::Row& row : gravnet::Reference(network, hits).run()) out.insert(out.end(), row.begin(), row.end());
   return out;
 }
 

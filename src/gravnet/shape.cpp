@@ -6,6 +6,7 @@
 #include "json/section.h"
 
 namespace starling {
+namespace gravnet {
 namespace {
 
 constexpr const char* kKind = "gravnet";
@@ -28,13 +29,11 @@ GravNetShape shape_from_json(const std::string& text, const std::string& where) 
   shape.factor = section.number("factor", 0., kMaxFactor, "a number in 0..1000000");
   shape.concat = section.boolean("concat");
   section.end();
-  gravnet::check(shape, ErrorKind::input, where + ": ");
+  check(shape, ErrorKind::input, where + ": ");
   return shape;
 }
 
 }  // namespace
-
-namespace gravnet {
 
 void check(const GravNetShape& shape, ErrorKind kind, const std::string& where) {
   const auto in_range = [&](const char* key, int value, int most) {
@@ -90,29 +89,23 @@ std::int64_t parameter_count(const GravNetShape& shape) {
 }
 
 std::string to_json(const GravNetShape& shape) {
-  return nlohmann::ordered_json{{"kind", kKind},
-                                {"inputs", shape.inputs},
-                                {"hidden", shape.hidden},
-                                {"width", shape.width},
-                                {"blocks", shape.blocks},
-                                {"space", shape.space},
-                                {"propagate", shape.propagate},
-                                {"k", shape.k},
-                                {"outputs", shape.outputs},
-                                {"factor", shape.factor},
-                                {"concat", shape.concat}}
+  return nlohmann::ordered_json{{"kind", gravnet::kKind},       {"inputs", shape.inputs}, {"hidden", shape.hidden},
+                                {"width", shape.width},         {"blocks", shape.blocks}, {"space", shape.space},
+                                {"propagate", shape.propagate}, {"k", shape.k},           {"outputs", shape.outputs},
+                                {"factor", shape.factor},       {"concat", shape.concat}}
       .dump();
 }
 
 void GravNet::to_model(Model& model) const {
   gravnet::check(shape, ErrorKind::usage, "architecture: ");
   dense::weights_to_model(weights, layers(shape), model);
-  model.content.metadata[kSection] = to_json(shape);
+  model.content.metadata[gravnet::kSection] = to_json(shape);
 }
 
 GravNet GravNet::from_model(const Model& model) {
   GravNet network;
-  network.shape = shape_from_json(model.section(kSection), model.content.name + ": " + kSection);
+  network.shape =
+      gravnet::shape_from_json(model.section(gravnet::kSection), model.content.name + ": " + gravnet::kSection);
   network.weights = dense::weights_from_model(model, layers(network.shape));
   return network;
 }

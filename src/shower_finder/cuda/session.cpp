@@ -71,7 +71,7 @@ class CudaRunner final : public Runner {
     hits.check();
     const auto count = static_cast<std::size_t>(hits.size());
     std::vector<float> outputs(count * static_cast<std::size_t>(outputs_.columns())), beta(count);
-    std::vector<std::int32_t> id(count), point(count);
+    std::vector<std::int32_t> id(count), point(count), bad_rows = {-1, -1};
     if (count > 0) {
       Arrays arrays{};
       lay_out(hits, memory_.at_least(lay_out(hits, {}, arrays)), arrays);
@@ -80,15 +80,15 @@ class CudaRunner final : public Runner {
       download(arrays.points.beta, beta);
       download(arrays.id, id);
       download(arrays.point, point);
-      std::vector<std::int32_t> bad_rows(2);
       download(arrays.bad_rows, bad_rows);
       call(cudaStreamSynchronize(stream_));
-      if (bad_rows[0] >= 0) {
-        throw Error(ErrorKind::input, "knn: points row " + std::to_string(bad_rows[0]) +
-                                          ": the learned coordinates of this hit are not finite");
-      }
     }
+    const auto refuse = [](std::int32_t hit, const char* what) {
+      if (hit >= 0) throw Error(ErrorKind::input, "hit " + std::to_string(hit) + ": its " + what + " are not finite");
+    };
+    refuse(bad_rows[0], "learned coordinates");
     check_finite(outputs, outputs_.columns());
+    refuse(bad_rows[1], "cluster coordinates");
     return showers_of_clusters(hits, outputs, outputs_, cuts_, beta, id, point);
   }
 
