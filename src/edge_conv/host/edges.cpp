@@ -40,7 +40,8 @@ Kernels<T> kernels() {
 
 // oneTBB's templates once.
 void for_rows(std::int32_t rows, std::int32_t each, const std::function<void(std::int32_t, std::int32_t)>& action) {
-  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, (rows + each - 1) / each), [&](const auto& range) {
+  const std::int32_t tasks = rows / each + (rows % each != 0);
+  tbb::parallel_for(tbb::blocked_range<std::int32_t>(0, tasks), [&](const auto& range) {
     for (std::int32_t task = range.begin(); task < range.end(); ++task)
       action(task * each, std::min(rows - task * each, each) + task * each);
   });
