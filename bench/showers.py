@@ -5,8 +5,8 @@
 
 Methods: perfect clustering (each hit to the shower that gave it most of its energy), CLUE (M. Rovere et al., Front. Big
 Data 3 (2020) 591315), here in NumPy and SciPy and, with --cluestering, by CLUEstering of PyPI with the same parameters,
-and scikit-learn's DBSCAN. With --model also `starling reconstruct`. The parameters of CLUE and DBSCAN are chosen per sample
-on events of the same settings and another seed: the largest F, one parameter at a time, until none changes it.
+and scikit-learn's DBSCAN. With --model also `starling reconstruct`. The parameters of CLUE and DBSCAN are chosen per
+sample on events of the same settings and another seed: the largest F, one parameter at a time, until none changes it.
 CLUEstering 2 needs Boost and downloads alpaka while it is built; 1.4.0 needs neither, but takes seconds per event.
 """
 
@@ -97,12 +97,14 @@ def dbscan(hits, radius, least, depth):
     return DBSCAN(eps=radius, min_samples=1).fit_predict(space, sample_weight=energy / least)
 
 
-METHODS = {
-    "CLUE": (clue, {"radius": (12, 16, 20, 25, 32, 40, 50), "density": (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.8, 2.5),
-                    "outlier": (1, 1.5, 2, 3, 4), "depth": (0.02, 0.04, 0.06, 0.1, 0.15, 0.2)},
+DEPTHS = (0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5)
+METHODS = {  # function, grid and start of its parameters
+    "CLUE": (clue,
+             {"radius": (6, 8, 10, 12, 16, 20, 25, 32, 40, 50, 65), "density": (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5),
+              "outlier": (1, 1.5, 2, 3, 4), "depth": DEPTHS},
              {"radius": 25, "density": 0.4, "outlier": 2, "depth": 0.1}),
-    "DBSCAN": (dbscan, {"radius": (6, 8, 10, 13, 16, 20, 25), "least": (0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
-                        "depth": (0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3)},
+    "DBSCAN": (dbscan,
+               {"radius": (4, 5, 6, 8, 10, 13, 16, 20, 25), "least": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5), "depth": DEPTHS},
                {"radius": 13, "least": 0.1, "depth": 0.1}),
 }
 
@@ -119,7 +121,8 @@ class Bench:
         config, folder = self.work / "sample.toml", self.work / f"events-{seed}"
         config.write_text("[showers]\n" + SAMPLES[sample])
         shutil.rmtree(folder, ignore_errors=True)
-        self.run("simulate", "--detector", DETECTOR, "--config", config, "--seed", seed, "--events", count, "--out", folder)
+        self.run("simulate", "--detector", DETECTOR, "--config", config, "--seed", seed, "--events", count,
+                 "--out", folder)
         return folder, {f.name.removesuffix("-hits.csv"): pd.read_csv(f) for f in sorted(folder.glob("*-hits.csv"))}
 
     def evaluate(self, folder, clusters):
@@ -212,10 +215,10 @@ def main():
             print(f"\n{sample}: {options.events} events, {perfect['hits'] / options.events:.0f} hits and "
                   f"{perfect['showers'] / options.events:.0f} showers per event, "
                   f"{perfect['efficiency']['all']['total']} above 5 GeV")
-            print("                       efficiency, %           fakes, %               F, %                "
-                  "efficiency by own share   resolution, %  ms per")
-            print("                                                                                         "
-                  "< 0.3 / 0.6 / 0.9 / 1     em / charged   event")
+            print(f"{'':18} {'efficiency, %':20}  {'fakes, %':20}  {'F, %':20}  {'efficiency, % by':25}   resolution"
+                  "     ms per\n"
+                  f"{'':18} {'':20}  {'':20}  {'':20}  share of own energy up to   em, charged    event\n"
+                  f"{'':84}  0.3  / 0.6  / 0.9  / 1      hadrons, %")
             perfect["efficiency"] = perfect["efficiency"]["all"]
             row("perfect clustering", perfect, None)
             for name, (method, tuned) in judged.items():
