@@ -60,6 +60,8 @@ HOST_CASES = [
     ("cluster", 50_000, 8, 64),
     ("uniform", 100_000, 3, 16),
     ("uniform", 1_000, 4, 64),
+    ("gaussian", 20_000, 64, 40),
+    ("features", 20_000, 64, 40),
 ]
 # The rows of the table of peers on a GPU.
 CUDA_CASES = [
@@ -77,18 +79,31 @@ CUDA_CASES = [
     ("uniform", 1_000_000, 3, 40),
     ("uniform", 1_000_000, 4, 64),
     ("cluster", 1_000_000, 4, 64),
+    ("cluster", 200_000, 16, 64),
+    ("gaussian", 200_000, 64, 40),
+    ("features", 200_000, 64, 40),
+    ("features", 200_000, 128, 40),
 ]
 BRUTE_FORCE_QUERIES = 4_000
-LARGEST_FOR_PLAIN_TORCH = 10_000  # on a GPU all distances and topk take minutes at 200,000
+LARGEST_FOR_PLAIN_TORCH = 10_000  # on a GPU all distances and topk take minutes at 200,000 points
 LARGEST_FOR_BRUTE_FORCE = 200_000  # torch_cluster and pyg-lib on a GPU
 
 
 def make_points(data, n, dimensions, seed=1):
-    """uniform: [0, 1]^D. cluster, tight: Gaussian showers about 0.1 and 0.01 wide, C = n / 1000 of them, of log-normal
+    """uniform: [0, 1]^D. gaussian: normal of width 1. features: what a trained network might give, a random network of
+    three layers (ReLU) of a cluster in four dimensions. cluster, tight: Gaussian showers about 0.1 and 0.01 wide, C = n / 1000 of them, of log-normal
     size, in a box of side 1.5 · C^(1/D), and 5 % noise. In random order, on the host."""
     generator = torch.Generator().manual_seed(seed)
     if data == "uniform":
         return torch.rand(n, dimensions, generator=generator)
+    if data == "gaussian":
+        return torch.randn(n, dimensions, generator=generator)
+    if data == "features":
+        x = make_points("cluster", n, 4, seed)
+        for _ in range(3):
+            weight = torch.randn(x.shape[1], dimensions, generator=generator)
+            x = torch.relu(x @ weight * (2 / x.shape[1]) ** 0.5)
+        return x
     sigma = {"cluster": 0.1, "tight": 0.01}[data]
     count = max(1, n // 1000)
     side = 1.5 * count ** (1 / dimensions)
@@ -189,6 +204,8 @@ def host_peers(x, k, threads):
             return torch_cluster.knn_graph(torch.from_numpy(y), k, loop=True)[0].view(-1, k)
 
         yield "torch_cluster (1 thread)", lambda: timed(edges)
+    if points.shape[1] > 10:
+        yield "torch products + topk*", lambda: timed(lambda y: product_knn(x, torch.from_numpy(y), k), sample)
     if pyg_lib:
         yield "pyg-lib (1 thread)", lambda: timed(lambda y: pyg_knn(torch.from_numpy(y), k))
 
@@ -229,17 +246,19 @@ def cuda_peers(x, k):
         yield "jz-tree (JAX)", lambda: timed(find, 7, measure_jax)
     if n <= LARGEST_FOR_PLAIN_TORCH:
         yield "torch cdist + topk", lambda: timed(lambda: plain_knn(x, x, k), 5)
+    if x.shape[1] > 10:
+        yield "torch products + topk", lambda: timed(lambda: product_knn(x, x, k), 2)
 
 
 def run_host(arguments):
     print("best of 3 runs (Starling), of 2 (peers), of more where they are short; building included. *: brute force, time of "
           f"{BRUTE_FORCE_QUERIES:,} queries × N / {BRUTE_FORCE_QUERIES:,}")
-    print(f"{'data':<8} {'N':>9} {'D':>2} {'k':>3} | {'system':<25} {'ms':>9} {'ratio':>7}  answers")
+    print(f"{'data':<8} {'N':>9} {'D':>3} {'k':>3} | {'system':<25} {'ms':>9} {'ratio':>7}  answers")
     for data, n, dimensions, k in HOST_CASES:
         x = make_points(data, n, dimensions)
         index = starling.neighbors(x, k).index
         ms = measure(lambda: starling.neighbors(x, k), "cpu", 3)
-        case = f"{data:<8} {n:>9,} {dimensions:>2} {k:>3} |"
+        case = f"{data:<8} {n:>9,} {dimensions:>3} {k:>3} |"
         print(f"{case} {'starling':<25} {ms:>9.1f}", flush=True)
         for name, peer in host_peers(x, k, arguments.threads):
             peer_ms, peer_index = peer()
@@ -259,14 +278,21 @@ def plain_knn(x, queries, k):
     return torch.cat([block.topk(k, largest=False).indices for block in plain_distances(x, queries)])
 
 
+def product_knn(x, queries, k):
+    """By |p|² − 2 q·p, which rounds more than the sum of squared differences: its neighbours may be others."""
+    norm = (x * x).sum(1)
+    blocks = queries.split(max(1, 2**29 // x.shape[0]))
+    return torch.cat([torch.addmm(norm, block, x.T, alpha=-2).topk(k, largest=False).indices for block in blocks])
+
+
 def run_cuda(arguments):
     print("medians of CUDA events, ms (peers that take long: one run; JAX: by the clock). starling: a call from Python, with "
           "its one wait for the device (is every coordinate finite?); graph: the same call captured, without Python and "
           "waiting")
-    print(f"{'data':<8} {'N':>9} {'D':>2} {'k':>3} | {'system':<22} {'ms':>10} {'ratio':>8}  answers")
+    print(f"{'data':<8} {'N':>9} {'D':>3} {'k':>3} | {'system':<22} {'ms':>10} {'ratio':>8}  answers")
     for data, n, dimensions, k in CUDA_CASES:
         x = make_points(data, n, dimensions).cuda()
-        case = f"{data:<8} {n:>9,} {dimensions:>2} {k:>3} |"
+        case = f"{data:<8} {n:>9,} {dimensions:>3} {k:>3} |"
 
         def report(system, ms, remark=""):
             print(f"{case} {system:<22} {ms:>10.3f} {remark}".rstrip(), flush=True)
@@ -335,7 +361,7 @@ def run_scan(arguments):
                 repeats = 3 if device == "cpu" and system == "starling" else 1 if device == "cpu" else 7
                 ms = measure(action, device, repeats)
                 writer.writerow([machine(device), panel, data, n, dimensions, k, system, f"{ms:.4f}"])
-                print(f"{panel} {data:<8} N {n:>9,} D {dimensions:>2} k {k:>3} {system:<20} {ms:>10.3f} ms", flush=True)
+                print(f"{panel} {data:<8} N {n:>9,} D {dimensions:>3} k {k:>3} {system:<20} {ms:>10.3f} ms", flush=True)
 
 
 def draw(csv_file, plot_file):

@@ -118,8 +118,9 @@ TYPED_TEST(NeighborsCuda, OfSmallCloudsAreThoseOfTheHost) {
   struct Size {
     int n, dimensions, k;
   };
-  for (const auto& [n, dimensions, k] : {Size{1100, 2, 8}, Size{1100, 4, 64}, Size{1100, 8, 200}, Size{1100, 3, 100},
-                                         Size{1100, 4, 40}, Size{700, 2, 600}, Size{1100, 16, 64}}) {
+  for (const auto& [n, dimensions, k] :
+       {Size{1100, 2, 8}, Size{1100, 4, 64}, Size{1100, 8, 200}, Size{1100, 3, 100}, Size{1100, 4, 40},
+        Size{700, 2, 600}, Size{1100, 16, 64}, Size{300, 64, 40}, Size{300, 130, 100}}) {
     SCOPED_TRACE(std::to_string(dimensions) + " dimensions, k " + std::to_string(k));
     expect_host_bytes<TypeParam>(
         {.name = "", .dimensions = dimensions, .k = k, .points = clouds::cluster<TypeParam>(n, dimensions, 1)});
@@ -158,8 +159,33 @@ TYPED_TEST(NeighborsCuda, OfLargeCloudsAreThoseOfTheHost) {
   add("all equal, more than a region", 3, 64, std::vector<TypeParam>(3 * 150'000, TypeParam(0.1)));
   add("all equal, directions", 3, 64, std::vector<TypeParam>(3 * 40'000, TypeParam(0.1)));
   cases.back().direction = neighbor_cases::random_directions(40'000, 1);
+  add("12 dimensions", 12, 64, clouds::cluster<TypeParam>(70'000, 12, 1));
+  add("13 dimensions", 13, 64, clouds::cluster<TypeParam>(70'000, 13, 1));
+  add("features", 64, 40, clouds::features<TypeParam>(70'000, 64, 1));
+  add("64 dimensions in events", 64, 40, clouds::cluster<TypeParam>(splits.back() + 40'000, 64, 1));
+  cases.back().row_splits = splits;
+  cases.back().row_splits.push_back(splits.back() + 40'000);
+  add("200 dimensions", 200, 20, clouds::cluster<TypeParam>(5'000, 200, 1));
   for (const Case<TypeParam>& test : cases) {
     SCOPED_TRACE(test.name);
+    expect_host_bytes(test);
+  }
+}
+
+// So many queries that each warp has several: other kernels than of few.
+TYPED_TEST(NeighborsCuda, OfManyQueriesInManyDimensionsAreThoseOfTheHost) {
+  for (const int dimensions : {13, 24, 64, 100, 130}) {
+    SCOPED_TRACE(dimensions);
+    Case<TypeParam> test{.name = "queries",
+                         .dimensions = dimensions,
+                         .k = dimensions == 24 ? 100 : 20,
+                         .points = clouds::lattice<TypeParam>(400, dimensions, 3, 1),
+                         .separate_queries = true,
+                         .queries = clouds::lattice<TypeParam>(66'000, dimensions, 3, 2)};
+    expect_host_bytes(test);
+    test.row_splits = {0, 150, 400};
+    test.query_row_splits = {0, 30'000, 66'000};
+    test.max_radius = std::sqrt(dimensions);
     expect_host_bytes(test);
   }
 }
@@ -286,13 +312,18 @@ TYPED_TEST(NeighborsCuda, TheFirstRowThatIsNotFiniteIsTold) {
 }
 
 TYPED_TEST(NeighborsCuda, WorkspaceIsBounded) {
-  for (int d = 1; d <= 16; ++d) {
+  for (const int d : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 64, 65, 128, 129, 1024}) {
     NeighborSearch<TypeParam> search;
     const TypeParam point = 0;
     search.points = &point;
     search.num_points = 1'000'000;
     search.dimensions = d;
-    EXPECT_LE(knn_workspace_bytes(search, 64, {.device = Device::cuda}), 64u * 1'000'000 + 8192) << "D " << d;
+    const std::size_t bytes = knn_workspace_bytes(search, 64, {.device = Device::cuda});
+    const std::size_t rounded = d <= 64 ? 64 : (static_cast<std::size_t>(d) + 127) / 128 * 128;
+    if (d <= 12)
+      EXPECT_LE(bytes, 72u * 1'000'000 + 65536) << "D " << d;
+    else
+      EXPECT_LE(bytes, (112 + 2 * rounded) * 1'000'000 + 608 * static_cast<std::size_t>(d) + 8192) << "D " << d;
   }
 }
 

@@ -52,10 +52,10 @@ struct NeighborSearch {
   const Direction* direction = nullptr;
 };
 
-/// Bytes of workspace of knn(), whatever k is: O(num_points + num_queries + num_events) on the host, where it reads the
-/// row splits; on a CUDA device, where it reads no array, at most 64 KiB and per point 64, above 16 dimensions
-/// 128 + 2 D (D ≤ 128 rounded up to 32, 64 or 128, else to a multiple of 128) and so much per query that is no
-/// point, and D coordinates per event. Throws as knn() does for wrong arguments.
+/// Bytes of workspace of knn(), whatever k is: O((num_points + num_queries + num_events) dimensions) on the host, where
+/// it reads the row splits. On a CUDA device, where it reads no array, at most 72 per point and 64 KiB in all up to 12
+/// dimensions; above, 112 + 2 D per point and per query that is no point (D rounded up to 64 or a multiple of 128), D
+/// coordinates per event and 600 D in all. Throws as knn() does for wrong arguments.
 template <typename T>
 std::size_t knn_workspace_bytes(const NeighborSearch<T>& search, int k, const Execution& execution = {});
 

@@ -67,10 +67,16 @@ EXACT = {
         9,
         {"row_splits": EVENTS, "queries": lattice(11, 3, seed=1), "query_row_splits": torch.tensor([0, 4, 5, 9, 11])},
     ),
+    "D = 64": (lambda t: lattice(300, 64, side=3, dtype=t), 40, {}),
+    "D = 20, loop=False": (lambda t: lattice(300, 20, side=3, dtype=t), 9, {"loop": False}),
+    "D = 100, duplicates": (lambda t: lattice(60, 100, dtype=t).repeat(4, 1), 9, {}),
     "no queries": (lambda t: lattice(300, 3, dtype=t), 9, {"queries": lattice(0, 3)}),
     "queries of no points": (lambda t: lattice(0, 3, dtype=t), 9, {"queries": lattice(11, 3)}),
 }
-ROUNDED = {f"D = {d}": (lambda t, d=d: uniform(300, d, t), 10, {}) for d in range(1, 17)} | {
+ROUNDED = {f"D = {d}": (lambda t, d=d: uniform(300, d, t), 10, {}) for d in (*range(1, 18), 33, 64, 128)} | {
+    "D = 64, events": (lambda t: uniform(120, 64, t), 8, {"row_splits": EVENTS}),
+    "D = 64, queries": (lambda t: uniform(300, 64, t), 40, {"queries": uniform(100, 64, seed=1)}),
+    "D = 64, radius": (lambda t: uniform(300, 64, t), 40, {"max_radius": 3.0}),
     "outlier": (outlier, 20, {}),
     "far from 0": (lambda t: 1e6 + 1000 * uniform(400, 3, t), 20, {}),
     "queries, radius": (lambda t: uniform(300, 4, t), 20, {"queries": uniform(100, 4, seed=1), "max_radius": 0.3}),

@@ -4,10 +4,10 @@
 
 #include "cuda/call.h"
 #include "cuda/launch.cuh"
-#include "neighbors/cuda/large_k.cuh"
+#include "neighbors/cuda/long_lists.cuh"
 #include "neighbors/cuda/search.h"
 
-// Instantiated by search_4.cu, search_8.cu, search_10.cu and search_16.cu, for rows padded to so many dimensions.
+// Instantiated by search_4.cu, search_8.cu, search_10.cu and search_12.cu, for rows padded to so many dimensions.
 namespace starling::neighbors::cuda {
 
 template <int kMaxNeighbors, typename T, int kDimensions>
@@ -25,15 +25,17 @@ void launch_nearest(const Search<T>& search, int largest_k, cudaStream_t stream)
     if (each_size == nullptr && largest_k <= 32) launch_lists<32, T, kDimensions>(search, 0, stream);
     if (each_size == nullptr && largest_k > 64 && largest_k <= 128)
       launch_lists<128, T, kDimensions>(search, 0, stream);
+    if (each_size == nullptr && largest_k > 128 && largest_k <= 256)
+      launch_lists<256, T, kDimensions>(search, 0, stream);
   }
   const int small = sizeof(T) == 4 && each_size == nullptr ? 32 : 0;
-  const int medium = sizeof(T) == 4 && each_size == nullptr ? 128 : 64;
+  const int medium = sizeof(T) == 4 && each_size == nullptr ? 256 : 64;
   if (each_size != nullptr || (largest_k > small && largest_k <= 64))
     launch_lists<64, T, kDimensions>(search, 0, stream);
   if (largest_k > medium && (each_size != nullptr || largest_k <= kMaxWarpNeighbors))
     launch_lists<kMaxWarpNeighbors, T, kDimensions>(search, 64, stream);
   if (largest_k > kMaxWarpNeighbors)
-    large_kernel<T, kDimensions><<<search.num_queries, kLargeThreads, 0, stream>>>(search);
+    long_kernel<T, kDimensions><<<blocks_of(search.num_queries, kLongThreads / 32), kLongThreads, 0, stream>>>(search);
   call(cudaGetLastError());
 }
 

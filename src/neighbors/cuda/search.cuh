@@ -11,7 +11,7 @@ namespace starling::neighbors::cuda {
 template <int kMaxNeighbors>
 inline constexpr int kSearchThreads = kMaxNeighbors <= 64 ? 128 : 64;
 inline constexpr int kCountThreads = 128;
-/// More neighbours than this are found by large_k.cuh.
+/// More neighbours than this are found by long_lists.cuh.
 inline constexpr int kMaxWarpNeighbors = 512;
 
 /// The row of a query. Points that are queries come in tree order, so that warps that run together read the same

@@ -28,6 +28,37 @@ __device__ inline Key<T> last_key() {
   return {infinity<T>(), kWarp};
 }
 
+template <typename T>
+__device__ inline void exchange(Key<T>& a, Key<T>& b, bool ascending) {
+  if ((b < a) == ascending) {
+    const Key<T> other = a;
+    a = b;
+    b = other;
+  }
+}
+
+/// Sorts keys in shared memory, with space for a power of two of them (bitonic). All lanes of a warp call it.
+template <typename T>
+__device__ inline void sort_shared(Key<T>* keys, int size) {
+  const int lane = threadIdx.x % 32;
+  int total = 32;
+  while (total < size) total *= 2;
+  for (int i = size + lane; i < total; i += 32) keys[i] = last_key<T>();
+  __syncwarp();
+  for (int length = 2; length <= total; length *= 2) {
+    for (int step = length / 2; step > 0; step /= 2) {
+      for (int pair = lane; pair < total / 2; pair += 32) {
+        const int i = (pair & ~(step - 1)) * 2 | (pair & (step - 1));
+        Key<T> a = keys[i], b = keys[i + step];
+        exchange(a, b, (i & length) == 0);
+        keys[i] = a;
+        keys[i + step] = b;
+      }
+      __syncwarp();
+    }
+  }
+}
+
 /// The nearest candidates of one query so far, unordered, in shared memory of one warp.
 ///
 /// Invariant: the k nearest of all candidates seen are in the buffer, and none of them is beyond the bound. A candidate
@@ -38,7 +69,9 @@ template <typename T, int kMaxNeighbors>
 class Nearest {
  public:
   using B = typename Bits<T>::Type;
-  static constexpr int kCapacity = kMaxNeighbors <= 128 ? 2 * kMaxNeighbors + 64 : kMaxNeighbors + 256;
+  static constexpr bool kInRegisters = kMaxNeighbors <= 256;  // is the list sorted
+  static constexpr int kCapacity =
+      kInRegisters ? 2 * kMaxNeighbors + (kMaxNeighbors <= 128 ? 64 : 128) : kMaxNeighbors + 256;
   static constexpr int kSlots = kCapacity / 32;
   static constexpr std::uint32_t kSelf = kWarp;
 
@@ -107,7 +140,7 @@ class Nearest {
   /// itself, else row + 1. With fewer than k candidates it is called for each of them.
   template <typename Write>
   __device__ __forceinline__ void finish(const Write& write) {
-    if constexpr (sizeof(T) == 4 && kMaxNeighbors <= 128) {
+    if constexpr (sizeof(T) == 4 && kInRegisters) {
       if (size_ <= kMaxNeighbors ? sort_values<kMaxNeighbors / 32>() : sort_values<kMaxNeighbors / 16>()) {
         const std::uint32_t* const places = sorted_places();
 #pragma unroll 1
@@ -122,10 +155,10 @@ class Nearest {
 #pragma unroll 1  // rare
     for (int i = lane_; i < size_; i += 32) keys_[i].tie = rank(keys_[i]);
     __syncwarp();
-    if constexpr (kMaxNeighbors <= 128)
+    if constexpr (kInRegisters)
       sort_registers<kMaxNeighbors / 32>();
     else
-      sort_shared();
+      sort_shared(keys_, size_);
 #pragma unroll 1
     for (int i = lane_; i < size_; i += 32) write(i, keys_[i].distance2, keys_[i].tie);
   }
@@ -134,9 +167,8 @@ class Nearest {
   // The tie of a finished key.
   __device__ std::uint32_t rank(const Key<T>& key) const { return key.tie == kSelf ? 0 : order_[key.tie] + 1; }
 
-  // More candidates than this are too many. Lists of up to 128 are sorted in registers, where there is
-  // space for so many.
-  __device__ int full() const { return kMaxNeighbors <= 128 ? kCapacity - 64 : min(kCapacity - 64, 2 * k_ + 32); }
+  // More candidates than this are too many. Where lists are sorted in registers, there is space for so many.
+  __device__ int full() const { return kInRegisters ? 2 * kMaxNeighbors : min(kCapacity - 64, 2 * k_ + 32); }
   // A bound that need not be tight takes fewer steps to find.
   __device__ int slack() const { return k_ / 4 + 2; }
 
@@ -334,14 +366,6 @@ class Nearest {
     return reinterpret_cast<std::uint32_t*>(keys_ + 2 * kMaxNeighbors);
   }
 
-  __device__ static void exchange(Key<T>& a, Key<T>& b, bool ascending) {
-    if ((b < a) == ascending) {
-      const Key<T> other = a;
-      a = b;
-      b = other;
-    }
-  }
-
   // Bitonic sort, kEach consecutive keys per lane.
   template <int kEach>
   __device__ __forceinline__ void sort_registers() {
@@ -379,28 +403,6 @@ class Nearest {
       keys_[lane_ * kEach + e] = key[e];
     }
     __syncwarp();
-  }
-
-  // The same for more keys than registers should hold.
-  __device__ __forceinline__ void sort_shared() {
-    int total = 32;
-    while (total < size_) total *= 2;
-    for (int i = size_ + lane_; i < total; i += 32) {
-      keys_[i] = last_key<T>();
-    }
-    __syncwarp();
-    for (int length = 2; length <= total; length *= 2) {
-      for (int step = length / 2; step > 0; step /= 2) {
-        for (int pair = lane_; pair < total / 2; pair += 32) {
-          const int i = (pair & ~(step - 1)) * 2 | (pair & (step - 1));
-          Key<T> a = keys_[i], b = keys_[i + step];
-          exchange(a, b, (i & length) == 0);
-          keys_[i] = a;
-          keys_[i + step] = b;
-        }
-        __syncwarp();
-      }
-    }
   }
 
   Key<T>* keys_;

@@ -20,7 +20,7 @@ inline constexpr int kQuarters = kLeafPoints / kQuarterPoints;
 inline constexpr int kChildren = 32;
 inline constexpr int kGroupPoints = kLeafPoints * kChildren;
 inline constexpr int kRegionPoints = kGroupPoints * kChildren;
-inline constexpr int kMaxPadded = 16;
+inline constexpr int kMaxPadded = 12;  // beyond, boxes exclude so little that wide.cuh takes less time
 inline constexpr int kQuarterLevel = 0, kLeafLevel = 1, kGroupLevel = 2, kRegionLevel = 3, kLevels = 4;
 
 /// Numbers of dimensions that rows of the tree are padded to.
@@ -30,7 +30,7 @@ using Padded = Dimensions<4, 8, 10, kMaxPadded>;
 /// keep the workspace small.
 template <typename T>
 __host__ __device__ constexpr bool is_copied(int padded) {
-  return sizeof(T) * static_cast<unsigned>(padded) <= 40;
+  return sizeof(T) * static_cast<unsigned>(padded) <= 48;
 }
 
 inline constexpr std::int32_t kNoRow = 0x7fffffff;  ///< past all rows

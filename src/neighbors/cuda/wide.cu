@@ -28,7 +28,7 @@ Arrays<T> lay_out_arrays(const NeighborSearch<T>& search, memory::Layout& layout
   wide.num_points = search.num_points;
   wide.num_queries = num_rows(search);
   wide.dimensions = search.dimensions;
-  wide.steps = steps_of(search.dimensions);
+  wide.steps = steps_of<T>(search.dimensions, wide.num_queries);
   wide.chunks = (search.dimensions + wide.steps * kStepDimensions - 1) / (wide.steps * kStepDimensions);
   wide.row_splits = search.row_splits;
   wide.query_row_splits = search.query_row_splits;
@@ -42,6 +42,7 @@ Arrays<T> lay_out_arrays(const NeighborSearch<T>& search, memory::Layout& layout
   wide.frame.mean = layout.take<double>(dimensions);
   wide.frame.scale = layout.take<double>(1);
   wide.frame.axes = layout.take<float>(kAxes * dimensions);
+  wide.frame.sample = layout.take<float>(kAxesSample * dimensions);
   arrays.along = layout.take<float>(static_cast<std::size_t>(search.num_points) * kAxes);
   NeighborSearch<float> along;
   along.points = arrays.along;

@@ -25,17 +25,19 @@ inline constexpr int kStepDimensions = 16;  ///< dimensions that one instruction
 inline constexpr int kMostSteps = 8;        ///< of a chunk: wider rows are multiplied in several
 inline constexpr int kStepWords = kTilePlaces / kFragmentRows * 32;  ///< of a tile, 16 bytes each
 inline constexpr int kAxes = 8;                                      ///< dimensions in which the points are ordered
+inline constexpr int kAxesSample = 128;                              ///< points that say in which
 
 /// What the filter needs to know of a tile of points.
 struct alignas(16) TileHead {
   float minus_half_norm[kTilePlaces];  ///< −|p'|²/2; NaN, which passes no filter, for what may be no neighbour
-  float error;                         ///< the largest
-  float norm;                          ///< the largest |p'|²
+  std::int32_t row[kTilePlaces];
+  float error;  ///< the largest
+  float norm;   ///< the largest |p'|²
   float unused[2];
 };
 
 /// Rows as the tensor cores read them. A step of a tile is four fragments of 32 lanes of 16 bytes. A lane has the
-/// dimensions 2 (lane mod 4) + {0, 1} of rows lane / 4 and lane / 4 + 8, then those dimensions + 8 of both.
+/// dimensions 2 (lane mod 4) + {0, 1} and those + 8 of row lane / 4, then of row lane / 4 + 8.
 struct Packed {
   uint4* halves = nullptr;    ///< [tiles, chunks, 4, steps, 32]
   TileHead* heads = nullptr;  ///< [tiles]
@@ -51,6 +53,7 @@ struct Frame {
   double* mean = nullptr;            ///< [dimensions] of all points
   double* scale = nullptr;           ///< of all points: its inverse is the largest distance of a sample's to the mean
   float* axes = nullptr;             ///< [kAxes, dimensions]
+  float* sample = nullptr;           ///< [kAxesSample, dimensions] of points, centred and scaled
 };
 
 template <typename T>
@@ -90,8 +93,16 @@ void pack(const Wide<T>& wide, cudaStream_t stream);
 template <typename T>
 void search_wide(const Wide<T>& wide, cudaStream_t stream);
 
-/// Of rows of so many dimensions: steps of a chunk.
-inline int steps_of(int dimensions) { return dimensions <= 32 ? 2 : dimensions <= 64 ? 4 : kMostSteps; }
+/// Fewer queries than this do not fill the device, unless each warp has few of them.
+inline constexpr int kManyQueries = 1 << 16;
+
+/// Steps of a chunk. There are fewer kernels for what takes little time, or is for checking more than for speed.
+template <typename T>
+int steps_of(int dimensions, int num_queries) {
+  if (dimensions > 64) return kMostSteps;
+  if (num_queries < kManyQueries || sizeof(T) > sizeof(float)) return 4;
+  return dimensions <= 16 ? 1 : dimensions <= 32 ? 2 : 4;
+}
 
 inline int tiles_of(int places) { return (places + kTilePlaces - 1) / kTilePlaces; }
 

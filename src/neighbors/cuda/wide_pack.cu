@@ -11,7 +11,8 @@ namespace starling::neighbors::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kSample = 256;        // rows that stand for an event, or for all points
+constexpr int kCentreSample = 64;  // rows that stand for an event
+constexpr int kAxesThreads = 512;
 constexpr int kScaledExponent = 9;  // that of the largest coordinate of a sample: a half has 6 more
 constexpr double kLargestHalf = 65504;
 
@@ -22,12 +23,14 @@ __device__ inline std::int64_t sampled_row(int i, int sample, int first, int las
 
 /// The mean of a sample in a dimension; 0 where it is not finite. `reach` becomes at least the largest distance to it.
 template <typename T>
-__device__ double sample_mean(const Wide<T>& wide, int d, int first, int last, double& reach) {
-  const int sample = min(last - first, kSample);
+__device__ double sample_mean(const Wide<T>& wide, int d, int sample, int first, int last, double& reach) {
+  const double weight = 1.0 / sample;
   double mean = 0;
+#pragma unroll 8  // loads that are under way at the same time
   for (int i = 0; i < sample; ++i)
-    mean += static_cast<double>(wide.points[sampled_row(i, sample, first, last) * wide.dimensions + d]) / sample;
+    mean += weight * static_cast<double>(wide.points[sampled_row(i, sample, first, last) * wide.dimensions + d]);
   if (!isfinite(mean)) mean = 0;
+#pragma unroll 8
   for (int i = 0; i < sample; ++i) {
     const double x = wide.points[sampled_row(i, sample, first, last) * wide.dimensions + d];
     reach = fmax(reach, fabs(x - mean));  // of a number and NaN, the number
@@ -37,12 +40,11 @@ __device__ double sample_mean(const Wide<T>& wide, int d, int first, int last, d
 
 /// The largest value of a block's threads.
 __device__ inline double block_max(double value) {
-  __shared__ double largest[kThreads / 32];
+  __shared__ double largest[kAxesThreads / 32];
   for (int step = 16; step > 0; step /= 2) value = fmax(value, __shfl_xor_sync(kWarp, value, step));
-  __syncthreads();
   if (threadIdx.x % 32 == 0) largest[threadIdx.x / 32] = value;
   __syncthreads();
-  for (int warp = 0; warp < kThreads / 32; ++warp) value = fmax(value, largest[warp]);
+  for (int warp = 0; warp < static_cast<int>(blockDim.x) / 32; ++warp) value = fmax(value, largest[warp]);
   return value;
 }
 
@@ -52,10 +54,11 @@ __global__ void __launch_bounds__(kThreads) centre_kernel(const __grid_constant_
   const int event = blockIdx.x;
   const int first = wide.row_splits == nullptr ? 0 : wide.row_splits[event];
   const int last = wide.row_splits == nullptr ? wide.num_points : wide.row_splits[event + 1];
+  const int sample = min(last - first, kCentreSample);
   double reach = 0;
   for (int d = threadIdx.x; d < wide.dimensions; d += kThreads)
     wide.frame.centre[static_cast<std::int64_t>(event) * wide.dimensions + d] =
-        static_cast<T>(sample_mean(wide, d, first, last, reach));
+        static_cast<T>(sample_mean(wide, d, sample, first, last, reach));
   reach = block_max(reach);
   if (threadIdx.x != 0) return;
   const bool usable = reach > 0 && isfinite(reach);
@@ -64,14 +67,15 @@ __global__ void __launch_bounds__(kThreads) centre_kernel(const __grid_constant_
 
 /// One block: the directions in which a sample of all points spreads most, by two steps of subspace iteration.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) axes_kernel(const __grid_constant__ Wide<T> wide) {
-  __shared__ float along[kSample][kAxes];
+__global__ void __launch_bounds__(kAxesThreads) axes_kernel(const __grid_constant__ Wide<T> wide) {
+  __shared__ float along[kAxesSample][kAxes];
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, dimensions = wide.dimensions;
-  const int sample = min(wide.num_points, kSample);
+  const int count = min(wide.num_points, kAxesSample);
   float* const axes = wide.frame.axes;
+  float* const sample = wide.frame.sample;
   double reach = 0;
-  for (int d = thread; d < dimensions; d += kThreads) {
-    wide.frame.mean[d] = sample_mean(wide, d, 0, wide.num_points, reach);
+  for (int d = thread; d < dimensions; d += kAxesThreads) {
+    wide.frame.mean[d] = sample_mean(wide, d, count, 0, wide.num_points, reach);
     for (int a = 0; a < kAxes; ++a) {
       const std::uint32_t mixed = (d * kAxes + a + 1) * 2654435761u;
       axes[a * dimensions + d] = (mixed >> 17 & 1) != 0 ? 1.0f : -1.0f;
@@ -79,17 +83,19 @@ __global__ void __launch_bounds__(kThreads) axes_kernel(const __grid_constant__ 
   }
   reach = block_max(reach);
   const double scale = reach > 0 && isfinite(reach) ? 1 / reach : 0;
-  const auto coordinate = [&](int i, int d) {
-    const double x = wide.points[sampled_row(i, sample, 0, wide.num_points) * dimensions + d];
+  if (thread == 0) *wide.frame.scale = scale;
+  for (int j = thread; j < count * dimensions; j += kAxesThreads) {
+    const int i = j / dimensions, d = j % dimensions;
+    const double x = wide.points[sampled_row(i, count, 0, wide.num_points) * dimensions + d];
     const auto scaled = static_cast<float>((x - wide.frame.mean[d]) * scale);
-    return isfinite(scaled) ? scaled : 0.0f;
-  };
+    sample[j] = isfinite(scaled) ? scaled : 0.0f;
+  }
   for (int round = 0; round < 2; ++round) {
     __syncthreads();
-    for (int i = warp; i < sample; i += kThreads / 32) {
+    for (int i = warp; i < count; i += kAxesThreads / 32) {
       float sum[kAxes] = {};
       for (int d = lane; d < dimensions; d += 32) {
-        const float x = coordinate(i, d);
+        const float x = sample[i * dimensions + d];
 #pragma unroll
         for (int a = 0; a < kAxes; ++a) sum[a] += x * axes[a * dimensions + d];
       }
@@ -100,10 +106,11 @@ __global__ void __launch_bounds__(kThreads) axes_kernel(const __grid_constant__ 
       }
     }
     __syncthreads();
-    for (int j = thread; j < dimensions * kAxes; j += kThreads) {
+    for (int j = thread; j < dimensions * kAxes; j += kAxesThreads) {
       const int d = j % dimensions, a = j / dimensions;
       float sum = 0;
-      for (int i = 0; i < sample; ++i) sum += coordinate(i, d) * along[i][a];
+#pragma unroll 8
+      for (int i = 0; i < count; ++i) sum += sample[i * dimensions + d] * along[i][a];
       axes[j] = sum;
     }
     __syncthreads();
@@ -115,15 +122,13 @@ __global__ void __launch_bounds__(kThreads) axes_kernel(const __grid_constant__ 
         float sum = 0;
         for (int d = lane; d < dimensions; d += 32) sum += axis[d] * other[d];
         for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kWarp, sum, step);
-        const float norm = sum > 0 && isfinite(sum) ? rsqrtf(sum) : 0;
+        const float factor = before < a ? sum : sum > 0 && isfinite(rsqrtf(sum)) ? rsqrtf(sum) : 0.0f;
         for (int d = lane; d < dimensions; d += 32)
-          axis[d] = before < a ? axis[d] - sum * other[d] : axis[d] * (isfinite(norm) ? norm : 0);
+          axis[d] = before < a ? axis[d] - factor * other[d] : axis[d] * factor;
         __syncwarp();
       }
     }
   }
-  __syncthreads();
-  if (thread == 0) *wide.frame.scale = scale;
 }
 
 /// One warp per point: its coordinates along the axes, and whether it is finite.
@@ -184,6 +189,7 @@ __global__ void __launch_bounds__(kTilePlaces * 2)
   const T* x[2];
   const T* centre[2];
   int place[2], exponent[2];
+  std::int32_t row[2];
   bool real[2], candidate[2];
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
@@ -193,7 +199,8 @@ __global__ void __launch_bounds__(kTilePlaces * 2)
     const std::int32_t entry = of_queries ? there : wide.order[there];
     const int event = splits == nullptr ? 0 : find_event(splits, wide.num_events, there);
     candidate[j] = real[j] && entry >= 0;
-    x[j] = rows + static_cast<std::int64_t>(entry < 0 ? ~entry : entry) * dimensions;
+    row[j] = entry < 0 ? ~entry : entry;
+    x[j] = rows + static_cast<std::int64_t>(row[j]) * dimensions;
     centre[j] = wide.frame.centre + static_cast<std::int64_t>(event) * dimensions;
     exponent[j] = wide.frame.exponent[event];
   }
@@ -202,7 +209,7 @@ __global__ void __launch_bounds__(kTilePlaces * 2)
     std::uint32_t words[4];
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
-      const int j = word % 2, first = step * kStepDimensions + word / 2 * 8 + lane % 4 * 2;
+      const int j = word / 2, first = step * kStepDimensions + word % 2 * 8 + lane % 4 * 2;
       __half pair[2];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -238,6 +245,7 @@ __global__ void __launch_bounds__(kTilePlaces * 2)
       packed.error[place[j]] = row_error;
     }
     packed.heads[tile].minus_half_norm[in_tile] = candidate[j] ? -0.5f * row_norm : not_a_number<float>();
+    packed.heads[tile].row[in_tile] = row[j];
     errors[in_tile] = candidate[j] ? row_error : 0;
     norms[in_tile] = candidate[j] ? row_norm : 0;
   }
@@ -263,7 +271,7 @@ template <typename T>
 void frame_points(const Wide<T>& wide, float* along, std::int32_t* bad_row, cudaStream_t stream) {
   if (wide.num_events > 0) centre_kernel<T><<<wide.num_events, kThreads, 0, stream>>>(wide);
   if (wide.num_points > 0) {
-    axes_kernel<T><<<1, kThreads, 0, stream>>>(wide);
+    axes_kernel<T><<<1, kAxesThreads, 0, stream>>>(wide);
     along_kernel<T><<<blocks_of(wide.num_points, kThreads / 32), kThreads, 0, stream>>>(wide, along, bad_row);
   }
   call(cudaGetLastError());

@@ -2,20 +2,33 @@
 
 namespace starling::neighbors::cuda {
 
-template <typename T>
-void search_wide(const Wide<T>& wide, cudaStream_t stream) {
+template <>
+void search_wide(const Wide<float>& wide, cudaStream_t stream) {
   if (wide.num_queries == 0) return;
+  const bool many = wide.num_queries >= kManyQueries;
   if (wide.chunks > 1)
-    launch_wide<T, 2, kMostSteps, true>(wide, stream);
-  else if (wide.steps == 2)
-    launch_wide<T, 4, 2, false>(wide, stream);
+    many ? launch_wide<float, 2, kMostSteps, true>(wide, stream)
+         : launch_wide<float, 1, kMostSteps, true>(wide, stream);
+  else if (wide.steps == kMostSteps)
+    many ? launch_wide<float, 2, kMostSteps, false>(wide, stream)
+         : launch_wide<float, 1, kMostSteps, true>(wide, stream);
+  else if (!many)
+    launch_wide<float, 1, 4, false>(wide, stream);
   else if (wide.steps == 4)
-    launch_wide<T, 4, 4, false>(wide, stream);
+    launch_wide<float, 4, 4, false>(wide, stream);
+  else if (wide.steps == 2)
+    launch_wide<float, 4, 2, false>(wide, stream);
   else
-    launch_wide<T, 2, kMostSteps, false>(wide, stream);
+    launch_wide<float, 4, 1, false>(wide, stream);
 }
 
-template void search_wide(const Wide<float>&, cudaStream_t);
-template void search_wide(const Wide<double>&, cudaStream_t);
+template <>
+void search_wide(const Wide<double>& wide, cudaStream_t stream) {
+  if (wide.num_queries == 0) return;
+  if (wide.steps == kMostSteps)
+    launch_wide<double, 1, kMostSteps, true>(wide, stream);
+  else
+    launch_wide<double, 1, 4, false>(wide, stream);
+}
 
 }  // namespace starling::neighbors::cuda

@@ -13,20 +13,49 @@
 namespace starling::neighbors::cuda {
 
 inline constexpr int kWideWarps = 4, kWideThreads = 32 * kWideWarps;
-inline constexpr int kStages = 3;      // tiles in shared memory: one is read, the others are on their way
+/// Tiles in shared memory, so that warps need not keep step: as many as let three blocks share a multiprocessor.
+template <int kSteps>
+inline constexpr int kStages = kSteps > 2 ? 3 : 12 / kSteps;
 inline constexpr int kPending = 32;    // pairs of a query that wait to be measured
 inline constexpr int kMeasureAt = 24;  // so many are worth it
 
+__device__ __forceinline__ unsigned shared_address(const void* shared) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(shared));
+}
+
 /// 16 bytes from global to shared memory, without waiting.
 __device__ __forceinline__ void copy_async(void* shared, const void* global) {
-  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
 }
-__device__ __forceinline__ void end_of_stage() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kPendingStages>
-__device__ __forceinline__ void wait_for_stage() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPendingStages) : "memory");
-}
+
+/// What some threads say to others, round after round: that a stage has been copied, or read.
+class Signal {
+ public:
+  /// So many threads say it in a round.
+  __device__ void start(int threads) {
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(&barrier_)), "r"(threads) : "memory");
+  }
+  __device__ void arrive() {
+    asm volatile("{.reg .b64 state; mbarrier.arrive.shared.b64 state, [%0];}" ::"r"(shared_address(&barrier_))
+                 : "memory");
+  }
+  /// Once the thread's copies so far have ended.
+  __device__ void arrive_after_copies() {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(&barrier_)) : "memory");
+  }
+  /// Waits until all have said it in the given round, counted from 0.
+  __device__ void wait(unsigned round) const {
+    unsigned done = 0;
+    while (done == 0)
+      asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+                   : "=r"(done)
+                   : "r"(shared_address(&barrier_)), "r"(round % 2)
+                   : "memory");
+  }
+
+ private:
+  std::uint64_t barrier_;
+};
 
 /// sum[16, 8] += a[16, 16] · b[8, 16]ᵀ.
 __device__ __forceinline__ void multiply(float (&sum)[4], const uint4& a, std::uint32_t b_low, std::uint32_t b_high) {
@@ -44,7 +73,7 @@ __device__ inline T distance2(const T* a, const T* b, int dimensions, bool in_fo
     sum = fma(difference, difference, sum);
   };
   if (in_fours) {
-#pragma unroll 4
+#pragma unroll 8  // loads that are under way at the same time
     for (int d = 0; d < dimensions; d += 4) {
       const Row<T, 4> x = load_padded<T, 4>(a + d, 0), y = load_padded<T, 4>(b + d, 0);
 #pragma unroll
@@ -59,23 +88,27 @@ __device__ inline T distance2(const T* a, const T* b, int dimensions, bool in_fo
 
 /// An upper bound, in the scale of an event, of the true distance of points whose computed d² is not greater than the
 /// given one. Of its D differences, squares and sums each is smaller than the exact one by a factor of at most 1 − u,
-/// or by the least denormal number; u is half the distance from 1 to the next number.
-template <typename T>
-__device__ inline float farthest(T distance2, int dimensions, int exponent) {
-  constexpr double kUlp = sizeof(T) == sizeof(float) ? 0x1p-23 : 0x1p-52;
-  constexpr double kDenormal = sizeof(T) == sizeof(float) ? 0x1p-149 : 4.9406564584124654e-324;
-  const double most = static_cast<double>(distance2) * (1 + (dimensions + 4) * kUlp) + dimensions * kDenormal;
-  return __double2float_ru(ldexp(sqrt(most), exponent) * (1 + 0x1p-50));
+/// or by the least denormal number; u is half the distance from 1 to the next number. All rounding is upwards.
+__device__ inline float farthest(float distance2, int dimensions, int exponent) {
+  const float factor = __fadd_ru(1, static_cast<float>(dimensions + 4) * 0x1p-23f);
+  const float most = __fmaf_ru(distance2, factor, static_cast<float>(dimensions) * 0x1p-149f);
+  return __fadd_ru(ldexpf(__fsqrt_ru(most), exponent), 0x1p-126f);
+}
+__device__ inline float farthest(double distance2, int dimensions, int exponent) {
+  const double most = __fma_ru(distance2, 1 + (dimensions + 4) * 0x1p-52, dimensions * 4.9406564584124654e-324);
+  return __fadd_ru(__double2float_ru(ldexp(__dsqrt_ru(most), exponent)), 0x1p-126f);
 }
 
 template <int kSteps>
 struct Stage {
   uint4 halves[kSteps * kStepWords];
   TileHead head;
+  Signal copied;  // by the lanes of one warp
+  Signal read;    // by all threads
 };
 
 /// The queries of a block, in shared memory.
-template <int kQueries>
+template <typename T, int kQueries>
 struct Queries {
   float reach[kQueries];                     // bound of s |q − p| and e_q
   float base[kQueries];                      // (½ − γ) |q'|²; +infinity: takes no neighbours (any more)
@@ -85,6 +118,7 @@ struct Queries {
   std::int32_t row[kQueries];
   int first[kQueries], last[kQueries];  // places of the event
   int exponent[kQueries];
+  Key<T> last_key[kQueries];  // of rows that are full
 };
 
 /// kFragments: of queries per warp. kInParts: rows have several chunks, whose products are summed.
@@ -94,9 +128,11 @@ class WideBlock {
   static constexpr int kWarpQueries = kFragments * kFragmentRows, kQueries = kWideWarps * kWarpQueries;
   static constexpr int kBlocks16 = kTilePlaces / kFragmentRows;
   struct Memory {
-    Stage<kSteps> stages[kStages];
-    Queries<kQueries> queries;
+    Stage<kSteps> stages[kStages<kSteps>];
+    Queries<T, kQueries> queries;
+    Key<T> keys[kWideWarps][32];
     int first_place, last_place;
+    bool worth_measuring[kWideWarps];  // a warp has a query with enough pairs
   };
 
   __device__ WideBlock(const Wide<T>& wide, Memory& memory)
@@ -143,6 +179,11 @@ class WideBlock {
     if (threadIdx.x == 0) {
       memory_.first_place = 0x7fffffff;
       memory_.last_place = 0;
+      for (bool& worth : memory_.worth_measuring) worth = false;
+      for (Stage<kSteps>& stage : memory_.stages) {
+        stage.copied.start(32);
+        stage.read.start(kWideThreads);
+      }
     }
     __syncthreads();
     for (int query = threadIdx.x; query < kQueries; query += kWideThreads) {
@@ -209,69 +250,96 @@ class WideBlock {
     }
   };
 
+  /// Copies a chunk of a tile. All lanes of one warp call it.
   __device__ void copy_stage(Stage<kSteps>& stage, int tile, int chunk) const {
+    const int lane = threadIdx.x % 32;
     const uint4* const from =
         wide_.packed_points.halves + (static_cast<std::int64_t>(tile) * wide_.chunks + chunk) * (kSteps * kStepWords);
+#pragma unroll 4
+    for (int i = lane; i < kSteps * kStepWords; i += 32) copy_async(stage.halves + i, from + i);
 #pragma unroll
-    for (int i = 0; i < kSteps * kStepWords / kWideThreads; ++i)
-      copy_async(stage.halves + i * kWideThreads + threadIdx.x, from + i * kWideThreads + threadIdx.x);
-    if (threadIdx.x < sizeof(TileHead) / sizeof(uint4))
-      copy_async(reinterpret_cast<uint4*>(&stage.head) + threadIdx.x,
-                 reinterpret_cast<const uint4*>(wide_.packed_points.heads + tile) + threadIdx.x);
+    for (int i = lane; i < static_cast<int>(sizeof(TileHead) / sizeof(uint4)); i += 32)
+      copy_async(reinterpret_cast<uint4*>(&stage.head) + i,
+                 reinterpret_cast<const uint4*>(wide_.packed_points.heads + tile) + i);
+    stage.copied.arrive_after_copies();
   }
 
+  /// Tiles and, within, chunks.
+  struct Items {
+    Tiles tiles;
+    int tile, chunk = 0;
+    __device__ explicit Items(const Tiles& all) : tiles(all) { tile = tiles.next(); }
+    __device__ bool left() const { return tile >= 0; }
+    __device__ void step(int chunks) {
+      if (kInParts && ++chunk < chunks) return;
+      chunk = 0;
+      tile = tiles.next();
+    }
+  };
+
   __device__ void visit_tiles() {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int first = memory_.first_place / kTilePlaces, last = (memory_.last_place - 1) / kTilePlaces;
-    const int own = self_ ? first_query() / kTilePlaces : first;
-    Tiles to_copy(own, first, last), to_visit(own, first, last);
-    int chunk_to_copy = 0, tile_to_copy = to_copy.next(), stage_to_copy = 0;
-    const auto copy_next = [&] {
-      if (tile_to_copy >= 0) {
-        copy_stage(memory_.stages[stage_to_copy], tile_to_copy, chunk_to_copy);
-        if (!kInParts || ++chunk_to_copy == wide_.chunks) {
-          chunk_to_copy = 0;
-          tile_to_copy = to_copy.next();
-        }
-      }
-      end_of_stage();
-      stage_to_copy = stage_to_copy + 1 == kStages ? 0 : stage_to_copy + 1;
-    };
-#pragma unroll
-    for (int i = 0; i < kStages - 1; ++i) copy_next();
+    const Tiles tiles(self_ ? first_query() / kTilePlaces : first, first, last);
+    Items item(tiles), ahead(tiles);
+    for (int i = 0; i < kStages<kSteps> && ahead.left(); ++i, ahead.step(wide_.chunks))
+      if (i % kWideWarps == warp) copy_stage(memory_.stages[i], ahead.tile, ahead.chunk);
     uint4 mine[kFragments][kSteps];
-    if constexpr (!kInParts) load_fragments(mine, 0);
-    float all[kInParts ? kBlocks16 : 1][kFragments][2][4];
-    int stage = 0;
-    for (int tile = to_visit.next(); tile >= 0; tile = to_visit.next()) {
-      for (int chunk = 0; chunk < (kInParts ? wide_.chunks : 1); ++chunk) {
-        wait_for_stage<kStages - 2>();
-        __syncthreads();
-        copy_next();
-        const Stage<kSteps>& here = memory_.stages[stage];
-        stage = stage + 1 == kStages ? 0 : stage + 1;
-        if constexpr (kInParts) {
-          load_fragments(mine, chunk);
-#pragma unroll
-          for (int block = 0; block < kBlocks16; ++block) {
-            if (chunk == 0) start_sums(here.head, block, all[block]);
-            multiply_block(here, block, mine, all[block]);
-          }
-          if (chunk + 1 < wide_.chunks) continue;
-        }
-        float threshold[kFragments][2];
-        load_thresholds(here.head, threshold);
+    if constexpr (!kInParts) {
+      load_fragments(mine, 0);
+      if (wide_.count == nullptr && wide_.neighbor_row_splits == nullptr) bound_reach(mine, tiles);
+    }
+    float parts[kInParts ? kBlocks16 : 1][kFragments][2][4];
+    for (unsigned number = 0; item.left(); ++number, item.step(wide_.chunks)) {
+      Stage<kSteps>& stage = memory_.stages[number % kStages<kSteps>];
+      stage.copied.wait(number / kStages<kSteps>);
+      if constexpr (kInParts) {
+        load_fragments(mine, item.chunk);
 #pragma unroll
         for (int block = 0; block < kBlocks16; ++block) {
-          float(&sum)[kFragments][2][4] = all[kInParts ? block : 0];
-          if constexpr (!kInParts) {
-            start_sums(here.head, block, sum);
-            multiply_block(here, block, mine, sum);
-          }
-          collect(sum, threshold, tile * kTilePlaces + block * kFragmentRows);
+          if (item.chunk == 0) start_sums(stage.head, block, parts[block]);
+          uint4 points[kSteps];
+          load_block(stage, block, points);
+          multiply_block(points, mine, parts[block]);
         }
       }
-      __syncwarp();
-      measure(kMeasureAt, tile);
+      const bool complete = !kInParts || item.chunk + 1 == wide_.chunks;
+      if (complete) {
+        float threshold[kFragments][2];
+        load_thresholds(stage.head, threshold);
+        if constexpr (kInParts) {
+#pragma unroll
+          for (int block = 0; block < kBlocks16; ++block)
+            collect(parts[block], threshold, stage.head, item.tile, block);
+        } else {
+          uint4 points[kSteps];
+          load_block(stage, 0, points);
+#pragma unroll 1  // code that does not fit in the cache of instructions takes longer than it saves
+          for (int block = 0; block < kBlocks16; ++block) {
+            start_sums(stage.head, block, parts[0]);
+            multiply_block(points, mine, parts[0]);
+            if (block + 1 < kBlocks16) load_block(stage, block + 1, points);  // on their way while sums are looked at
+            collect(parts[0], threshold, stage.head, item.tile, block);
+          }
+        }
+      }
+      __syncwarp();  // lanes that collected pairs are back
+      stage.read.arrive();
+      // The stage before is filled again: by now all warps are likely to have left it.
+      if (number > 0 && ahead.left()) {
+        const unsigned before = number - 1;
+        if (before % kWideWarps == warp) {
+          Stage<kSteps>& free = memory_.stages[before % kStages<kSteps>];
+          free.read.wait(before / kStages<kSteps>);
+          copy_stage(free, ahead.tile, ahead.chunk);
+        }
+        ahead.step(wide_.chunks);
+      }
+      if (complete && memory_.worth_measuring[warp]) {
+        __syncwarp();
+        if (lane == 0) memory_.worth_measuring[warp] = false;
+        measure(kMeasureAt, item.tile);
+      }
     }
     measure(1, -1);
   }
@@ -284,8 +352,10 @@ class WideBlock {
       const std::int64_t tile = min(number / kBlocks16, (wide_.num_queries - 1) / kTilePlaces);
       const std::int64_t at = (tile * wide_.chunks + chunk) * kBlocks16 + number % kBlocks16;
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step)
-        mine[fragment][step] = packed_queries().halves[(at * kSteps + step) * 32 + lane];
+      for (int step = 0; step < kSteps; ++step) {
+        const uint4 rows = packed_queries().halves[(at * kSteps + step) * 32 + lane];
+        mine[fragment][step] = {rows.x, rows.z, rows.y, rows.w};  // as the instruction takes them
+      }
     }
   }
 
@@ -302,15 +372,20 @@ class WideBlock {
     }
   }
 
-  __device__ static void multiply_block(const Stage<kSteps>& stage, int block, const uint4 (&mine)[kFragments][kSteps],
+  /// What 16 points of a stage are multiplied by.
+  __device__ static void load_block(const Stage<kSteps>& stage, int block, uint4 (&points)[kSteps]) {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step)
+      points[step] = stage.halves[(block * kSteps + step) * 32 + threadIdx.x % 32];
+  }
+  __device__ static void multiply_block(const uint4 (&points)[kSteps], const uint4 (&mine)[kFragments][kSteps],
                                         float (&sum)[kFragments][2][4]) {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      const uint4 other = stage.halves[(block * kSteps + step) * 32 + threadIdx.x % 32];
 #pragma unroll
       for (int fragment = 0; fragment < kFragments; ++fragment) {
-        multiply(sum[fragment][0], mine[fragment][step], other.x, other.z);
-        multiply(sum[fragment][1], mine[fragment][step], other.y, other.w);
+        multiply(sum[fragment][0], mine[fragment][step], points[step].x, points[step].y);
+        multiply(sum[fragment][1], mine[fragment][step], points[step].z, points[step].w);
       }
     }
   }
@@ -332,35 +407,143 @@ class WideBlock {
       }
   }
 
+  /// A first bound for queries, from the products of the tiles that are copied first: a bisection finds a distance
+  /// within which there are enough points of them. Without it, all of these would have to be measured.
+  __device__ void bound_reach(const uint4 (&mine)[kFragments][kSteps], Tiles tiles) {
+    constexpr int kRounds = 10, kOctaves = 30;  // of the bisection, and how much smaller than the largest d² it may end
+    int copied = 0, begin = wide_.num_points, end = 0;
+    float error = 0, norm = 0;
+    for (int tile = tiles.next(); tile >= 0 && copied < kStages<kSteps>; tile = tiles.next(), ++copied) {
+      Stage<kSteps>& stage = memory_.stages[copied];
+      stage.copied.wait(0);
+      begin = min(begin, tile * kTilePlaces);
+      end = max(end, min((tile + 1) * kTilePlaces, wide_.num_points));
+      error = fmaxf(error, stage.head.error);
+      norm = fmaxf(norm, stage.head.norm);
+    }
+    // The query may be one of the points counted.
+    const int wanted = wide_.k + (self_ && !wide_.loop ? 1 : 0);
+    if (wanted > copied * kTilePlaces) return;
+
+    float own_norm[kFragments][2];
+    std::uint32_t low[kFragments][2], high[kFragments][2];  // bits of |q' − p'|²: too few are within, enough are
+#pragma unroll
+    for (int fragment = 0; fragment < kFragments; ++fragment)
+#pragma unroll
+      for (int upper = 0; upper < 2; ++upper) {
+        const int number = min(first_query() + query_of(fragment, upper), wide_.num_queries - 1);
+        own_norm[fragment][upper] = packed_queries().norm[number];
+        high[fragment][upper] = to_bits(2 * (own_norm[fragment][upper] + norm));
+        low[fragment][upper] = high[fragment][upper] - min(high[fragment][upper], std::uint32_t{kOctaves} << 23);
+      }
+#pragma unroll 1
+    for (int round = 0; round <= kRounds; ++round) {
+      float threshold[kFragments][2];
+      int found[kFragments][2] = {};
+#pragma unroll
+      for (int fragment = 0; fragment < kFragments; ++fragment)
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper)
+          threshold[fragment][upper] =
+              0.5f * (own_norm[fragment][upper] - from_bits(guess(low[fragment][upper], high[fragment][upper], round)));
+#pragma unroll 1
+      for (int block = 0; block < copied * kBlocks16; ++block) {
+        const Stage<kSteps>& stage = memory_.stages[block / kBlocks16];
+        float sum[kFragments][2][4];
+        start_sums(stage.head, block % kBlocks16, sum);
+        uint4 points[kSteps];
+        load_block(stage, block % kBlocks16, points);
+        multiply_block(points, mine, sum);
+#pragma unroll
+        for (int fragment = 0; fragment < kFragments; ++fragment)
+#pragma unroll
+          for (int i = 0; i < 8; ++i)
+            found[fragment][i / 2 % 2] += sum[fragment][i / 4][i % 4] >= threshold[fragment][i / 2 % 2];
+      }
+#pragma unroll
+      for (int fragment = 0; fragment < kFragments; ++fragment)
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper) {
+          int all = found[fragment][upper];
+          all += __shfl_xor_sync(kWarp, all, 1);
+          all += __shfl_xor_sync(kWarp, all, 2);
+          const std::uint32_t at = guess(low[fragment][upper], high[fragment][upper], round);
+          if (all >= wanted)
+            high[fragment][upper] = at;
+          else if (round > 0)
+            low[fragment][upper] = at;
+          else
+            low[fragment][upper] = high[fragment][upper] = to_bits(infinity<float>());
+        }
+    }
+#pragma unroll
+    for (int fragment = 0; fragment < kFragments; ++fragment)
+#pragma unroll
+      for (int upper = 0; upper < 2; ++upper) {
+        const int query = query_of(fragment, upper);
+        if (threadIdx.x % 4 != 0 || !(queries_.base[query] < infinity<float>())) continue;
+        if (begin < queries_.first[query] || end > queries_.last[query]) continue;
+        // Points of a greater true distance than this have a greater d² than those found: by rounding errors of both.
+        const float own_error = packed_queries().error[first_query() + query];
+        const float rounding = 2 * gamma() * (own_norm[fragment][upper] + norm);
+        const float within =
+            __fadd_ru(__fsqrt_ru(__fadd_ru(from_bits(high[fragment][upper]), rounding)), __fadd_ru(own_error, error));
+        const int exponent = queries_.exponent[query];
+        const float factor = __fadd_ru(1, static_cast<float>(wide_.dimensions + 4) * 0x1p-22f);
+        const float reach = __fadd_ru(__fmul_ru(within, factor), farthest(T(0), 2 * wide_.dimensions, exponent));
+        // Where d² may overflow, the row decides and not the distance.
+        constexpr double kLargest = sizeof(T) == sizeof(float) ? 1.8e19 : 1.3e154;
+        if (ldexp(static_cast<double>(reach), -exponent) < kLargest)
+          queries_.reach[query] = fminf(queries_.reach[query], __fadd_ru(reach, own_error));
+      }
+    __syncwarp();
+  }
+  /// Where a bisection looks next: at the upper end first.
+  __device__ static std::uint32_t guess(std::uint32_t low, std::uint32_t high, int round) {
+    return round == 0 ? high : low + (high - low) / 2;
+  }
+
   /// Collects the pairs that pass the filter of 16 places.
-  __device__ void collect(const float (&sum)[kFragments][2][4], const float (&threshold)[kFragments][2], int place) {
+  __device__ void collect(const float (&sum)[kFragments][2][4], const float (&threshold)[kFragments][2],
+                          const TileHead& head, int tile, int block) {
     bool some[kFragments], any = false;
 #pragma unroll
     for (int fragment = 0; fragment < kFragments; ++fragment) {
-      some[fragment] = false;
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) some[fragment] |= sum[fragment][half][i] >= threshold[fragment][i / 2];
+      // Of a number and NaN the larger is the number.
+      const auto& mine = sum[fragment];
+      const float lower = fmaxf(fmaxf(mine[0][0], mine[0][1]), fmaxf(mine[1][0], mine[1][1]));
+      const float upper = fmaxf(fmaxf(mine[0][2], mine[0][3]), fmaxf(mine[1][2], mine[1][3]));
+      some[fragment] = lower >= threshold[fragment][0] || upper >= threshold[fragment][1];
       any |= some[fragment];
     }
     if (!any) return;
 #pragma unroll
     for (int fragment = 0; fragment < kFragments; ++fragment) {
       if (!some[fragment]) continue;
+      unsigned hits = 0;
 #pragma unroll
-      for (int half = 0; half < 2; ++half)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          if (sum[fragment][half][i] >= threshold[fragment][i / 2])
-            take(query_of(fragment, i / 2), place + half * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2);
+      for (int i = 0; i < 8; ++i)
+        hits |= static_cast<unsigned>(sum[fragment][i / 4][i % 4] >= threshold[fragment][i / 2 % 2]) << i;
+#pragma unroll 1
+      for (; hits != 0; hits &= hits - 1) {
+        const int i = __ffs(static_cast<int>(hits)) - 1;
+        const int in_tile = block * kFragmentRows + i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2;
+        take(query_of(fragment, i / 2 % 2), tile * kTilePlaces + in_tile, head.row[in_tile]);
+      }
     }
   }
 
-  __device__ void take(int query, int place) {
+  __device__ void take(int query, int place, std::int32_t row) {
     if (place < queries_.first[query] || place >= queries_.last[query]) return;
+    // By the time it is measured, most of it is near.
+    const T* const point = wide_.points + static_cast<std::int64_t>(row) * wide_.dimensions;
+#pragma unroll
+    for (int part = 0; part < 4; ++part)
+      if (part * 64 < wide_.dimensions * static_cast<int>(sizeof(T)))
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(reinterpret_cast<const char*>(point) + part * 64));
     const int at = atomicAdd(&queries_.number[query], 1);
     if (at < kPending) queries_.pending[query][at] = place;
+    if (at >= kMeasureAt - 1) memory_.worth_measuring[threadIdx.x / 32] = true;
   }
 
   /// Measures the pairs of the warp's queries that have at least so many. Where there were more than fit, all points of
@@ -369,7 +552,8 @@ class WideBlock {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #pragma unroll 1
     for (int begin = warp * kWarpQueries; begin < (warp + 1) * kWarpQueries; begin += 32) {
-      unsigned some = __ballot_sync(kWarp, queries_.number[begin + lane] >= at_least);
+      const bool mine = begin + lane < (warp + 1) * kWarpQueries;
+      unsigned some = __ballot_sync(kWarp, mine && queries_.number[begin + lane] >= at_least);
 #pragma unroll 1
       for (; some != 0; some &= some - 1) measure_query(begin + __ffs(static_cast<int>(some)) - 1, tile);
     }
@@ -377,9 +561,11 @@ class WideBlock {
 
   __device__ void measure_query(int query, int tile) {
     const int lane = threadIdx.x % 32, number = queries_.number[query];
+    const bool overflows = number > kPending;
     int place = lane < number ? queries_.pending[query][lane] : -1;
-    Place output{};
+    if (overflows && place / kTilePlaces == tile) place = -1;
     int size = queries_.size[query];
+    Place output{};
     if (wide_.count == nullptr) {
       output = place_of(query);
       if (leads(query)) {
@@ -387,33 +573,35 @@ class WideBlock {
         --output.capacity;
       }
     }
-    BestRow<T> best(wide_.index + output.begin, wide_.distance2 + output.begin, output.capacity, size);
-    const bool overflows = number > kPending;
-    if (overflows && place / kTilePlaces == tile) place = -1;
+    BestRow<T> best(wide_.index + output.begin, wide_.distance2 + output.begin, output.capacity, size,
+                    queries_.last_key[query]);
+    const T* const rows = self_ ? wide_.points : wide_.queries;
+    const T* const x = rows + static_cast<std::int64_t>(queries_.row[query]) * wide_.dimensions;
 #pragma unroll 1
     for (int next = 0; next <= (overflows ? kTilePlaces : 0); next += 32) {
+      const bool there = place >= queries_.first[query] && place < queries_.last[query];
+      const std::int32_t other = there ? wide_.order[place] : -1;
+      place = tile * kTilePlaces + next + lane;
+      if (!__any_sync(kWarp, there)) continue;
       Key<T> key = last_key<T>();
-      if (place >= queries_.first[query] && place < queries_.last[query]) {
-        const std::int32_t other = wide_.order[place];
-        if (other >= 0 && !(self_ && other == queries_.row[query])) {
-          const T* const rows = self_ ? wide_.points : wide_.queries;
-          const T d2 = distance2(rows + static_cast<std::int64_t>(queries_.row[query]) * wide_.dimensions,
-                                 wide_.points + static_cast<std::int64_t>(other) * wide_.dimensions, wide_.dimensions,
-                                 in_fours_);
-          if (d2 <= wide_.radius2) key = {d2, static_cast<std::uint32_t>(other)};
-        }
+      if (other >= 0 && !(self_ && other == queries_.row[query])) {
+        const T d2 = distance2(x, wide_.points + static_cast<std::int64_t>(other) * wide_.dimensions, wide_.dimensions,
+                               in_fours_);
+        if (d2 <= wide_.radius2) key = {d2, static_cast<std::uint32_t>(other)};
       }
       if (wide_.count == nullptr)
-        best.add(key);
+        best.add(key, memory_.keys[threadIdx.x / 32]);
       else
         size += __popc(__ballot_sync(kWarp, key.tie != kWarp));
-      place = tile * kTilePlaces + next + lane;
     }
     __syncwarp();
     if (lane == 0) {
       queries_.number[query] = 0;
       queries_.size[query] = wide_.count == nullptr ? best.size() : size;
-      if (wide_.count == nullptr && best.full()) set_reach(query, best[best.size() - 1].distance2);
+      if (wide_.count == nullptr && best.full()) {
+        queries_.last_key[query] = best.last();
+        set_reach(query, best.last().distance2);
+      }
     }
     __syncwarp();
   }
@@ -441,7 +629,7 @@ class WideBlock {
 
   const Wide<T>& wide_;
   Memory& memory_;
-  Queries<kQueries>& queries_;
+  Queries<T, kQueries>& queries_;
   bool self_, in_fours_;
 };
 

@@ -2,6 +2,6 @@
 
 namespace starling::neighbors::cuda {
 
-STARLING_INSTANTIATE_SEARCH(16);
+STARLING_INSTANTIATE_SEARCH(12);
 
 }  // namespace starling::neighbors::cuda
