@@ -7,9 +7,10 @@
 #include "neighbors/cuda/wide.cuh"
 #include "neighbors/formulas.h"
 
-// One warp has some tens of queries, four warps a block. The block walks through the tiles of its events, those near
-// its queries first. Of each tile the tensor cores tell which pairs pass the filter (wide.cuh); a query's pairs are
-// collected, measured 32 at a time and put into its row of the output, whose last d² is the next bound.
+// A warp has 16, 32 or 64 queries, a block four warps. The block walks through the tiles of its events, those near its
+// queries first. Products with the first tiles alone give each query a bound. Then the tensor cores tell of each tile
+// which pairs pass the filter (wide.cuh); a query's pairs are collected, measured 32 at a time and put into its row of
+// the output, whose last d² is the next bound.
 namespace starling::neighbors::cuda {
 
 inline constexpr int kWideWarps = 4, kWideThreads = 32 * kWideWarps;
