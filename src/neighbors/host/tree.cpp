@@ -194,8 +194,9 @@ class EventBuilder {
     }
   }
 
-  /// The dimension in which a sample of the points spreads widest.
-  int widest(std::int32_t first, std::int32_t last) const {
+  /// The dimension in which a sample of the points spreads widest. Its arrays should not be in every frame of the
+  /// recursion that calls it.
+  [[gnu::noinline]] int widest(std::int32_t first, std::int32_t last) const {
     T low[kMaxDimensions];
     T high[kMaxDimensions];
     std::fill_n(low, tree_.dimensions, std::numeric_limits<T>::infinity());
