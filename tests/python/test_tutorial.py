@@ -31,7 +31,7 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     subprocess.run(reduced(command, shorter), shell=True, check=True, capture_output=True)
     names = {}
     for block in blocks("python"):
-        exec(reduced(block, {"steps = 400": "steps = 10"}) if "steps = 400" in block else block, names)
+        exec(reduced(block, {"steps = 300": "steps = 10"}) if "steps = 300" in block else block, names)
     assert len(names["history"]) == 10
     assert re.search(r"\d+ of \d+ showers found", capsys.readouterr().out)
     assert names["found"] <= names["showers"]
