@@ -19,7 +19,7 @@ namespace starling::shower_finder {
 
 inline constexpr double kLight = 299.792458;  ///< mm / ns
 inline constexpr float kMostFloat = std::numeric_limits<float>::max();
-inline constexpr float kMostLog = 10;         ///< logarithms among the outputs are cut to −10..10
+inline constexpr float kMostLog = 10;  ///< logarithms among the outputs are cut to −10..10
 
 /// The columns of an event and their units as plain values, for kernels.
 struct HitColumns {
