@@ -1,20 +1,13 @@
-""
-        "Finds simulated showers by density clustering and judges each method by `starling evaluate`: one table per sample.
+"""Finds simulated showers by density clustering and judges each method by `starling evaluate`: one table per sample.
 
-        python3 -
-        m venv / tmp / peers&& / tmp / peers / bin / pip install numpy pandas scikit - learn matplotlib CLUEstering ==
-    1.4.0 / tmp / peers / bin / python bench / showers.py build / release / cli /
-        starling[--model models / showers.safetensors]
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install numpy pandas scikit-learn matplotlib CLUEstering==1.4.0
+    /tmp/peers/bin/python bench/showers.py build/release/cli/starling [--model models/showers.safetensors]
 
-        Methods : perfect
-                  clustering(each hit to the shower that gave it most of its energy),
-    CLUE(M.Rovere et al., Front.Big Data 3(2020)591315), here in NumPy and SciPy and, with-- cluestering,
-    by CLUEstering of PyPI with the same parameters,
-    and scikit -
-        learn's DBSCAN. With --model also `starling reconstruct`. The parameters of CLUE and DBSCAN are chosen per sample
-        on events of the same settings and another seed : the largest F,
-    one parameter at a time, until none changes it.CLUEstering 2 needs Boost and downloads alpaka while it is built;
-1.4.0 needs neither, but takes seconds per event.
+Methods: perfect clustering (each hit to the shower that gave it most of its energy), CLUE (M. Rovere et al., Front. Big
+Data 3 (2020) 591315), here in NumPy and SciPy and, with --cluestering, by CLUEstering of PyPI with the same parameters,
+and scikit-learn's DBSCAN. With --model also `starling reconstruct`. The parameters of CLUE and DBSCAN are chosen per
+sample on events of the same settings and another seed: the largest F, one parameter at a time, until none changes it.
+CLUEstering 2 needs Boost and downloads alpaka while it is built; 1.4.0 needs neither, but takes seconds per event.
 """
 
 import argparse
@@ -33,11 +26,10 @@ import sklearn
 from scipy.spatial import cKDTree
 from sklearn.cluster import DBSCAN
 
-SAMPLES = {  # section [showers];
-what is not there has its default "isolated" : "showers = 30\ngrouped = 0\n",
-                                               "half in groups" : "showers = 30\n",
-                                                                  "pile-up 140-200"
-    : "showers = 8\npileup = [140, 200]\nmax_abs_phi = 0.4\n",
+SAMPLES = {  # section [showers]; what is not there has its default
+    "isolated": "showers = 30\ngrouped = 0\n",
+    "half in groups": "showers = 30\n",
+    "pile-up 140-200": "showers = 8\npileup = [140, 200]\nmax_abs_phi = 0.4\n",
 }
 DETECTOR = pathlib.Path(__file__).resolve().parents[1] / "detectors" / "hgcal.toml"
 FRONT = 3200.0  # mm: directions are scaled to places there
