@@ -104,7 +104,8 @@ METHODS = {  # function, grid and start of its parameters
               "outlier": (1, 1.5, 2, 3, 4), "depth": DEPTHS},
              {"radius": 25, "density": 0.4, "outlier": 2, "depth": 0.1}),
     "DBSCAN": (dbscan,
-               {"radius": (4, 5, 6, 8, 10, 13, 16, 20, 25), "least": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5), "depth": DEPTHS},
+               {"radius": (4, 5, 6, 8, 10, 13, 16, 20, 25), "least": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2.5),
+                "depth": DEPTHS},
                {"radius": 13, "least": 0.1, "depth": 0.1}),
 }
 
