@@ -1,4 +1,4 @@
-"""Starling: exact nearest neighbours for dynamic graph networks, on CPU and CUDA.
+"""Starling: dynamic graph networks on exact nearest neighbours, on CPU and CUDA.
 
 =========================  ==========================================================================================
 `neighbors`                the k nearest, with every option, differentiable
@@ -10,8 +10,9 @@
 `batch_from_row_splits`
 =========================  ==========================================================================================
 
-FastGraphCompute's functions have its names: `binned_select_knn`, `row_splits_from_strict_batch`,
-`strict_batch_from_row_splits`.
+`starling.nn` has layers that rebuild their graph and their loss, `starling.models` whole networks of them, and
+`starling.fastgraphcompute` what takes the place of FastGraphCompute's search, layer and loss. Its functions are here too:
+`binned_select_knn`, `row_splits_from_strict_batch`, `strict_batch_from_row_splits`.
 """
 
 from .condensation import Condensed, condense
