@@ -157,6 +157,43 @@ TYPED_TEST(MessageTest, RefusesWhatDoesNotFit) {
          [&](M& m, A&) { m.neighbor_row_splits = splits.data(), m.num_rows = 3, m.num_entries = 8; });
 }
 
+TEST(HoldersTest, AreTheEntriesOfEachPointInAscendingOrder) {
+  const std::vector<std::int32_t> index = {2, 0, -1, 0, 2, 2};
+  const Lists lists{.index = index.data(), .num_rows = 3, .k = 2, .num_entries = 6, .num_points = 4};
+  std::vector<std::byte> workspace(find_holders_workspace_bytes(lists), std::byte{0xCD});
+  const Holders holders = find_holders(lists, workspace);
+  EXPECT_EQ(std::vector<std::uint32_t>(holders.begin, holders.begin + 5), (std::vector<std::uint32_t>{0, 2, 2, 5, 5}));
+  EXPECT_EQ(std::vector<std::uint32_t>(holders.entry, holders.entry + 5), (std::vector<std::uint32_t>{1, 3, 0, 4, 5}));
+}
+
+TEST(HoldersTest, RefusesWhatDoesNotFit) {
+  const std::vector<std::int32_t> index = {2, 0, 4, 0};
+  const Lists good{.index = index.data(), .num_rows = 2, .k = 2, .num_entries = 4, .num_points = 5};
+  std::vector<std::byte> workspace(find_holders_workspace_bytes(good) + 1024);
+  const auto expect = [&](ErrorKind kind, const char* text, auto change) {
+    Lists lists = good;
+    std::span<std::byte> memory = workspace;
+    change(lists, memory);
+    try {
+      find_holders(lists, memory);
+      ADD_FAILURE() << "no error: " << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
+    }
+  };
+  using L = Lists;
+  using M = std::span<std::byte>;
+  find_holders(good, workspace);
+  expect(ErrorKind::usage, "num_rows is -1", [](L& l, M&) { l.num_rows = -1; });
+  expect(ErrorKind::usage, "num_entries is 5: expected num_rows times k, 4", [](L& l, M&) { l.num_entries = 5; });
+  expect(ErrorKind::usage, "index is null", [](L& l, M&) { l.index = nullptr; });
+  expect(ErrorKind::usage, "workspace of 7 bytes", [](L&, M& m) { m = m.first(7); });
+  expect(ErrorKind::input, "index[2] is 4: expected −1 or a row below 4", [](L& l, M&) { l.num_points = 4; });
+  const std::vector<std::int64_t> splits = {0, 3, 2};
+  expect(ErrorKind::usage, "neighbor_row_splits[2]", [&](L& l, M&) { l.row_splits = splits.data(); });
+}
+
 // Every number of 16 bits, and floats around all of them.
 TEST(StorageTest, RoundsToTheNearestAndTiesToEven) {
   const auto check = []<typename S>(S) {
