@@ -77,10 +77,10 @@ class GravNetModel(_Network):
         hidden: width of the dense layers.
         width: of what GravNet layers give.
         blocks: number of GravNet layers.
-        space_dimensions, propagate_dimensions, k, factor: of the GravNet layers.
+        space_dimensions, propagate_dimensions, k, factor, subtract: of the GravNet layers.
         concat: the dense layers at the end read the outputs of all blocks side by side, not only the last.
         form: "pyg": the layers are :class:`starling.nn.GravNetConv`, without an activation. "op": they are
-            :class:`starling.nn.GravNetOp` with its ReLU, as in FastGraphCompute, whose factor is 10.
+            :class:`starling.nn.GravNetOp` with its ReLU, as in FastGraphCompute: factor 10, nothing subtracted.
 
     >>> _ = torch.manual_seed(0)
     >>> model = GravNetModel(64, 10)
@@ -102,18 +102,19 @@ class GravNetModel(_Network):
         propagate_dimensions: int = 32,
         k: int = 64,
         factor: float = 10.0,
+        subtract: bool = False,
         concat: bool = False,
         form: str = "pyg",
     ) -> None:
         super().__init__(in_channels, out_channels, hidden, width, blocks, concat)
         if form not in ("pyg", "op"):
             raise ValueError(f"form is {form!r}: expected 'pyg' or 'op'")
-        if form == "op" and factor != 10:
-            raise ValueError(f"factor is {factor} with form 'op': expected 10")
+        if form == "op" and (factor != 10 or subtract):
+            raise ValueError(f"factor is {factor}, subtract {subtract} with form 'op': expected 10 and False")
 
         def layer(inputs: int) -> nn.Module:
             sizes = (inputs, width, space_dimensions, propagate_dimensions, k)
-            return GravNetConv(*sizes, factor=factor) if form == "pyg" else GravNetOp(*sizes)
+            return GravNetConv(*sizes, factor=factor, subtract=subtract) if form == "pyg" else GravNetOp(*sizes)
 
         self.gravnet_layers = nn.ModuleList(layer(width if block else hidden) for block in range(blocks))
 

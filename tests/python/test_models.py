@@ -119,8 +119,11 @@ def test_the_head_reads_all_blocks():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="form is 'fgc': expected 'pyg' or 'op'"):
         GravNetModel(3, 2, form="fgc")
-    with pytest.raises(ValueError, match="factor is 1.0 with form 'op': expected 10"):
+    with pytest.raises(ValueError, match="factor is 1.0, subtract False with form 'op': expected 10 and False"):
         GravNetModel(3, 2, form="op", factor=1.0)
+    with pytest.raises(ValueError, match="subtract True with form 'op'"):
+        GravNetModel(3, 2, form="op", subtract=True)
+    assert GravNetModel(3, 2, subtract=True).gravnet_layers[1].subtract
     model = GravNetModel(3, 2, hidden=8, width=6, blocks=1, k=4)
     with pytest.raises(ValueError, match="GravNetModel: batch and row_splits are both given"):
         model(torch.rand(4, 3), torch.zeros(4, dtype=torch.int64), row_splits=torch.tensor([0, 4]))
