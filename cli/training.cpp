@@ -1,6 +1,6 @@
 #include "command.h"
 #include "ending.h"
-#include "learn/tasks/tracking/train.h"
+#include "learn/tasks/train.h"
 #include "plot.h"
 #include "progress.h"
 #include "starling/device.h"
@@ -58,7 +58,7 @@ class Console final : public learn::Monitor {
 class Training final : public Command {
  public:
   Training()
-      : Command("train", "Learn windows and a network from simulated or given events.",
+      : Command("train", "Train a network, of tracks or of showers, on simulated or given events.",
                 "starling train configs/quick.toml --set training.output=runs/quick") {}
 
   void declare(Options& options) override {
@@ -74,11 +74,11 @@ class Training final : public Command {
     Console console;
     request_.run.device = parse_device(device_);
     request_.run.monitor = &console;
-    learn::tracking::train(request_);
+    learn::train(request_);
   }
 
  private:
-  learn::tracking::TrainingRequest request_;
+  learn::TrainingRequest request_;
   std::string device_ = "cpu";
 };
 

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "learn/train/trainer.h"
+
+namespace starling::learn {
+
+struct TrainingRequest {
+  std::filesystem::path configuration;
+  std::vector<std::string> assignments;  ///< "section.key=value", over what the file says
+  RunOptions run;
+};
+
+/// Reads the configuration and trains what its network.kind says: "interaction_network", tracking, which is what a
+/// configuration without the key means (learn/tasks/tracking), or "gravnet", showers (learn/tasks/showers). Throws
+/// ErrorKind::usage for a configuration that is not right.
+void train(const TrainingRequest& request);
+
+}  // namespace starling::learn
