@@ -15,6 +15,7 @@
 
 #include "data.h"
 #include "learn/nn/gravnet.h"
+#include "starling/error.h"
 
 namespace {
 
@@ -181,6 +182,30 @@ TEST(GravNetModule, FoldedIsTheSameNetwork) {
     EXPECT_LE(largest(outputs - expected), 1e-4 * largest(expected));
     EXPECT_EQ(plain->weights()->flat().numel(), parameter_count(small_shape(concat)));
   }
+}
+
+// With k = 1 a hit hears of itself alone, so the network is written down in a few lines.
+TEST(GravNetModule, CoordinatesBeginAsFeatures) {
+  torch::manual_seed(3);
+  learn::GravNet network(small_shape(false), 6);
+  network->start_from({{3, 2.f}, {0, 5.f}});
+  std::map<std::string, torch::Tensor> weights = network->weights()->split(network->weights()->flat().detach());
+  const auto dense = [&](const torch::Tensor& x, const std::string& name) {
+    const torch::Tensor sums = torch::mm(x, weights.at(name + ".weight").t());
+    return weights.contains(name + ".bias") ? sums + weights.at(name + ".bias") : sums;
+  };
+  const torch::Tensor inputs = torch::randn({20, 5});
+  const torch::Tensor expected = torch::stack({2 * inputs.select(1, 3), 5 * inputs.select(1, 0)}, 1);
+  torch::Tensor x = torch::relu(dense(torch::relu(dense(inputs, "fc1")), "fc2"));
+  for (const std::string block : {"0", "1"}) {
+    const std::string graph = "gravnet_layers." + block, after = "dense_after_gravnet." + block;
+    EXPECT_TRUE(torch::allclose(dense(x, graph + ".lin_s"), expected, 1e-5, 1e-6)) << block;
+    const torch::Tensor h = dense(x, graph + ".lin_h");
+    x = dense(x, graph + ".lin_out1") + dense(torch::cat({h, h}, 1), graph + ".lin_out2");
+    for (const char* const layer : {".0", ".2", ".4"}) x = torch::relu(dense(x, after + layer));
+  }
+  EXPECT_THROW(network->start_from({{0, 1.f}, {1, 1.f}, {2, 1.f}}), Error);
+  EXPECT_THROW(network->start_from({{5, 1.f}}), Error);
 }
 
 TEST(GravNetModule, NoHitsGiveNoOutputs) {

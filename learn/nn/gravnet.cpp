@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "learn/nn/operators.h"
+#include "starling/error.h"
 
 namespace starling::learn {
 namespace {
@@ -44,6 +45,50 @@ GravNetImpl::GravNetImpl(const GravNetShape& shape, std::uint64_t seed, bool bat
   if (normalised > 0) {
     means_ = register_buffer("means", torch::zeros({normalised}));
     variances_ = register_buffer("variances", torch::ones({normalised}));
+  }
+}
+
+void GravNetImpl::start_from(const std::vector<Coordinate>& coordinates) {
+  const auto count = static_cast<std::int64_t>(coordinates.size());
+  if (count > shape_.space || 2 * count > std::min(shape_.width, shape_.hidden)) {
+    throw Error(ErrorKind::usage, "a network starts from " + std::to_string(count) +
+                                      " features: expected at most network.space, and twice as many channels as that");
+  }
+  for (const Coordinate& coordinate : coordinates) {
+    if (coordinate.feature < 0 || coordinate.feature >= shape_.inputs) {
+      throw Error(ErrorKind::usage, "a network starts from feature " + std::to_string(coordinate.feature) +
+                                        ": expected 0.." + std::to_string(shape_.inputs - 1));
+    }
+  }
+  const torch::NoGradGuard guard;
+  std::map<std::string, Tensor> values = weights_->split(weights_->flat());
+  const auto clear = [&](const std::string& name, std::int64_t rows) {
+    const auto found = values.find(name);
+    if (found != values.end()) found->second.narrow(0, 0, rows).zero_();
+  };
+  for (const DenseLayer& layer : layers_) {
+    Tensor weight = values.at(layer.name + ".weight");
+    const bool first = layer.name == "fc1", space = layer.name.ends_with(".lin_s");
+    const bool carries = layer.relu && layer.name != "fc3";
+    if (!carries && !space && !layer.name.ends_with(".lin_out1") && !layer.name.ends_with(".lin_out2")) continue;
+    clear(layer.name + ".weight", space ? count : 2 * count);
+    clear(layer.name + ".bias", space ? count : 2 * count);
+    if (layer.name.ends_with(".lin_out2")) continue;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Coordinate& coordinate = coordinates[static_cast<std::size_t>(i)];
+      if (first) {
+        weight[2 * i][coordinate.feature] = 1;
+        weight[2 * i + 1][coordinate.feature] = -1;
+      } else if (space) {
+        weight[i][2 * i] = coordinate.scale;
+        weight[i][2 * i + 1] = -coordinate.scale;
+      } else {
+        for (int sign = 0; sign < 2; ++sign) {
+          weight[2 * i + sign][2 * i] = sign == 0 ? 1 : -1;
+          weight[2 * i + sign][2 * i + 1] = sign == 0 ? -1 : 1;
+        }
+      }
+    }
   }
 }
 

@@ -32,6 +32,17 @@ class GravNetImpl : public torch::nn::Module {
   /// `<name>.norm_weight`, `<name>.norm_bias`.
   FlatParameters& weights() { return weights_; }
 
+  /// Sets weights so that the learned coordinates of every block begin as input features: coordinate i is `scale` times
+  /// the feature, normalised where there is batch normalisation. Two channels of every layer, v and −v, carry a feature
+  /// past the ReLUs; all other weights stay. A network that begins anywhere else may never find neighbours in its later
+  /// blocks that are near in the detector. Throws ErrorKind::usage for more features than the space has dimensions or
+  /// half the layers' width.
+  struct Coordinate {
+    int feature = 0;
+    float scale = 1;
+  };
+  void start_from(const std::vector<Coordinate>& coordinates);
+
   /// The network as it is evaluated: normalisations are folded into weights and biases, exact up to rounding.
   GravNet folded() const;
 

@@ -24,8 +24,12 @@ constexpr std::uint64_t kMaxBatchEvents = 256;
 // logarithm of an energy varies by one.
 constexpr std::array<float, kShowerFeatures> kFirstScale = {1, 10, 10, 2, 2, 1, 1};
 
+// And neighbours are those near in direction first, then in depth and side: the unit vector and the distance.
+const std::vector<learn::GravNetImpl::Coordinate> kFirstCoordinates = {
+    {kUnitVectorFeature, 6}, {kUnitVectorFeature + 1, 6}, {kUnitVectorFeature + 3, 2}, {kUnitVectorFeature + 2, 3}};
+
 // The cuts that a validation tries: all pairs.
-constexpr std::array<float, 4> kTriedBeta = {0.1f, 0.2f, 0.35f, 0.5f};
+constexpr std::array<float, 4> kTriedBeta = {0.1f, 0.25f, 0.45f, 0.65f};
 constexpr std::array<float, 6> kTriedReach = {0.2f, 0.3f, 0.4f, 0.55f, 0.75f, 1.f};
 constexpr std::size_t kTries = kTriedBeta.size() * kTriedReach.size();
 
@@ -42,9 +46,16 @@ ShowerTask::ShowerTask(const ShowerTrainingSettings& settings)
       events_(settings_),
       network_(settings.network, settings.seed, settings.batch_norm),
       cuts_(settings.cuts) {
-  const torch::NoGradGuard guard;
-  const torch::Tensor factors = torch::tensor(std::vector<float>(kFirstScale.begin(), kFirstScale.end()));
-  network_->weights()->split(network_->weights()->flat())["fc1.weight"].mul_(factors);
+  {
+    const torch::NoGradGuard guard;
+    const torch::Tensor factors = torch::tensor(std::vector<float>(kFirstScale.begin(), kFirstScale.end()));
+    network_->weights()->split(network_->weights()->flat())["fc1.weight"].mul_(factors);
+  }
+  // As many of the coordinates as there is room for.
+  const int room = std::min({settings.network.space, settings.network.width / 2, settings.network.hidden / 2});
+  std::vector<learn::GravNetImpl::Coordinate> start = kFirstCoordinates;
+  start.resize(std::min(start.size(), static_cast<std::size_t>(room)));
+  network_->start_from(start);
 }
 
 void ShowerTask::prepare(const RunContext& run) {
