@@ -72,6 +72,7 @@ inline std::vector<GravNetCase> gravnet_cases() {
   });
   with("k 1", {30}, [](GravNetShape& s) { s.k = 1; });
   with("16 dimensions", {60}, [](GravNetShape& s) { s.space = 16, s.factor = 0.5f; });
+  with("less their own features", {60, 5, 1}, [](GravNetShape& s) { s.subtract = true; });
   with("weights of 1", {60}, [](GravNetShape& s) { s.factor = 0; });
   GravNetCase repeated = random_case("every hit is there five times", small, {100}, 6);
   for (std::size_t i = 0; i < 80; ++i) {

@@ -70,6 +70,7 @@ TEST(GravNet, WhatGoesIntoAModelComesOut) {
                            .k = 7,
                            .outputs = 2,
                            .factor = 0.3f,
+                           .subtract = true,
                            .concat = true};
   const GravNet network = numbered(shape);
   Model model;
@@ -159,7 +160,7 @@ TEST(GravNetPlan, ResultsDoNotDependOnThreadsOrMemory) {
   for (const bool concat : {false, true}) {
     GravNetShape shape{
         .inputs = 5, .hidden = 24, .width = 20, .blocks = 2, .space = 3, .propagate = 7, .k = 9, .outputs = 3};
-    shape.concat = concat;
+    shape.concat = shape.subtract = concat;
     const GravNetCase one = random_case("", shape, {3000, 1, 2000}, 5);
     const GravNetPlan plan(one.network);
     std::vector<float> expected;

@@ -188,24 +188,26 @@ TEST(GravNetModule, FoldedIsTheSameNetwork) {
 TEST(GravNetModule, CoordinatesBeginAsFeatures) {
   torch::manual_seed(3);
   learn::GravNet network(small_shape(false), 6);
-  network->start_from({{3, 2.f}, {0, 5.f}});
+  network->start_from({{3, 2.f, 4.f}, {0, 5.f, 1.f}});
   std::map<std::string, torch::Tensor> weights = network->weights()->split(network->weights()->flat().detach());
   const auto dense = [&](const torch::Tensor& x, const std::string& name) {
     const torch::Tensor sums = torch::mm(x, weights.at(name + ".weight").t());
     return weights.contains(name + ".bias") ? sums + weights.at(name + ".bias") : sums;
   };
   const torch::Tensor inputs = torch::randn({20, 5});
-  const torch::Tensor expected = torch::stack({2 * inputs.select(1, 3), 5 * inputs.select(1, 0)}, 1);
   torch::Tensor x = torch::relu(dense(torch::relu(dense(inputs, "fc1")), "fc2"));
   for (const std::string block : {"0", "1"}) {
     const std::string graph = "gravnet_layers." + block, after = "dense_after_gravnet." + block;
-    EXPECT_TRUE(torch::allclose(dense(x, graph + ".lin_s"), expected, 1e-5, 1e-6)) << block;
-    const torch::Tensor h = dense(x, graph + ".lin_h");
+    const torch::Tensor first = inputs.select(1, 3), second = inputs.select(1, 0), s = dense(x, graph + ".lin_s"),
+                        h = dense(x, graph + ".lin_h");
+    EXPECT_TRUE(torch::allclose(s.select(1, 0), (block == "0" ? 2 : 4) * first, 1e-5, 1e-5)) << block;
+    EXPECT_TRUE(torch::allclose(s.select(1, 1), (block == "0" ? 5 : 1) * second, 1e-5, 1e-5)) << block;
+    EXPECT_TRUE(torch::allclose(h.select(1, 0), learn::GravNetImpl::kMessageGain * first, 1e-5, 1e-4)) << block;
     x = dense(x, graph + ".lin_out1") + dense(torch::cat({h, h}, 1), graph + ".lin_out2");
     for (const char* const layer : {".0", ".2", ".4"}) x = torch::relu(dense(x, after + layer));
   }
-  EXPECT_THROW(network->start_from({{0, 1.f}, {1, 1.f}, {2, 1.f}}), Error);
-  EXPECT_THROW(network->start_from({{5, 1.f}}), Error);
+  EXPECT_THROW(network->start_from({{0}, {1}, {2}}), Error);
+  EXPECT_THROW(network->start_from({{5}}), Error);
 }
 
 TEST(GravNetModule, NoHitsGiveNoOutputs) {

@@ -50,9 +50,9 @@ GravNetImpl::GravNetImpl(const GravNetShape& shape, std::uint64_t seed, bool bat
 
 void GravNetImpl::start_from(const std::vector<Coordinate>& coordinates) {
   const auto count = static_cast<std::int64_t>(coordinates.size());
-  if (count > shape_.space || 2 * count > std::min(shape_.width, shape_.hidden)) {
+  if (count > std::min(shape_.space, shape_.propagate) || 2 * count > std::min(shape_.width, shape_.hidden)) {
     throw Error(ErrorKind::usage, "a network starts from " + std::to_string(count) +
-                                      " features: expected at most network.space, and twice as many channels as that");
+                                      " features: expected no more than space, propagate and half of width and hidden");
   }
   for (const Coordinate& coordinate : coordinates) {
     if (coordinate.feature < 0 || coordinate.feature >= shape_.inputs) {
@@ -60,32 +60,33 @@ void GravNetImpl::start_from(const std::vector<Coordinate>& coordinates) {
                                         ": expected 0.." + std::to_string(shape_.inputs - 1));
     }
   }
+  // Where a normalisation follows, a large weight does the same as a small one and is slower to change.
+  constexpr float kCarry = 8;
   const torch::NoGradGuard guard;
   std::map<std::string, Tensor> values = weights_->split(weights_->flat());
-  const auto clear = [&](const std::string& name, std::int64_t rows) {
-    const auto found = values.find(name);
-    if (found != values.end()) found->second.narrow(0, 0, rows).zero_();
-  };
   for (const DenseLayer& layer : layers_) {
+    if (layer.name == "fc3" || layer.name == "fc4") break;
+    const auto is = [&](const char* end) { return layer.name.ends_with(end); };
+    const bool single = is(".lin_s") || is(".lin_h");  // one channel per feature, not two
     Tensor weight = values.at(layer.name + ".weight");
-    const bool first = layer.name == "fc1", space = layer.name.ends_with(".lin_s");
-    const bool carries = layer.relu && layer.name != "fc3";
-    if (!carries && !space && !layer.name.ends_with(".lin_out1") && !layer.name.ends_with(".lin_out2")) continue;
-    clear(layer.name + ".weight", space ? count : 2 * count);
-    clear(layer.name + ".bias", space ? count : 2 * count);
-    if (layer.name.ends_with(".lin_out2")) continue;
+    weight.narrow(0, 0, single ? count : 2 * count).zero_();
+    if (layer.bias) values.at(layer.name + ".bias").narrow(0, 0, single ? count : 2 * count).zero_();
+    if (is(".lin_out2")) continue;
+    const float carry = layer.norm == Norm::batch ? kCarry : 1;
+    const bool odd = single && (layer.name.at(layer.name.find('.') + 1) - '0') % 2 != 0;
     for (std::int64_t i = 0; i < count; ++i) {
       const Coordinate& coordinate = coordinates[static_cast<std::size_t>(i)];
-      if (first) {
-        weight[2 * i][coordinate.feature] = 1;
-        weight[2 * i + 1][coordinate.feature] = -1;
-      } else if (space) {
-        weight[i][2 * i] = coordinate.scale;
-        weight[i][2 * i + 1] = -coordinate.scale;
+      if (layer.name == "fc1") {
+        weight[2 * i][coordinate.feature] = carry;
+        weight[2 * i + 1][coordinate.feature] = -carry;
+      } else if (single) {
+        const float factor = is(".lin_h") ? kMessageGain : odd ? coordinate.odd : coordinate.even;
+        weight[i][2 * i] = factor;
+        weight[i][2 * i + 1] = -factor;
       } else {
-        for (int sign = 0; sign < 2; ++sign) {
-          weight[2 * i + sign][2 * i] = sign == 0 ? 1 : -1;
-          weight[2 * i + sign][2 * i + 1] = sign == 0 ? -1 : 1;
+        for (const int sign : {0, 1}) {
+          weight[2 * i + sign][2 * i + sign] = carry;
+          weight[2 * i + sign][2 * i + 1 - sign] = -carry;
         }
       }
     }
@@ -135,7 +136,8 @@ Tensor GravNetImpl::forward(const Tensor& inputs, const Tensor& row_splits, torc
   std::vector<Tensor> outputs;
   for (int block = 0; block < shape_.blocks; ++block) {
     const auto [index, distance2] = knn(dense(x.to(full), layer, exact), shape_.k, row_splits);
-    const Tensor messages = aggregate(dense(x, layer + 1, fast), index, distance2, static_cast<double>(shape_.factor));
+    const Tensor messages =
+        aggregate(dense(x, layer + 1, fast), index, distance2, static_cast<double>(shape_.factor), shape_.subtract);
     x = dense(x, layer + 2, fast) + dense(messages, layer + 3, fast);
     layer += 4;
     for (int i = 0; i < 3; ++i) x = dense(x, layer++, fast);

@@ -32,21 +32,24 @@ class GravNetImpl : public torch::nn::Module {
   /// `<name>.norm_weight`, `<name>.norm_bias`.
   FlatParameters& weights() { return weights_; }
 
-  /// Sets weights so that the learned coordinates of every block begin as input features: coordinate i is `scale` times
-  /// the feature, normalised where there is batch normalisation. Two channels of every layer, v and −v, carry a feature
-  /// past the ReLUs; all other weights stay. A network that begins anywhere else may never find neighbours in its later
-  /// blocks that are near in the detector. Throws ErrorKind::usage for more features than the space has dimensions or
-  /// half the layers' width.
+  /// An input feature that the learned coordinates begin with, times one number in blocks 0, 2, … and another in blocks
+  /// 1, 3, …
   struct Coordinate {
     int feature = 0;
-    float scale = 1;
+    float even = 1, odd = 1;
   };
+  /// Sets weights so that coordinate i of every block begins as feature i of the list, normalised where there is batch
+  /// normalisation, and the message's feature i as kMessageGain times the same. Two channels of every layer, v and −v,
+  /// carry a feature past the ReLUs; all other weights stay. A network that begins elsewhere may never find neighbours
+  /// that are near in the detector in its later blocks. Throws ErrorKind::usage for more features than the space, the
+  /// messages or half a layer have room for.
   void start_from(const std::vector<Coordinate>& coordinates);
 
   /// The network as it is evaluated: normalisations are folded into weights and biases, exact up to rounding.
   GravNet folded() const;
 
   static constexpr double kMomentum = 0.02;
+  static constexpr float kMessageGain = 10;
 
  private:
   /// One layer as tensors for this forward pass; absent ones are undefined.

@@ -28,12 +28,12 @@ std::pair<Tensor, Tensor> knn(const Tensor& points, int k, const Tensor& row_spl
   return {std::move(index), std::move(distance2)};
 }
 
-Tensor aggregate(const Tensor& features, const Tensor& index, const Tensor& distance2, double factor) {
+Tensor aggregate(const Tensor& features, const Tensor& index, const Tensor& distance2, double factor, bool subtract) {
   static const auto op =
       find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const MaybeTensor&, const MaybeTensor&,
                                       const MaybeTensor&, double, std::string_view, bool, bool)>("starling::aggregate");
   return std::get<0>(op.call(features, index, std::nullopt, distance2, std::nullopt, factor, "found",
-                             /*absent_is_zero=*/false, /*subtract=*/false));
+                             /*absent_is_zero=*/false, subtract));
 }
 
 CondensationTensors condensation_loss(const CondensationInputs& inputs, const std::string& form, double q_min) {

@@ -13,9 +13,10 @@ namespace starling::learn {
 /// where there are fewer.
 std::pair<torch::Tensor, torch::Tensor> knn(const torch::Tensor& points, int k, const torch::Tensor& row_splits);
 
-/// Mean and maximum of the messages exp(−factor d²) features [N, P] over lists of knn, side by side: [N, 2 P].
+/// Mean and maximum of the messages exp(−factor d²) features [N, P] over lists of knn, side by side: [N, 2 P]. With
+/// `subtract`, a row's own features minus these.
 torch::Tensor aggregate(const torch::Tensor& features, const torch::Tensor& index, const torch::Tensor& distance2,
-                        double factor);
+                        double factor, bool subtract);
 
 /// The terms of object condensation: one value per event [B], payload [B, P].
 struct CondensationTensors {

@@ -98,8 +98,9 @@ class Reference {
         sum += message;
         most = std::max(most, message);
       }
-      row[f] = sum / double(order.size());
-      row[width + f] = most;
+      const double own = network_.shape.subtract ? h[i][f] : 0., sign = network_.shape.subtract ? -1. : 1.;
+      row[f] = own + sign * sum / double(order.size());
+      row[width + f] = own + sign * most;
     }
     return row;
   }

@@ -49,6 +49,7 @@ Messages<float> messages_of(const GravNetShape& shape, std::int32_t num_hits) {
   messages.k = shape.k;
   messages.width = shape.propagate;
   messages.factor = shape.factor;
+  messages.subtract = shape.subtract;
   return messages;
 }
 

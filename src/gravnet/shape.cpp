@@ -27,6 +27,7 @@ GravNetShape shape_from_json(const std::string& text, const std::string& where) 
   shape.k = section.integer("k");
   shape.outputs = section.integer("outputs");
   shape.factor = section.number("factor", 0., kMaxFactor, "a number in 0..1000000");
+  shape.subtract = section.boolean("subtract");
   shape.concat = section.boolean("concat");
   section.end();
   check(shape, ErrorKind::input, where + ": ");
@@ -89,10 +90,18 @@ std::int64_t parameter_count(const GravNetShape& shape) {
 }
 
 std::string to_json(const GravNetShape& shape) {
-  return nlohmann::ordered_json{{"kind", gravnet::kKind},       {"inputs", shape.inputs}, {"hidden", shape.hidden},
-                                {"width", shape.width},         {"blocks", shape.blocks}, {"space", shape.space},
-                                {"propagate", shape.propagate}, {"k", shape.k},           {"outputs", shape.outputs},
-                                {"factor", shape.factor},       {"concat", shape.concat}}
+  return nlohmann::ordered_json{{"kind", gravnet::kKind},
+                                {"inputs", shape.inputs},
+                                {"hidden", shape.hidden},
+                                {"width", shape.width},
+                                {"blocks", shape.blocks},
+                                {"space", shape.space},
+                                {"propagate", shape.propagate},
+                                {"k", shape.k},
+                                {"outputs", shape.outputs},
+                                {"factor", shape.factor},
+                                {"subtract", shape.subtract},
+                                {"concat", shape.concat}}
       .dump();
 }
 

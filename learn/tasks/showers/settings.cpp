@@ -21,6 +21,7 @@ GravNetShape read_network(Config& config, bool& batch_norm) {
   config.get("network.propagate", network.propagate, 1, 512);
   config.get("network.k", network.k, 1, 1024);
   config.get("network.factor", network.factor, 0, 1e6);
+  config.get("network.subtract", network.subtract);
   config.get("network.concat", network.concat);
   config.get("network.batch_norm", batch_norm);
   return network;

@@ -1,6 +1,5 @@
 #include "learn/tasks/showers/showers.h"
 
-#include <ATen/Context.h>
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
@@ -24,9 +23,11 @@ constexpr std::uint64_t kMaxBatchEvents = 256;
 // logarithm of an energy varies by one.
 constexpr std::array<float, kShowerFeatures> kFirstScale = {1, 10, 10, 2, 2, 1, 1};
 
-// And neighbours are those near in direction first, then in depth and side: the unit vector and the distance.
-const std::vector<learn::GravNetImpl::Coordinate> kFirstCoordinates = {
-    {kUnitVectorFeature, 6}, {kUnitVectorFeature + 1, 6}, {kUnitVectorFeature + 3, 2}, {kUnitVectorFeature + 2, 3}};
+// Neighbours are near in direction (the unit vector) at the start: in turns within a layer and along the direction.
+const std::vector<learn::GravNetImpl::Coordinate> kFirstCoordinates = {{kUnitVectorFeature, 6, 6},
+                                                                       {kUnitVectorFeature + 1, 6, 6},
+                                                                       {kUnitVectorFeature + 3, 10, 2},
+                                                                       {kUnitVectorFeature + 2, 3, 3}};
 
 // The cuts that a validation tries: all pairs.
 constexpr std::array<float, 4> kTriedBeta = {0.1f, 0.25f, 0.45f, 0.65f};
@@ -52,7 +53,8 @@ ShowerTask::ShowerTask(const ShowerTrainingSettings& settings)
     network_->weights()->split(network_->weights()->flat())["fc1.weight"].mul_(factors);
   }
   // As many of the coordinates as there is room for.
-  const int room = std::min({settings.network.space, settings.network.width / 2, settings.network.hidden / 2});
+  const int room = std::min(
+      {settings.network.space, settings.network.propagate, settings.network.width / 2, settings.network.hidden / 2});
   std::vector<learn::GravNetImpl::Coordinate> start = kFirstCoordinates;
   start.resize(std::min(start.size(), static_cast<std::size_t>(room)));
   network_->start_from(start);
@@ -61,8 +63,6 @@ ShowerTask::ShowerTask(const ShowerTrainingSettings& settings)
 void ShowerTask::prepare(const RunContext& run) {
   device_ = run.device;
   type_ = run.type;
-  // Coordinates need no more digits than TF32 keeps to be learned.
-  if (device_.is_cuda()) at::globalContext().setFloat32MatmulPrecision("high");
   const auto per_sample = static_cast<std::uint64_t>(settings_.validation_events);
   const std::uint64_t count = per_sample * settings_.samples.size();
   Prefetcher<Held> events(
