@@ -23,5 +23,7 @@ target_link_libraries(starling_torch_cpu INTERFACE torch_cpu c10)
 add_library(starling_torch INTERFACE)
 # torch_cuda registers itself when it is loaded; nothing refers to it, so the linker would drop it.
 target_link_options(starling_torch INTERFACE -Wl,-rpath,${torch_root}/lib)
+# libtorch.so exports parts of a C++ library of its own, incomplete ones too: the system's is searched before it.
+target_link_options(starling_torch INTERFACE -Wl,--push-state,--no-as-needed,-lstdc++,--pop-state)
 target_link_libraries(starling_torch INTERFACE
   starling_torch_cpu torch -Wl,--push-state,--no-as-needed torch_cuda c10_cuda -Wl,--pop-state)

@@ -72,7 +72,8 @@ void GravNetImpl::start_from(const std::vector<Coordinate>& coordinates) {
     weight.narrow(0, 0, single ? count : 2 * count).zero_();
     if (layer.bias) values.at(layer.name + ".bias").narrow(0, 0, single ? count : 2 * count).zero_();
     if (is(".lin_out2")) continue;
-    const float carry = layer.norm == Norm::batch ? kCarry : 1;
+    // What lin_out1 gives has not passed a ReLU: v and −v are both whole there, and their difference is twice v.
+    const float carry = layer.norm == Norm::batch ? kCarry : is(".lin_out1") ? 0.5f : 1;
     const bool odd = single && (layer.name.at(layer.name.find('.') + 1) - '0') % 2 != 0;
     for (std::int64_t i = 0; i < count; ++i) {
       const Coordinate& coordinate = coordinates[static_cast<std::size_t>(i)];
