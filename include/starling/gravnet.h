@@ -16,17 +16,17 @@ namespace starling {
 /// A network of dense layers and GravNet layers (docs/definitions.md, Shower network). The defaults are the widths of
 /// FastGraphCompute's performance test, which published comparisons use.
 struct GravNetShape {
-  int inputs = 0;       ///< features of a hit, 1..1024
-  int hidden = 128;     ///< widest dense layers, 1..1024
-  int width = 64;       ///< of what a GravNet layer and a block give, 1..1024
-  int blocks = 4;       ///< 1..64
-  int space = 4;        ///< S, dimensions of the learned coordinates, 1..16
-  int propagate = 32;   ///< P, features that a message carries, 1..1024
-  int k = 64;           ///< neighbours of a hit, itself among them, 1..1024
-  int outputs = 0;      ///< 1..1024
-  float factor = 10;    ///< f of the weight exp(−f d²), 0..10^6
+  int inputs = 0;         ///< features of a hit, 1..1024
+  int hidden = 128;       ///< widest dense layers, 1..1024
+  int width = 64;         ///< of what a GravNet layer and a block give, 1..1024
+  int blocks = 4;         ///< 1..64
+  int space = 4;          ///< S, dimensions of the learned coordinates, 1..16
+  int propagate = 32;     ///< P, features that a message carries, 1..1024
+  int k = 64;             ///< neighbours of a hit, itself among them, 1..1024
+  int outputs = 0;        ///< 1..1024
+  float factor = 10;      ///< f of the weight exp(−f d²), 0..10^6
   bool subtract = false;  ///< a hit hears its own h minus mean and maximum of the messages, not these themselves
-  bool concat = false;  ///< fc3 reads what all blocks gave, side by side, and not the last alone
+  bool concat = false;    ///< fc3 reads what all blocks gave, side by side, and not the last alone
 
   bool operator==(const GravNetShape&) const = default;
 };

@@ -30,8 +30,8 @@ const std::vector<learn::GravNetImpl::Coordinate> kFirstCoordinates = {{kUnitVec
                                                                        {kUnitVectorFeature + 2, 3, 3}};
 
 // The cuts that a validation tries: all pairs.
-constexpr std::array<float, 4> kTriedBeta = {0.1f, 0.25f, 0.45f, 0.65f};
-constexpr std::array<float, 6> kTriedReach = {0.2f, 0.3f, 0.4f, 0.55f, 0.75f, 1.f};
+constexpr std::array<float, 4> kTriedBeta = {0.2f, 0.4f, 0.6f, 0.8f};
+constexpr std::array<float, 6> kTriedReach = {0.25f, 0.35f, 0.5f, 0.65f, 0.8f, 1.f};
 constexpr std::size_t kTries = kTriedBeta.size() * kTriedReach.size();
 
 ShowerCuts tried(ShowerCuts cuts, std::size_t i) {
