@@ -41,8 +41,9 @@ void print_shape(const InteractionNetworkShape& a) {
 void print_shape(const GravNetShape& a) {
   std::printf(
       "GravNet network: %d blocks of width %d, hidden width %d, %d neighbours in %d dimensions, messages of %d "
-      "features, %s concatenation\n\n",
-      a.blocks, a.width, a.hidden, a.k, a.space, a.propagate, a.concat ? "with" : "without");
+      "features%s, %s concatenation\n\n",
+      a.blocks, a.width, a.hidden, a.k, a.space, a.propagate, a.subtract ? " less their aggregates" : "",
+      a.concat ? "with" : "without");
   print_layers(a);
 }
 
