@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "learn/tasks/showers/events.h"
+#include "learn/tasks/showers/sample.h"
 #include "learn/tasks/tracking/events.h"
 #include "learn/tasks/tracking/sample.h"
 #include "learn/train/prefetch.h"
@@ -113,6 +115,34 @@ TEST(Samples, AreTheSameFromAnyNumberOfThreads) {
     EXPECT_EQ(made.edge_features, alone.edge_features);
     EXPECT_EQ(made.labels, alone.labels);
   }
+}
+
+// One detector is read by all threads, and events are their numbers' alone.
+TEST(ShowerEvents, AreTheSameFromAnyThread) {
+  showers::ShowerTrainingSettings settings;
+  settings.detector = STARLING_SOURCE_DIR "/detectors/hgcal.toml";
+  showers::SampleSettings sample;
+  sample.showers.showers = 3;
+  sample.showers.max_energy = 10;
+  sample.showers.noise = 0.1;
+  settings.samples = {sample, sample};
+  settings.samples[1].share = 3;
+  settings.samples[1].showers.showers = Range(5, 8);
+  const showers::Events events(settings);
+  const auto make = [&](std::uint64_t i) { return showers::make_sample(events.training(i), settings.features); };
+  Prefetcher<showers::Sample> made(make, 0, 4, 8, 12);
+  int few = 0;
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    const showers::Sample one = made.next(), other = make(i);
+    EXPECT_EQ(one.features, other.features);
+    EXPECT_EQ(one.object, other.object);
+    EXPECT_EQ(one.targets, other.targets);
+    few += events.training(i).showers->size() <= 3 ? 1 : 0;
+  }
+  EXPECT_GT(few, 0);
+  EXPECT_LT(few, 8);
+  EXPECT_NE(events.validation(0, 0).hits.energy, events.validation(1, 0).hits.energy);
+  EXPECT_NE(events.validation(0, 0).hits.energy, events.training(0).hits.energy);
 }
 
 }  // namespace
