@@ -210,6 +210,18 @@ TEST(GravNetModule, CoordinatesBeginAsFeatures) {
   EXPECT_THROW(network->start_from({{5}}), Error);
 }
 
+// Products in bfloat16 keep about 3 digits; the first and the last layer, coordinates and statistics stay in float.
+TEST(GravNetModule, MixedPrecisionIsNear) {
+  torch::manual_seed(7);
+  learn::GravNet network(small_shape(true), 8, /*batch_norm=*/true);
+  const torch::Tensor x = torch::randn({50, 5}), splits = torch::tensor({0, 5, 50}, torch::kInt);
+  const torch::Tensor expected = network->forward(x, splits), mixed = network->forward(x, splits, torch::kBFloat16);
+  EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
+  EXPECT_LT((mixed - expected).abs().mean().item<double>(), 0.05 * largest(expected));
+  mixed.sum().backward();
+  EXPECT_TRUE(torch::isfinite(network->weights()->flat().grad()).all().item<bool>());
+}
+
 TEST(GravNetModule, NoHitsGiveNoOutputs) {
   learn::GravNet network(small_shape(true), 1, /*batch_norm=*/true);
   EXPECT_EQ(network->forward(torch::zeros({0, 5}), torch::zeros({2}, torch::kInt)).sizes(), at::IntArrayRef({0, 3}));

@@ -218,6 +218,31 @@ std::string content(const fs::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+TEST(ShowerTraining, RefusesWrongSamples) {
+  TemporaryFolder folder;
+  const auto message = [&](const std::string& samples) {
+    std::ofstream(folder.path() / "run.toml") << "[network]\nkind = \"gravnet\"\n" + samples;
+    QuietMonitor monitor;
+    learn::TrainingRequest request;
+    request.configuration = folder.path() / "run.toml";
+    request.assignments = {"training.output=" + (folder.path() / "out").string()};
+    request.run.monitor = &monitor;
+    try {
+      learn::train(request);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string named = "[[sample]]\nname = \"a\"\n";
+  EXPECT_THAT(message(named + named), HasSubstr("run.toml: sample[1].name = \"a\": expected letters"));
+  EXPECT_THAT(message("[[sample]]\nname = \"a b\"\n"), HasSubstr("sample[0].name = \"a b\": expected letters"));
+  EXPECT_THAT(message("[[sample]]\nshare = 0\n"), HasSubstr("expected one sample with a share above 0"));
+  EXPECT_THAT(message("[[sample]]\nshowres = 3\n"), HasSubstr("showres"));
+  EXPECT_FALSE(fs::exists(folder.path() / "out"));
+}
+
 TEST(ShowerTraining, LeavesAModelAndResumesToTheSameBytes) {
   TemporaryFolder folder;
   std::ofstream(folder.path() / "run.toml")

@@ -1,7 +1,6 @@
 #include "learn/tasks/showers/events.h"
 
 #include "learn/train/random.h"
-#include "starling/error.h"
 
 namespace starling::learn::showers {
 namespace {
@@ -18,7 +17,6 @@ Events::Events(const ShowerTrainingSettings& settings)
     : samples_(settings.samples), seed_(settings.seed), detector_(read_shower_detector(settings.detector)) {
   double sum = 0;
   for (const SampleSettings& sample : samples_) sum += sample.share;
-  if (sum <= 0) throw Error(ErrorKind::usage, "sample.share: expected one above 0");
   for (SampleSettings& sample : samples_) sample.share /= sum;
 }
 

@@ -1,5 +1,7 @@
 #include "learn/tasks/showers/settings.h"
 
+#include <algorithm>
+#include <cctype>
 #include <numbers>
 #include <string>
 
@@ -82,6 +84,12 @@ std::vector<SampleSettings> read_samples(Config& config, const ShowerSettings& c
     const std::string at = "sample[" + std::to_string(i) + "].";
     SampleSettings sample{.name = std::to_string(i), .showers = common};
     config.get(at + "name", sample.name);
+    const auto of_metric = [](char c) { return c == '_' || std::isalnum(static_cast<unsigned char>(c)) != 0; };
+    if (sample.name.empty() || !std::all_of(sample.name.begin(), sample.name.end(), of_metric) ||
+        std::any_of(samples.begin(), samples.end(), [&](const auto& other) { return other.name == sample.name; })) {
+      throw Error(ErrorKind::usage, config.name() + ": " + at + "name = \"" + sample.name +
+                                        "\": expected letters, digits and _, and no name twice");
+    }
     config.get(at + "share", sample.share, 0, 1e6);
     config.get(at + "showers", sample.showers.showers, 0, 10000);
     config.get(at + "grouped", sample.showers.grouped, 0, 1);
@@ -89,6 +97,11 @@ std::vector<SampleSettings> read_samples(Config& config, const ShowerSettings& c
     config.get(at + "pileup", sample.showers.pileup, 0, 10000);
     config.get(at + "max_abs_phi", sample.showers.max_abs_phi, 0.01, std::numbers::pi);
     samples.push_back(sample);
+  }
+  double shares = 0;
+  for (const SampleSettings& sample : samples) shares += sample.share;
+  if (!samples.empty() && shares <= 0) {
+    throw Error(ErrorKind::usage, config.name() + ": sample[0].share = 0: expected one sample with a share above 0");
   }
   if (samples.empty()) samples.push_back({.name = "showers", .showers = common});
   return samples;
