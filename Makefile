@@ -1,7 +1,7 @@
 # Two commands set everything up on a fresh machine; the work is done by scripts/ and the CMake presets.
 .PHONY: demo test format
 
-# Builds the torch-free program and reconstructs a simulated event, or the user's: make demo EVENT=path/event000001000
+# Builds the torch-free program and reconstructs simulated events, or the user's: make demo EVENT=path/event000001000
 demo:
 	@EVENT="$(EVENT)" scripts/demo
 
