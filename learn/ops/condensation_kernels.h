@@ -6,11 +6,11 @@
 #include <string_view>
 #include <tuple>
 
-#include "learn/ops/gradient_kernels.h"
+#include "learn/ops/neighbor_gradient_kernels.h"
 #include "learn/ops/operands.h"
 #include "starling/condensation.h"
 
-// The operators of object condensation on a device, written once as kernels.h is.
+// The operators of object condensation on a device, written once as neighbors_kernels.h is.
 namespace starling::ops {
 
 /// Attraction, repulsion, objects and noise [B], payload [B, P].

@@ -5,11 +5,11 @@
 #include <string_view>
 #include <tuple>
 
-#include "learn/ops/kernels.h"
+#include "learn/ops/neighbors_kernels.h"
 #include "learn/ops/operands.h"
 #include "starling/condensation.h"
 
-// The operator of the clustering of object condensation on a device, written once as kernels.h is.
+// The operator of the clustering of object condensation on a device, written once as neighbors_kernels.h is.
 namespace starling::ops {
 
 /// Throws ValueError with the shapes and the rule where dimensions, types or devices are wrong.

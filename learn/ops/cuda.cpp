@@ -6,10 +6,10 @@
 #include "learn/ops/condensation_kernels.h"
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
-#include "learn/ops/gradient_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
-#include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
+#include "learn/ops/neighbor_gradient_kernels.h"
+#include "learn/ops/neighbors_kernels.h"
 
 namespace starling::ops {
 namespace {

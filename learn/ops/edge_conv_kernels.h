@@ -8,11 +8,11 @@
 #include <string_view>
 #include <tuple>
 
-#include "learn/ops/gradient_kernels.h"
+#include "learn/ops/neighbor_gradient_kernels.h"
 #include "learn/ops/operands.h"
 #include "starling/edge_conv.h"
 
-// The operators of EdgeConv on a device, written once as kernels.h is.
+// The operators of EdgeConv on a device, written once as neighbors_kernels.h is.
 namespace starling::ops {
 
 /// The output [R, W], what the gradient needs of it [R, W] or [0, W], int32, and the sources of each list [R], int32.

@@ -6,10 +6,10 @@
 #include <limits>
 #include <tuple>
 
-#include "learn/ops/kernels.h"
 #include "learn/ops/message_kernels.h"
+#include "learn/ops/neighbors_kernels.h"
 
-// The operators of GravNet's messages on a device, written once as kernels.h is: search and aggregate in one.
+// The operators of GravNet's messages on a device, written once as neighbors_kernels.h is: search and aggregate in one.
 namespace starling::ops {
 
 /// out, index, distance2, max_slot.

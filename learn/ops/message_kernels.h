@@ -6,11 +6,11 @@
 #include <string_view>
 #include <tuple>
 
-#include "learn/ops/gradient_kernels.h"
+#include "learn/ops/neighbor_gradient_kernels.h"
 #include "learn/ops/operands.h"
 #include "starling/message.h"
 
-// The operators of messages on a device, written once as kernels.h is.
+// The operators of messages on a device, written once as neighbors_kernels.h is.
 namespace starling::ops {
 
 /// Mean and maximum side by side [R, 2 F], and the slots of the maximum [R, F], int32.

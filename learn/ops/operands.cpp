@@ -1,6 +1,6 @@
 #include "learn/ops/operands.h"
 
-#include "learn/ops/gradient_kernels.h"
+#include "learn/ops/neighbor_gradient_kernels.h"
 
 #include <ATen/TensorOperators.h>
 #include <c10/core/SymBool.h>

@@ -1,6 +1,6 @@
 #include <torch/library.h>
 
-// The schemas of the operators. cpu.cpp, cuda.cpp and autograd.cpp implement them; python/starling registers their
+// The schemas of the operators. cpu.cpp, cuda.cpp and *_autograd.cpp implement them; python/starling registers their
 // shapes (_operators.py) and their rules for torch.func.vmap (_vmap.py).
 //
 // points [N, D] and queries [M, D] (none = the points) hold coordinates; float16 and bfloat16 are computed in float32.
