@@ -45,6 +45,7 @@ GravNetImpl::GravNetImpl(const GravNetShape& shape, std::uint64_t seed, bool bat
   if (normalised > 0) {
     means_ = register_buffer("means", torch::zeros({normalised}));
     variances_ = register_buffer("variances", torch::ones({normalised}));
+    batches_ = register_buffer("batches", torch::zeros({1}));
   }
 }
 
@@ -120,15 +121,25 @@ Tensor GravNetImpl::dense(const Tensor& x, std::size_t layer, const std::vector<
     const auto type = part.mean.scalar_type();
     // Of one row there is no variance.
     sums = torch::batch_norm(sums, part.norm_weight.to(type), part.norm_bias.to(type), part.mean, part.variance,
-                             is_training() && x.size(0) > 1, kMomentum, kEpsilon, /*cudnn_enabled=*/false);
+                             is_training() && x.size(0) > 1, momentum_, kEpsilon, /*cudnn_enabled=*/false);
   }
   return layers_[layer].relu ? torch::relu(sums) : sums;
+}
+
+// Reads the device once, after the module was made or loaded.
+void GravNetImpl::count_batch() {
+  if (!batches_.defined() || !is_training()) return;
+  if (seen_ < 0) seen_ = std::llround(batches_.item<double>());
+  momentum_ = std::max(kMomentum, 1. / static_cast<double>(++seen_));
+  const torch::NoGradGuard guard;
+  batches_ += 1;
 }
 
 Tensor GravNetImpl::forward(const Tensor& inputs, const Tensor& row_splits, torch::ScalarType type) {
   const auto full = inputs.scalar_type();
   if (inputs.size(0) == 0) return torch::zeros({0, shape_.outputs}, inputs.options());
   if (full == torch::kDouble) type = full;
+  count_batch();
   const std::vector<Layer> exact = unpack(full), fast = type == full ? exact : unpack(type);
 
   std::size_t layer = 0;  // the next one, in the order of starling::layers

@@ -16,8 +16,8 @@ class GravNetImpl : public torch::nn::Module {
  public:
   /// Weights and biases uniform in ±1/√in, a function of `seed` alone. With `batch_norm`, batch normalisation (Ioffe
   /// and Szegedy, ICML 2015) stands between product and ReLU of every layer with a ReLU: over the rows of the batch
-  /// while the module is_training(), else by running means and variances, which move by kMomentum per batch. Throws
-  /// ErrorKind::usage (see starling::layers).
+  /// while the module is_training(), else by running means and variances: those of all batches so far, and after 1 /
+  /// kMomentum batches moving by kMomentum per batch. Throws ErrorKind::usage (see starling::layers).
   explicit GravNetImpl(const GravNetShape& shape, std::uint64_t seed = 1, bool batch_norm = false);
 
   /// inputs [N, shape.inputs] in float or double and row_splits [B + 1] in int32, hits of an event in consecutive rows,
@@ -59,11 +59,15 @@ class GravNetImpl : public torch::nn::Module {
 
   std::vector<Layer> unpack(torch::ScalarType type) const;
   torch::Tensor dense(const torch::Tensor& x, std::size_t layer, const std::vector<Layer>& parts) const;
+  void count_batch();
 
   GravNetShape shape_;
   std::vector<DenseLayer> layers_;
   FlatParameters weights_{nullptr};
   torch::Tensor means_, variances_;  ///< running, of all normalised layers one after the other; undefined without
+  torch::Tensor batches_;            ///< [1] batches that these have seen
+  double momentum_ = kMomentum;      ///< of the batch at hand
+  std::int64_t seen_ = -1;           ///< batches_, on the host; −1 = not read yet
 };
 TORCH_MODULE(GravNet);
 
