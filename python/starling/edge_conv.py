@@ -21,10 +21,25 @@ _BY_ROW = (
 _EDGES_AT_ONCE = 2**18
 
 
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether a call of the module runs more than its forward(): weight_norm, spectral_norm and prune work so."""
+    hooks = (
+        module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks,
+    )  # fmt: skip
+    return any(hooks)
+
+
+def _check_integer(name: str, what: str, index: Tensor) -> None:
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"{name}: {what} is {index.dtype}: expected an integer dtype")
+
+
 def _linear_layers(module: nn.Module) -> tuple[list[nn.Linear], bool] | None:
     """The layers of Linear[, ReLU, Linear]*[, ReLU], and whether the ReLU at the end is there; None for all else."""
     modules = list(module) if type(module) is nn.Sequential else [module]
     if not modules or any(type(m) is not (nn.ReLU if i % 2 else nn.Linear) for i, m in enumerate(modules)):
+        return None
+    if any(_has_hooks(m) for m in (module, *modules)):
         return None
     return [m for m in modules if isinstance(m, nn.Linear)], len(modules) % 2 == 0
 
@@ -41,8 +56,8 @@ class EdgeConv(nn.Module):
     Linear, ReLU, Linear, ReLU                 max
     =========================================  =================
 
-    the Linear layers in an nn.Sequential, up to 1,024 features wide; for the maximum of two layers 256. (Hooks of these
-    layers are not called.) There float32 products on a GPU run on tensor cores: in TF32 where
+    the Linear layers in an nn.Sequential, up to 1,024 features wide; for the maximum of two layers 256; none of them with
+    hooks. There float32 products on a GPU run on tensor cores: in TF32 where
     torch.backends.cuda.matmul.allow_tf32 says so or the operands are float16 or bfloat16, otherwise about as exact as
     float32.
 
@@ -115,15 +130,18 @@ class EdgeConv(nn.Module):
                 raise ValueError(
                     f"{name}: neighbours has shape {tuple(neighbours.shape)}: expected [{target.shape[0]}, k]"
                 )
+            _check_integer(name, "neighbours", neighbours)
             return self._over_lists(source, target, neighbours.long(), None)
         if edge_index.dim() != 2:
             raise ValueError(f"{name}: edge_index has shape {tuple(edge_index.shape)}: expected [2, edges]")
+        _check_integer(name, "edge_index", edge_index)
         sources, targets = edge_index.long()
         if targets.is_cpu and targets.numel() > 0 and not torch.compiler.is_compiling():
-            least, most = (int(value) for value in targets.aminmax())
-            if least < 0 or most >= target.shape[0]:
-                wrong = least if least < 0 else most
-                raise ValueError(f"{name}: edge_index has target {wrong}: expected a row below {target.shape[0]}")
+            for what, rows, count in (("source", sources, source.shape[0]), ("target", targets, target.shape[0])):
+                least, most = (int(value) for value in rows.aminmax())
+                if least < 0 or most >= count:
+                    wrong = least if least < 0 else most
+                    raise ValueError(f"{name}: edge_index has {what} {wrong}: expected 0 to {count - 1}")
         # Stable: of equal maxima the first edge counts.
         sorted_targets, order = targets.sort(stable=True)
         splits = torch.searchsorted(sorted_targets, torch.arange(target.shape[0] + 1, device=targets.device))

@@ -5,6 +5,7 @@ import torch
 from conftest import brute_force, lattice
 from test_nn import cases, deviation, load
 from torch import nn
+from torch.nn.utils import prune
 
 import starling
 import starling.edge_conv
@@ -316,6 +317,29 @@ def test_a_cuda_graph_holds_forward_and_backward(module, aggr):
     assert all(torch.equal(*pair) for pair in zip(gradients, expected))
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.nn.utils.weight_norm,
+        torch.nn.utils.spectral_norm,
+        torch.nn.utils.parametrizations.weight_norm,
+        lambda m: prune.random_unstructured(m, "weight", 0.5),
+        lambda m: m.register_forward_hook(lambda _, inputs, out: 2 * out) and m,
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_hooks_of_the_layers_are_called(wrap):
+    torch.manual_seed(0)
+    linear = wrap(nn.Linear(6, 5)).eval()
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.mul_(1.5)  # what hooks make of the parameters is out of date until they run
+    x, index = torch.rand(9, 3), torch.randint(-1, 9, (9, 4))
+    ours = EdgeConv(linear)(x, neighbours=index)
+    opaque = EdgeConv(nn.Sequential(linear, nn.Identity()))(x, neighbours=index)
+    assert deviation(ours, opaque) < 1e-6
+
+
 def test_wrong_arguments():
     layer = EdgeConv(mlp(6, 5, 4))
     x, index, edges = torch.rand(4, 3), torch.zeros(4, 2, dtype=torch.int64), torch.zeros(2, 7, dtype=torch.int64)
@@ -326,8 +350,12 @@ def test_wrong_arguments():
         "edge_index or neighbours, one": lambda: layer(x, edges, neighbours=index),
         r"neighbours has shape \(3, 2\): expected \[4, k\]": lambda: layer(x, neighbours=index[:3]),
         r"edge_index has shape \(7,\)": lambda: layer(x, edges[0]),
-        "edge_index has target 4: expected a row below 4": lambda: layer(x, edges + 4),
-        "edge_index has target -1": lambda: layer(x, edges - 1),
+        "edge_index has target 4: expected 0 to 3": lambda: layer(x, edges + torch.tensor([[0], [4]])),
+        "edge_index has target -1": lambda: layer(x, edges - torch.tensor([[0], [1]])),
+        "edge_index has source -1": lambda: layer(x, edges - torch.tensor([[1], [0]])),
+        "edge_index is torch.float32: expected an integer": lambda: layer(x, edges + 0.7),
+        "edge_index is torch.bool": lambda: layer(x, edges > 0),
+        "neighbours is torch.float64": lambda: layer(x, neighbours=torch.zeros(4, 2, dtype=torch.float64)),
         r"index\[0\] is 9": lambda: layer(x, neighbours=index + 9),
         "x has 5 features and nn takes 6: expected 10": lambda: layer(torch.rand(4, 5), neighbours=index),
         r"x has shape \(4,\)": lambda: layer(torch.rand(4), neighbours=index),
