@@ -56,8 +56,8 @@ class EdgeConv(nn.Module):
     Linear, ReLU, Linear, ReLU                 max
     =========================================  =================
 
-    the Linear layers in an nn.Sequential, up to 1,024 features wide; for the maximum of two layers 256; none of them with
-    hooks. There float32 products on a GPU run on tensor cores: in TF32 where
+    the Linear layers in an nn.Sequential, up to 1,024 features wide; for the maximum of two layers 256; none of them
+    with hooks. There float32 products on a GPU run on tensor cores: in TF32 where
     torch.backends.cuda.matmul.allow_tf32 says so or the operands are float16 or bfloat16, otherwise about as exact as
     float32.
 
