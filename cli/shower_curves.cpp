@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "files/files.h"
+#include "output.h"
 #include "plot.h"
 #include "shower_report.h"
 
@@ -15,7 +16,7 @@ constexpr std::string_view kRatiosHeader =
 constexpr std::string_view kResponseHeader =
     "ratio,showers,axis,low,high,count,median,median_error,mean,mean_error,resolution,resolution_error\n";
 
-constexpr std::int64_t kFewestDrawn = 20;  // bins with fewer entries are in the tables but not in the pictures
+constexpr std::int64_t kFewestDrawn = 5;  // bins with fewer entries are in the tables but not in the pictures
 
 const char* label_of_axis(ShowerAxis axis) {
   switch (axis) {
@@ -24,7 +25,7 @@ const char* label_of_axis(ShowerAxis axis) {
     case ShowerAxis::abs_eta:
       return "|eta|";
     case ShowerAxis::own_share:
-      return "share of own energy nearby";
+      return "own share of the energy within 100 mm of the axis";
   }
   return "";
 }
@@ -72,7 +73,11 @@ void append_ratio_row(std::string& text, const char* metric, const std::string& 
   append_line(text, "%s,%s,%s,%g,%g,%lld,%lld", metric, showers.c_str(), to_string(bin.axis).c_str(), bin.low, bin.high,
               static_cast<long long>(ratio.passed), static_cast<long long>(ratio.total));
   append_number(text, ratio.value());
-  append_line(text, ",%.6f,%.6f\n", ratio.low(), ratio.high());
+  if (ratio.total == 0) {
+    text += ",,\n";
+  } else {
+    append_line(text, ",%.6f,%.6f\n", ratio.low(), ratio.high());
+  }
 }
 
 std::string ratios_csv(const ShowerMetrics& metrics, const std::vector<ShowerGroup>& groups) {
@@ -135,8 +140,12 @@ class Panels {
                 (open ? "6" : "7") + " pointsize 0.8 linewidth 1.4 linecolor rgb '" + colour + "' title " +
                 Plot::quoted(title);
   }
-  // Ends the panel; what it is drawn with. Without a series it stays empty.
-  void end(const std::string& settings) { commands_.push_back(settings + std::exchange(command_, "") + '\n'); }
+  // Ends the panel; what it is drawn with. Without a series its place stays empty.
+  void end(const std::string& settings) {
+    commands_.push_back(command_.empty() ? "set multiplot next\n" : settings + std::exchange(command_, "") + '\n');
+  }
+  // Whether no panel has a series.
+  bool empty() const { return blocks_ == 0; }
 
   void draw(const std::string& layout, const std::string& title) {
     plot_ << "set multiplot layout " << layout << " title " << Plot::quoted(title) << " font 'DejaVu Sans,13'\n"
@@ -161,15 +170,27 @@ std::string axis_settings(ShowerAxis axis, double low, double high) {
   return text;
 }
 
-// From the first bin with entries to the end of the last.
+// What is drawn of an axis: of energy from the first bin with entries to the end of the last, else all of it.
 std::pair<double, double> reach(ShowerAxis axis, const ShowerMetrics& metrics) {
   double low = 0, high = 0;
   for (const AxisBin& bin : bins_of(axis)) {
-    if (metrics.efficiency(in_bin({}, bin)).total < kFewestDrawn) continue;
+    if (axis == ShowerAxis::energy && metrics.efficiency(in_bin({}, bin)).total < kFewestDrawn) continue;
     if (high == 0) low = bin.low;
     high = bin.high;
   }
+  if (high == 0) return {shower_bins(axis).front(), shower_bins(axis).back()};
   return {low, high};
+}
+
+// Draws the panels; where none has a series, says so in place of an empty picture.
+bool save(const fs::path& file, const Plot& plot, Panels& panels, const std::string& layout, const std::string& title) {
+  if (panels.empty()) {
+    std::fprintf(stderr, "%s is not drawn: no bin has %lld entries\n", one_line(file.string()).c_str(),
+                 static_cast<long long>(kFewestDrawn));
+    return false;
+  }
+  panels.draw(layout, title);
+  return plot.save(file);
 }
 
 bool draw_efficiency(const fs::path& file, const ShowerMetrics& metrics, const std::vector<ShowerGroup>& groups) {
@@ -196,8 +217,8 @@ bool draw_efficiency(const fs::path& file, const ShowerMetrics& metrics, const s
     }
     panels.end(axis_settings(axis, low, high) + "set yrange [0:1.02]\n");
   }
-  panels.draw("1,3", "Efficiency of showers and share of fakes among clusters, with 68 % intervals");
-  return plot.save(file);
+  return save(file, plot, panels, "1,3",
+              "Efficiency of showers and share of fakes among clusters, with 68 % intervals");
 }
 
 bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std::vector<ShowerGroup>& groups) {
@@ -213,8 +234,9 @@ bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std
         const Spread spread = metrics.response(of, in_bin(group.selection, bin));
         if (spread.count < kFewestDrawn) continue;
         const Estimate& value = resolution ? spread.resolution : spread.median;
-        append_line(rows, "%g %g %g %g %g %g\n", bin.middle(), value.value, bin.low, bin.high,
-                    value.value - value.error, value.value + value.error);
+        const double error = std::isnan(value.error) ? 0 : value.error;
+        append_line(rows, "%g %g %g %g %g %g\n", bin.middle(), value.value, bin.low, bin.high, value.value - error,
+                    value.value + error);
       }
       panels.add(rows, colour_of(group.name), open ? group.title + ", perfect" : group.title, open);
     };
@@ -235,8 +257,8 @@ bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std
     panel(ratio, true, false, label + ", median");
     panel(ratio, true, true, label + ", resolution");
   }
-  panels.draw(generated ? "2,2" : "1,2", "Response and resolution of the showers that are found, with standard errors");
-  return plot.save(file);
+  return save(file, plot, panels, generated ? "2,2" : "1,2",
+              "Response and resolution of the showers that are found, with standard errors from 20 entries on");
 }
 
 }  // namespace
@@ -252,13 +274,10 @@ std::vector<fs::path> write_shower_curves(const fs::path& folder, const ShowerMe
   std::vector<fs::path> written = {folder / "showers.csv", folder / "response.csv"};
   files::write(written[0], ratios_csv(metrics, groups), files::Durable::no);
   files::write(written[1], response_csv(metrics, groups), files::Durable::no);
-  const auto enough = [&](ShowerAxis axis) { return reach(axis, metrics).second > 0; };
-  if (!enough(ShowerAxis::energy) || !enough(ShowerAxis::abs_eta) || !enough(ShowerAxis::own_share)) return written;
   if (draw_efficiency(folder / "shower_efficiency.png", metrics, groups)) {
     written.push_back(folder / "shower_efficiency.png");
   }
-  if (metrics.response(ShowerRatio::cluster_to_visible).count >= kFewestDrawn &&
-      draw_response(folder / "shower_response.png", metrics, groups)) {
+  if (draw_response(folder / "shower_response.png", metrics, groups)) {
     written.push_back(folder / "shower_response.png");
   }
   return written;

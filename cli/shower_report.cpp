@@ -65,6 +65,18 @@ std::string bin_title(ShowerAxis axis, int bin) {
   return text;
 }
 
+// In place of tables that would be empty. Clusters may count all the same: then all of them are fakes, or find showers
+// that do not count.
+void print_no_showers(const ShowerMetrics& metrics) {
+  if (metrics.all_showers == 0) {
+    std::printf("\nThe truth has no shower.\n");
+  } else {
+    std::printf("\nNo shower is above --min-visible %g GeV; the largest has %.2g GeV.\n", metrics.min_energy,
+                metrics.largest_visible);
+  }
+  if (!metrics.clusters.empty()) print_row("fakes", metrics.fakes());
+}
+
 nlohmann::ordered_json json_of_estimate(const Estimate& estimate) {
   return {{"value", estimate.value}, {"error", estimate.error}};  // NaN becomes null
 }
@@ -87,15 +99,21 @@ std::vector<ShowerGroup> shower_groups(const ShowerMetrics& metrics) {
 
 void print_showers(const ShowerMetrics& metrics) {
   const std::vector<ShowerGroup> groups = shower_groups(metrics);
-  std::printf("\nShowers above %g GeV of visible energy: %zu of %lld; clusters above: %zu of %lld\n",
-              metrics.min_energy, metrics.showers.size(), static_cast<long long>(metrics.all_showers),
-              metrics.clusters.size(), static_cast<long long>(metrics.all_clusters));
+  if (metrics.showers.empty()) {
+    print_no_showers(metrics);
+    return;
+  }
+  std::printf(
+      "\nShowers above %g GeV of visible energy: %zu of %lld; clusters whose hits sum to more than %g GeV: %zu "
+      "of %lld\n",
+      metrics.min_energy, metrics.showers.size(), static_cast<long long>(metrics.all_showers), metrics.min_energy,
+      metrics.clusters.size(), static_cast<long long>(metrics.all_clusters));
   std::printf("per cent, with 68 %% intervals\n");
   for (const ShowerGroup& group : groups) {
     const bool all = &group == &groups.front();
     print_row(all ? "efficiency" : ("  " + group.title).c_str(), metrics.efficiency(group.selection));
   }
-  std::printf("  by share of own energy nearby\n");
+  std::printf("  by share of the energy within 100 mm of the axis that is the shower's own\n");
   for (int bin = 0; bin + 1 < static_cast<int>(shower_bins(ShowerAxis::own_share).size()); ++bin) {
     print_row(bin_title(ShowerAxis::own_share, bin).c_str(),
               metrics.efficiency({.axis = ShowerAxis::own_share, .bin = bin}));

@@ -52,7 +52,9 @@ TEST_F(CliShowers, EvaluateCountsShowersAndClusters) {
   const Result result = run(evaluate() + " --out " + path("judged"));
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("2 events, 50 hits; clusters from"));
-  EXPECT_THAT(result.out, HasSubstr("Showers above 5 GeV of visible energy: 4 of 4; clusters above: 2 of 6"));
+  EXPECT_THAT(
+      result.out,
+      HasSubstr("Showers above 5 GeV of visible energy: 4 of 4; clusters whose hits sum to more than 5 GeV: 2 of 6"));
   EXPECT_THAT(result.out, HasSubstr("photons, electrons               100.00 ["));
   EXPECT_THAT(result.out, HasSubstr("charged hadrons                    0.00 ["));
   EXPECT_THAT(result.out, HasSubstr("of the hard collision            100.00 ["));
@@ -73,6 +75,37 @@ TEST_F(CliShowers, EvaluateCountsShowersAndClusters) {
   EXPECT_EQ(nlohmann::json::parse(json.out)["fakes"]["passed"], 4);
   write(path("judged/showers.csv"), "mine\n");
   expect_failure(evaluate() + " --out " + path("judged"), 2, {"showers.csv", "is there"});
+}
+
+TEST_F(CliShowers, PicturesAreOfBinsWithEntries) {
+  const Result none = run(evaluate() + " --out " + path("few"));
+  EXPECT_EQ(none.code, 0) << none.err;
+  for (const char* const name : {"shower_efficiency.png", "shower_response.png"}) {
+    EXPECT_THAT(none.err, HasSubstr(path("few/") + name + " is not drawn: no bin has 5 entries\n"));
+    EXPECT_FALSE(fs::exists(folder / "few" / name));
+  }
+  EXPECT_THAT(content(path("few/showers.csv")), HasSubstr("\nefficiency,all,energy,5,10,0,0,,,\n")) << "no interval";
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = "event" + std::to_string(i);
+    write_calorimeter_event(folder / "five", two_showers(name));
+    fs::create_directories(folder / "of_five");
+    fs::copy(path("clusters/a-clusters.csv"), folder / "of_five" / (name + "-clusters.csv"),
+             fs::copy_options::overwrite_existing);
+  }
+  const Result drawn = run("evaluate " + path("five") + " --clusters " + path("of_five") + " --out " + path("drawn"));
+  EXPECT_EQ(drawn.code, 0) << drawn.err;
+  if (drawn.err.find("gnuplot is not installed") != std::string::npos) GTEST_SKIP() << "gnuplot is not installed";
+  EXPECT_EQ(drawn.err, "");
+  EXPECT_THAT(drawn.out, HasSubstr(path("drawn/shower_efficiency.png")));
+  EXPECT_THAT(drawn.out, HasSubstr(path("drawn/shower_response.png")));
+}
+
+TEST_F(CliShowers, EvaluateSaysWhereNoShowerCounts) {
+  const Result result = run(evaluate() + " --min-visible 20");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nNo shower is above --min-visible 20 GeV; the largest has 10 GeV.\n"));
+  EXPECT_THAT(result.out, Not(HasSubstr("efficiency")));
+  EXPECT_THAT(result.out, Not(HasSubstr("fakes")));
 }
 
 TEST_F(CliShowers, TheSameOnAnyNumberOfThreads) {

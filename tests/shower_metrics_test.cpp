@@ -347,12 +347,36 @@ TEST(ShowerMetrics, EventsAddUp) {
   EXPECT_DOUBLE_EQ(f.value, 2 / (1 / e + 1 / p));
 }
 
+// By derivatives, F of the first case was 0 [0, 1.68].
+TEST(ShowerMetrics, IntervalOfFStaysBetween0And1) {
+  for (int showers = 1; showers <= 4; ++showers) {
+    for (int found = 0; found <= showers; ++found) {
+      for (int fakes = 0; fakes <= 3; ++fakes) {
+        ShowerMetrics m;
+        m.showers.resize(static_cast<std::size_t>(showers));
+        for (int s = 0; s < found; ++s) m.showers[static_cast<std::size_t>(s)].iou = 1;
+        m.clusters.resize(3);
+        for (int c = 0; c < fakes; ++c) m.clusters[static_cast<std::size_t>(c)].fake = true;
+        const ShowerMetrics::F f = m.f();
+        EXPECT_LE(0, f.low);
+        EXPECT_LE(f.low, f.value);
+        EXPECT_LE(f.value, f.high);
+        EXPECT_LE(f.high, 1);
+        const double e = m.efficiency().high(), p = 1 - m.fakes().value();
+        if (found == 0 && fakes < 3) {
+          EXPECT_DOUBLE_EQ(f.high, 2 * e * p / (e + p)) << "only the efficiency can move F";
+        }
+      }
+    }
+  }
+}
+
 TEST(Spread, OfFewValues) {
   EXPECT_THAT(spread_of({}).median.value, IsNan());
   const Spread one = spread_of(std::vector<double>{0.5});
   EXPECT_EQ(one.count, 1);
   EXPECT_EQ(one.mean.value, 0.5);
-  EXPECT_EQ(one.resolution.value, 0);
+  EXPECT_THAT(one.resolution.value, IsNan()) << "one value has no width";
   EXPECT_THAT(one.mean.error, IsNan());
   // 7 of 10 values are the least that hold 68.27 %: the shortest interval is 1 to 1.6.
   const Spread ten = spread_of(std::vector<double>{1.6, 1, 1.1, 9, 1.2, 0.1, 1.3, 5, 1.4, 1.5});

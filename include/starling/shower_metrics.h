@@ -96,7 +96,7 @@ struct Estimate {
 struct Spread {
   std::int64_t count = 0;
   Estimate mean, median;
-  /// Half the width of the shortest interval that holds 68.27 % of them, divided by the median.
+  /// Half the width of the shortest interval that holds 68.27 % of them, divided by the median; NaN for fewer than two.
   Estimate resolution;
 };
 
@@ -123,6 +123,7 @@ struct ShowerMetrics {
   double min_energy = 5;  ///< GeV, at least 0
   std::int64_t events = 0, hits = 0;
   std::int64_t all_showers = 0, all_clusters = 0;  ///< those that do not count included
+  double largest_visible = 0;                      ///< GeV, of all showers
   std::vector<JudgedShower> showers;
   std::vector<JudgedCluster> clusters;
 
@@ -134,7 +135,8 @@ struct ShowerMetrics {
   Ratio efficiency(const ShowerSelection& selection = {}) const;  ///< found showers / showers
   /// Fake clusters / clusters; with an axis, energy or abs_eta, of those in this bin of it.
   Ratio fakes(std::optional<ShowerAxis> axis = std::nullopt, int bin = 0) const;
-  /// The harmonic mean of efficiency and 1 − fakes; low and high from their intervals, taken as independent.
+  /// The harmonic mean of efficiency and 1 − fakes; low and high, in 0..1, from their intervals, taken as independent
+  /// (docs/definitions.md, Shower metrics).
   struct F {
     double value, low, high;
   };

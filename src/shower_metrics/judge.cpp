@@ -148,6 +148,7 @@ void ShowerMetrics::add(const CalorimeterEvent& event, const Clusters& found) {
   for (std::int32_t s = 0; s < truth.size(); ++s) {
     const std::int32_t cluster = matches.cluster[s];
     if (matches.iou[s] > kFoundIou) finds[cluster] = 1;
+    largest_visible = std::max(largest_visible, matches.visible[s]);
     if (!(matches.visible[s] > min_energy)) continue;
 
     const auto begin = static_cast<std::size_t>(entries.row_splits[s]),
@@ -192,6 +193,7 @@ ShowerMetrics& ShowerMetrics::operator+=(const ShowerMetrics& other) {
   hits += other.hits;
   all_showers += other.all_showers;
   all_clusters += other.all_clusters;
+  largest_visible = std::max(largest_visible, other.largest_visible);
   showers.insert(showers.end(), other.showers.begin(), other.showers.end());
   clusters.insert(clusters.end(), other.clusters.begin(), other.clusters.end());
   return *this;

@@ -26,7 +26,7 @@ Numbers numbers_of(const std::vector<double>& ascending) {
   const auto held = static_cast<std::size_t>(std::ceil(kOneSigma * static_cast<double>(n)));
   double width = ascending.back() - ascending.front();
   for (std::size_t i = 0; i + held <= n; ++i) width = std::min(width, ascending[i + held - 1] - ascending[i]);
-  return {sum / static_cast<double>(n), median, width / 2 / median};
+  return {sum / static_cast<double>(n), median, n < 2 ? kNone : width / 2 / median};
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ bool in_bin(ShowerAxis axis, int bin, double value) {
   return value >= bounds[at] && (value < bounds[at + 1] || (last_share && value == bounds[at + 1]));
 }
 
+double harmonic_mean(double a, double b) { return a + b == 0 ? 0 : 2 * a * b / (a + b); }
+
 // Numerator and denominator.
 std::pair<double, double> energies(const JudgedShower& shower, ShowerRatio ratio) {
   switch (ratio) {
@@ -111,13 +113,12 @@ Ratio ShowerMetrics::fakes(std::optional<ShowerAxis> axis, int bin) const {
 
 ShowerMetrics::F ShowerMetrics::f() const {
   const Ratio found = efficiency(), fake = fakes();
-  const double e = found.value(), p = 1 - fake.value();
-  if (e + p == 0) return {0, 0, 0};
-  const double by_e = 2 * p * p / ((e + p) * (e + p)), by_p = 2 * e * e / ((e + p) * (e + p));
-  const double value = 2 * e * p / (e + p);
-  const double below = std::hypot(by_e * (e - found.low()), by_p * (fake.high() - fake.value()));
-  const double above = std::hypot(by_e * (found.high() - e), by_p * (fake.value() - fake.low()));
-  return {value, value - below, value + above};
+  const double e = found.value(), p = 1 - fake.value(), value = harmonic_mean(e, p);
+  // Differences, not derivatives: at e = 0, F's derivative by e is 2, and one shower that is not found has a wide e.
+  const double below = std::hypot(value - harmonic_mean(found.low(), p), value - harmonic_mean(e, 1 - fake.high()));
+  const double above = std::hypot(harmonic_mean(found.high(), p) - value, harmonic_mean(e, 1 - fake.low()) - value);
+  if (std::isnan(value)) return {value, value, value};
+  return {value, std::max(0., value - below), std::min(1., value + above)};
 }
 
 Spread ShowerMetrics::response(ShowerRatio ratio, const ShowerSelection& selection) const {
