@@ -5,8 +5,8 @@ import torch.nn.functional
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .events import row_splits_from_batch
-from .search import neighbors
+from .events import check_features, row_splits_of_input
+from .search import check_count, neighbors
 
 # The limits of the fused operator (include/starling/edge_conv.h).
 _WIDEST = 1024
@@ -113,11 +113,15 @@ class EdgeConv(nn.Module):
         Raises:
             ValueError: shapes, dtypes or devices that do not fit, edge_index and neighbours both or none, on the CPU an
                 index that is no row of x. (On a GPU such an edge counts as none.)
+            TypeError: x that is neither one tensor nor two.
         """
         name = type(self).__name__
         if (edge_index is None) == (neighbours is None):
             raise ValueError(f"{name}: expected edge_index or neighbours, one of them")
-        source, target = (x, x) if isinstance(x, Tensor) else x
+        pair = (x, x) if isinstance(x, Tensor) else x
+        if len(pair) != 2 or not all(isinstance(points, Tensor) for points in pair):
+            raise TypeError(f"{name}: x is {' and '.join(type(points).__name__ for points in pair)}: expected one tensor or two")
+        source, target = pair
         if source.dim() != 2 or target.dim() != 2 or source.shape[1] != target.shape[1]:
             raise ValueError(
                 f"{name}: x has shape {tuple(source.shape)} and {tuple(target.shape)}: expected [N, features], alike"
@@ -268,6 +272,7 @@ class DynamicEdgeConv(EdgeConv):
 
     def __init__(self, nn: nn.Module, k: int, aggr: str = "max") -> None:
         super().__init__(nn, aggr)
+        check_count("k", k)
         self.k = k
 
     def forward(  # type: ignore[override]
@@ -286,11 +291,10 @@ class DynamicEdgeConv(EdgeConv):
 
         Raises:
             ValueError: as EdgeConv; `batch` and `row_splits` both, a feature that is not finite.
+            TypeError: x or batch that is no tensor, such as a pair of them.
         """
-        if batch is not None:
-            if row_splits is not None:
-                raise ValueError("DynamicEdgeConv: batch and row_splits are both given: expected one of them")
-            row_splits = row_splits_from_batch(batch)
+        check_features("DynamicEdgeConv", x)
+        row_splits = row_splits_of_input("DynamicEdgeConv", x, batch, row_splits)
         found = neighbors(x.detach(), self.k, row_splits)
         return super().forward(x, neighbours=found.index)
 

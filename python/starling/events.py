@@ -76,6 +76,29 @@ def is_integer(dtype: torch.dtype) -> bool:
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
+def check_features(layer: str, x: Tensor, features: int | None = None) -> None:
+    """Raises unless x, the input of a layer, is one tensor [N, features], of any number of features where it is None."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{layer}: x is a {type(x).__name__}: expected one tensor: bipartite input is not supported")
+    if x.dim() != 2 or (features is not None and x.shape[1] != features):
+        raise ValueError(f"{layer}: x has shape {list(x.shape)}: expected [N, {features or 'features'}]")
+
+
+def row_splits_of_input(layer: str, x: Tensor, batch: Tensor | None, row_splits: Tensor | None) -> Tensor | None:
+    """The row splits of a layer's input x [N, features], whose events are given by `batch`, by `row_splits` or not at all."""
+    if batch is None:
+        return row_splits
+    if row_splits is not None:
+        raise ValueError(f"{layer}: batch and row_splits are both given: expected one of them")
+    if not isinstance(batch, Tensor):
+        raise TypeError(f"{layer}: batch is a {type(batch).__name__}: expected one tensor: bipartite input is not supported")
+    if batch.dim() != 1 or batch.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"{layer}: batch has shape {list(batch.shape)}: expected [{x.shape[0]}]; row splits go by row_splits="
+        )
+    return row_splits_from_batch(batch)
+
+
 def cannot_wait(tensor: Tensor) -> bool:
     """Whether the values of the tensor cannot be read now."""
     return torch.compiler.is_compiling() or (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

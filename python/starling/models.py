@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from .edge_conv import DynamicEdgeConv
-from .events import row_splits_from_batch
+from .events import check_features, row_splits_of_input
 from .nn import GravNetConv, GravNetOp
+from .search import check_sizes
+
+__all__ = ["DGCNN", "GravNetModel"]
 
 
 class _Network(nn.Module):
@@ -19,6 +22,7 @@ class _Network(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, hidden: int, width: int, blocks: int, concat: bool) -> None:
         super().__init__()
+        check_sizes(in_channels=in_channels, out_channels=out_channels, hidden=hidden, width=width, blocks=blocks)
         self.concat = concat
         self.fc1 = nn.Linear(in_channels, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
@@ -49,12 +53,11 @@ class _Network(nn.Module):
             [N, out_channels], without an activation.
 
         Raises:
-            ValueError: as the layers do.
+            ValueError, TypeError: as the layers.
         """
-        if batch is not None:
-            if row_splits is not None:
-                raise ValueError(f"{type(self).__name__}: batch and row_splits are both given: expected one of them")
-            row_splits = row_splits_from_batch(batch)
+        name = type(self).__name__
+        check_features(name, x, self.fc1.in_features)
+        row_splits = row_splits_of_input(name, x, batch, row_splits)
         x = torch.relu_(self.fc2(torch.relu_(self.fc1(x))))
         outputs = []
         for block, dense in enumerate(self.dense_after_gravnet):

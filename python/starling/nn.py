@@ -18,8 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from .edge_conv import DynamicEdgeConv, EdgeConv
-from .events import row_splits_from_batch
-from .search import check_count
+from .events import check_features, row_splits_of_input
+from .search import check_count, check_sizes
+
+__all__ = [
+    "Condensation",
+    "DynamicEdgeConv",
+    "EdgeConv",
+    "GravNetConv",
+    "GravNetOp",
+    "GravNetOutput",
+    "ObjectCondensation",
+]
 
 
 def _space(linear: nn.Linear, x: Tensor) -> Tensor:
@@ -28,6 +38,17 @@ def _space(linear: nn.Linear, x: Tensor) -> Tensor:
     device = x.device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
         return nn.functional.linear(x.to(dtype), linear.weight.to(dtype), linear.bias.to(dtype))
+
+
+def _check_sizes(in_channels: int, out_channels: int, space_dimensions: int, propagate_dimensions: int, k: int) -> None:
+    """Of a GravNet layer."""
+    check_sizes(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        space_dimensions=space_dimensions,
+        propagate_dimensions=propagate_dimensions,
+    )
+    check_count("k", k)
 
 
 class GravNetConv(nn.Module):
@@ -68,7 +89,7 @@ class GravNetConv(nn.Module):
         subtract: bool = False,
     ) -> None:
         super().__init__()
-        check_count("k", k)
+        _check_sizes(in_channels, out_channels, space_dimensions, propagate_dimensions, k)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.k = k
@@ -98,11 +119,10 @@ class GravNetConv(nn.Module):
 
         Raises:
             ValueError: shapes that do not fit, `batch` and `row_splits` both, a coordinate that is not finite.
+            TypeError: x or batch that is no tensor, such as a pair of them.
         """
-        if batch is not None:
-            if row_splits is not None:
-                raise ValueError("GravNetConv: batch and row_splits are both given: expected one of them")
-            row_splits = row_splits_from_batch(batch)
+        check_features("GravNetConv", x, self.in_channels)
+        row_splits = row_splits_of_input("GravNetConv", x, batch, row_splits)
         messages, *_ = torch.ops.starling.gravnet(
             _space(self.lin_s, x), self.lin_h(x), self.k, row_splits, self.factor, self.loop, subtract=self.subtract
         )
@@ -148,7 +168,8 @@ class GravNetOp(nn.Module):
         optimization_arguments: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
-        check_count("k", k)
+        _check_sizes(in_channels, out_channels, space_dimensions, propagate_dimensions, k)
+        self.in_channels = in_channels
         self.k = k
         self.space_transformations = nn.Linear(in_channels, space_dimensions)
         self.propagate_transformations = nn.Linear(in_channels, propagate_dimensions)
@@ -160,8 +181,9 @@ class GravNetOp(nn.Module):
         """Applies the layer to x [N, in_channels] of the events that row_splits [B + 1] name.
 
         Raises:
-            ValueError: as GravNetConv.
+            ValueError, TypeError: as GravNetConv.
         """
+        check_features("GravNetOp", x, self.in_channels)
         space = _space(self.space_transformations, x)
         messages, index, distance2, _ = torch.ops.starling.gravnet(
             space, self.propagate_transformations(x), self.k, row_splits, absent_is_zero=True
@@ -227,10 +249,13 @@ class ObjectCondensation(nn.Module):
         form: "paper", "slide" or "fgc" (FastGraphCompute's).
         q_min: the least charge, at least 1e-6.
         soft: charge arctanh²(β / 1.001) + q_min instead of β cut at 1 − 2⁻¹³; None is True for "fgc" alone.
-        centre: of "slide" and "fgc": an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
-        scale_of: of "slide": "mean" of the object's scales, weighted by charge, or that of "alpha".
+        centre: 0 to 1; above 0 in "slide" and "fgc" alone: an object's centre is (1 − centre) x_α + centre · the mean of its hits, weighted by charge.
+        scale_of: "mean" of the object's scales, weighted by charge, or that of "alpha"; this in "slide" alone.
         payload_per_event: payload losses are averaged over an event's hits instead of over its objects first.
         noise_weight: s_B, of the noise term in the total.
+
+    Raises:
+        ValueError: an option out of range, or that the form does not have.
 
     >>> loss = ObjectCondensation("paper")
     >>> beta = torch.tensor([0.9, 0.1, 0.8], requires_grad=True)
@@ -253,6 +278,20 @@ class ObjectCondensation(nn.Module):
         noise_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        if form not in ("paper", "slide", "fgc"):
+            raise ValueError(f"ObjectCondensation: form is {form!r}: expected 'paper', 'slide' or 'fgc'")
+        if not 1e-6 <= q_min < float("inf"):
+            raise ValueError(f"ObjectCondensation: q_min is {q_min}: expected a finite number of at least 1e-6")
+        if not 0 <= centre <= 1:
+            raise ValueError(f"ObjectCondensation: centre is {centre}: expected 0 to 1")
+        if form == "paper" and centre != 0:
+            raise ValueError(f"ObjectCondensation: centre is {centre}: expected 0, since the form 'paper' has none")
+        if scale_of not in ("mean", "alpha"):
+            raise ValueError(f"ObjectCondensation: scale_of is {scale_of!r}: expected 'mean' or 'alpha'")
+        if form != "slide" and scale_of != "mean":
+            raise ValueError(
+                f"ObjectCondensation: scale_of is {scale_of!r}: expected 'mean', since the form {form!r} has no scales"
+            )
         self.form = form
         self.q_min = q_min
         self.soft = form == "fgc" if soft is None else soft
@@ -282,15 +321,20 @@ class ObjectCondensation(nn.Module):
             truth: [N], int8, uint8, int16, int32 or int64: the object of each hit in its event, any number from 0;
                 negative is noise. Only which numbers are equal matters.
             row_splits: [B + 1], the first row of each event, then N; None is one event.
-            scale: [N], above 0; of "slide". None is 1.
-            weight: [N], of an object, read at its hit of largest β; of "slide". None is 1.
+            scale: [N], above 0; in "slide" alone. None is 1.
+            weight: [N], of an object, read at its hit of largest β; in "slide" alone. None is 1.
             payload: [N, P], losses of the hits, P up to 8. Their gradient passes on to whatever made them.
             per_event: the terms of each event, [B], not their means.
 
         Raises:
-            ValueError: shapes, dtypes or devices that do not fit, options out of range, a value that is not finite, a β
-                outside 0 to 1, a scale that is not above 0.
+            ValueError: shapes, dtypes or devices that do not fit, a scale or weight that the form does not have, a value
+                that is not finite, a β outside 0 to 1, a scale that is not above 0.
         """
+        for name, value in (("scale", scale), ("weight", weight)):
+            if value is not None and self.form != "slide":
+                raise ValueError(
+                    f"ObjectCondensation: {name} is given: expected None, since the form {self.form!r} has none"
+                )
         terms = torch.ops.starling.condensation_loss(
             beta,
             x,

@@ -39,6 +39,14 @@ def check_count(name: str, count: object, most: int = 2**31 - 1) -> None:
         raise ValueError(f"{name} is {count}: expected an integer in 0 to {most}")
 
 
+def check_sizes(**sizes: int) -> None:
+    """Raises ValueError unless each size of a layer is at least 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            not_lazy = " (not derived from the input)" if name == "in_channels" else ""
+            raise ValueError(f"{name} is {size}: expected at least 1{not_lazy}")
+
+
 def neighbors(
     x: Tensor,
     k: int,

@@ -345,6 +345,11 @@ def test_wrong_arguments():
     x, index, edges = torch.rand(4, 3), torch.zeros(4, 2, dtype=torch.int64), torch.zeros(2, 7, dtype=torch.int64)
     edge_conv = torch.ops.starling.edge_conv
     for text, call in {
+        "k is -1: expected an integer in 0": lambda: DynamicEdgeConv(mlp(6, 5), -1),
+        r"DynamicEdgeConv: batch has shape \[2\]: expected \[4\]; row splits go by row_splits=": lambda: DynamicEdgeConv(mlp(6, 5), 2)(
+            x, torch.tensor([0, 4])
+        ),
+        r"DynamicEdgeConv: x has shape \[3\]: expected \[N, features\]": lambda: DynamicEdgeConv(mlp(6, 5), 2)(x[0]),
         "aggr is 'median': expected 'max', 'mean' or 'sum'": lambda: EdgeConv(mlp(6, 5), "median"),
         "expected edge_index or neighbours": lambda: layer(x),
         "edge_index or neighbours, one": lambda: layer(x, edges, neighbours=index),
@@ -373,3 +378,8 @@ def test_wrong_arguments():
     }.items():
         with pytest.raises(ValueError, match=text):
             call()
+    with pytest.raises(TypeError, match="DynamicEdgeConv: x is a tuple: expected one tensor: bipartite input is not supported"):
+        DynamicEdgeConv(mlp(6, 5), 2)((x, x))
+    for wrong in ((x, None), (x, x, x)):
+        with pytest.raises(TypeError, match="EdgeConv: x is Tensor and .*: expected one tensor or two"):
+            layer(wrong, neighbours=index)

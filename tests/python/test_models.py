@@ -127,6 +127,20 @@ def test_wrong_arguments():
     model = GravNetModel(3, 2, hidden=8, width=6, blocks=1, k=4)
     with pytest.raises(ValueError, match="GravNetModel: batch and row_splits are both given"):
         model(torch.rand(4, 3), torch.zeros(4, dtype=torch.int64), row_splits=torch.tensor([0, 4]))
+    x = torch.rand(4, 3)
+    for make in (GravNetModel, DGCNN):
+        name = make.__name__
+        model = make(3, 2, hidden=8, width=6, blocks=1, k=4)
+        with pytest.raises(ValueError, match=rf"{name}: batch has shape \[2\]: expected \[4\]; row splits go by row_splits="):
+            model(x, torch.tensor([0, 4]))
+        with pytest.raises(ValueError, match=rf"{name}: x has shape \[4, 2\]: expected \[N, 3\]"):
+            model(x[:, :2])
+        with pytest.raises(TypeError, match=f"{name}: x is a tuple: expected one tensor: bipartite input is not supported"):
+            model((x, x))
+        with pytest.raises(ValueError, match="in_channels is -1: expected at least 1"):
+            make(-1, 2)
+        with pytest.raises(ValueError, match="blocks is 0: expected at least 1"):
+            make(3, 2, blocks=0)
 
 
 @pytest.mark.parametrize("make", [GravNetModel, DGCNN])
