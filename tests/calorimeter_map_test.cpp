@@ -163,6 +163,33 @@ pdg = "pdg"
   EXPECT_THAT(event.truth->fraction, ElementsAre(0.75F, 0.25F));
 }
 
+// As a map may say: the id of a hit is a position too, and that of a shower its kind.
+TEST_F(CalorimeterMapTest, AColumnOfTheFileMayBeReadAsSeveral) {
+  const std::string columns =
+      "hit_id = \"id\"\nx = \"id\"\nlayer = \"id\"\ntime = \"z\"\n[truth]\nshower_id = \"mc\"\n[showers]\npdg = "
+      "\"mc\"\n"
+      "energy = \"mc\"\n";
+  put("a.csv", "id,y,energy,z,mc\n3,1,1,5,22\n\"4\",1,1,6,13\n");
+  put("a.json",
+      R"([{"id": 3, "y": 1, "energy": 1, "z": 5, "mc": 22}, {"id": 4, "y": 1, "energy": 1, "z": 6, "mc": 13}])");
+  for (const std::string ending : {"csv", "json"}) {
+    SCOPED_TRACE(ending);
+    const CalorimeterEvent event = read(map("[hits]\nfile = \"*." + ending + "\"\n" + columns));
+    EXPECT_THAT(event.hits.hit_id, ElementsAre(3, 4));
+    EXPECT_THAT(event.hits.x, ElementsAre(3.F, 4.F));
+    EXPECT_THAT(event.hits.layer, ElementsAre(3, 4));
+    EXPECT_THAT(event.hits.z, ElementsAre(5.F, 6.F));
+    EXPECT_THAT(event.hits.time, ElementsAre(5.F, 6.F));
+    EXPECT_THAT(event.showers->shower_id, ElementsAre(13, 22));
+    EXPECT_THAT(event.showers->pdg, ElementsAre(13, 22));
+    EXPECT_THAT(event.showers->energy, ElementsAre(13.F, 22.F));
+  }
+  // Each reading has its own demands.
+  put("a.csv", "id,y,energy,z,mc\n3,1,1,5,22\n4.5,1,1,6,13\n");
+  EXPECT_EQ(error(map("[hits]\nfile = \"*.csv\"\nhit_id = \"y\"\nx = \"id\"\nlayer = \"id\"\n")),
+            "a.csv:3: id = 4.5: expected an integer of 32 bits");
+}
+
 TEST_F(CalorimeterMapTest, WhereTheEventsAre) {
   const CalorimeterMap star = map("[hits]\nfile = \"ev*.csv\"\n"), one = map("[hits]\nfile = \"hits.csv\"\n");
   put("ev2.csv", ""), put("ev10.csv", ""), put("evil.txt", ""), put("._ev3.csv", ""), put("ev2.csv.gz", "");
@@ -262,7 +289,16 @@ TEST_F(CalorimeterMapTest, BadJsonIsNamed) {
                 HasSubstr("x.json: a.b[1]: p = "))
         << bad;
   }
-  EXPECT_THAT(with(std::string(100000, '[')), HasSubstr("is not JSON"));
+  const auto nested = [](int levels) {
+    return std::string(static_cast<std::size_t>(levels), '[') + std::string(static_cast<std::size_t>(levels), ']');
+  };
+  for (const int levels : {62, 100000}) {
+    EXPECT_EQ(record(nested(levels)), "x.json: nests deeper than 64 levels") << "with those of a.b";
+    EXPECT_EQ(record(R"({"x": )" + nested(levels) + "}"), "x.json: nests deeper than 64 levels");
+  }
+  EXPECT_EQ(with(std::string(100000, '[')), "x.json: nests deeper than 64 levels");
+  EXPECT_THAT(record(nested(61)), HasSubstr("x.json: a.b[1]: [[["));
+  EXPECT_THAT(record("\"\\\"" + std::string(100, '[') + "\""), HasSubstr("expected an object")) << "within a text";
 }
 
 TEST_F(CalorimeterMapTest, TheExampleOfTheManual) {

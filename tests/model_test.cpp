@@ -113,6 +113,11 @@ TEST(Model, AWrongFileIsAnInputErrorThatNamesIt) {
   refused("kind is missing", [](TensorFile& file) { file.metadata.erase("kind"); });
   refused("kind = \"\", expected", [](TensorFile& file) { file.metadata["kind"] = ""; });
   refused("\"settings\" is not a JSON object", [](TensorFile& file) { file.metadata["settings"] = "{"; });
+  for (const std::size_t levels : {std::size_t{64}, std::size_t{100000}}) {
+    refused("\"settings\" nests deeper than 64 levels", [&](TensorFile& file) {
+      file.metadata["settings"] = "{\"a\": " + std::string(levels, '[') + std::string(levels, ']') + "}";
+    });
+  }
   refused("unused bits of a row are not 0",
           [](TensorFile& file) { file.tensors["fours"].bytes[1] |= std::byte{0x80}; });
   packed("\"packed\" is not a JSON object", "[]");

@@ -130,6 +130,9 @@ TEST(ShowerFinder, AWrongFileIsAnInputErrorThatNamesIt) {
   for (const char* const section : {"architecture", "features", "outputs", "cuts", "provenance"}) {
     refused(std::string(section) + ": is missing", [&](TensorFile& file) { file.metadata.erase(section); });
     refused("is not a JSON object", [&](TensorFile& file) { file.metadata[section] = "[1"; });
+    refused("nests deeper than 64 levels", [&](TensorFile& file) {
+      file.metadata[section] = "{\"classes\":" + std::string(100000, '[') + std::string(100000, ']') + "}";
+    });
     if (std::string(section) == "provenance") continue;
     refused("unknown key \"more\"", [&](TensorFile& file) { file.metadata[section].insert(1, "\"more\":1,"); });
     refused("is missing", [&](TensorFile& file) { file.metadata[section] = "{}"; });

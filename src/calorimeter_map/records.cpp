@@ -74,6 +74,7 @@ void Records::fail(std::int32_t row, const std::string& what) const {
 
 std::int32_t Records::read_json(std::span<const csv::Column> columns) const {
   const auto fail_file = [&](const std::string& what) { throw Error(ErrorKind::input, file_ + ": " + what); };
+  json::check_depth(text_, file_ + ":");
   const Json content = Json::parse(text_, nullptr, false);
   if (content.is_discarded()) fail_file("is not JSON");
   const Json* records = &content;

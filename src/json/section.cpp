@@ -11,7 +11,29 @@ using Json = nlohmann::json;
 
 std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace); }
 
+void check_depth(std::string_view text, const std::string& where, ErrorKind kind) {
+  constexpr int kMostLevels = 64;
+  int depth = 0;
+  bool quotes = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quotes) {
+      if (c == '\\') ++i;
+      if (c == '"') quotes = false;
+    } else if (c == '"') {
+      quotes = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMostLevels) {
+        throw Error(kind, where + " nests deeper than " + std::to_string(kMostLevels) + " levels");
+      }
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+}
+
 Json parse_object(const std::string& text, const std::string& where, ErrorKind kind) {
+  check_depth(text, where, kind);
   // Keys of each object or array that is open: a plain parse would take the last of two values.
   std::vector<std::set<std::string>> keys;
   const Json::parser_callback_t check = [&](int, Json::parse_event_t event, Json& value) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "starling/error.h"
 
@@ -11,8 +12,12 @@ namespace starling::json {
 /// Any text as a JSON string of ASCII: fit for one line of a message.
 std::string quoted(const std::string& text);
 
-/// A JSON object. Throws `kind`, with a message that starts with `where`, for text that is none, and for a key that is
-/// there twice in it or in an object inside it.
+/// Throws `kind`, with a message that starts with `where`, for text that nests deeper than 64 levels: copies and dumps
+/// of a parsed value recurse, one call per level.
+void check_depth(std::string_view text, const std::string& where, ErrorKind kind = ErrorKind::input);
+
+/// A JSON object. Throws `kind`, with a message that starts with `where`, for text that is none or nests deeper than
+/// check_depth allows, and for a key that is there twice in it or in an object inside it.
 nlohmann::json parse_object(const std::string& text, const std::string& where, ErrorKind kind = ErrorKind::input);
 
 /// One JSON object whose keys are taken one by one; what is left at the end is unknown. Every error is

@@ -157,10 +157,10 @@ std::string joined(std::span<const std::string_view> names) {
   return text;
 }
 
-// For each field of the header, the column that it goes to; ignored ones go nowhere.
-std::vector<Column> layout(const Lines& lines, const std::string& name, std::span<const Column> columns) {
+// For each field of the header, the columns that it goes to; ignored ones go nowhere.
+std::vector<std::vector<Column>> layout(const Lines& lines, const std::string& name, std::span<const Column> columns) {
   const std::vector<std::string_view> names = fields_of(lines.line(), name, lines.number());
-  std::vector<Column> result(names.size());
+  std::vector<std::vector<Column>> result(names.size());
   for (const Column& column : columns) {
     const auto place = std::find(names.begin(), names.end(), column.name);
     if (place == names.end()) {
@@ -171,7 +171,7 @@ std::vector<Column> layout(const Lines& lines, const std::string& name, std::spa
     if (std::find(place + 1, names.end(), column.name) != names.end()) {
       fail(name, lines.number(), "column " + std::string(column.name) + ": expected once, is there again");
     }
-    result[static_cast<std::size_t>(place - names.begin())] = column;
+    result[static_cast<std::size_t>(place - names.begin())].push_back(column);
   }
   return result;
 }
@@ -187,25 +187,22 @@ std::string names_of(std::span<const Column> columns) {
 std::int32_t read(std::string_view text, const std::string& name, std::span<const Column> columns) {
   Lines lines(text);
   if (!lines.next()) throw Error(ErrorKind::input, name + ": is empty, expected the columns " + names_of(columns));
-  const std::vector<Column> fields = layout(lines, name, columns);
+  const std::vector<std::vector<Column>> fields = layout(lines, name, columns);
 
   // Memory for all rows at once, bounded by what the text can hold: blank lines are not rows.
   const std::string_view body = lines.rest();
   const auto ends = static_cast<std::size_t>(std::count(body.begin(), body.end(), '\n'));
   const std::size_t most = std::min(ends + 1, body.size() / (fields.size() + 1) + 1);
-  for (const Column& column : columns) {
+  const auto for_vector = [](const Column& column, const auto& action) {
     std::visit(
         [&](auto into) {
-          if constexpr (!std::is_same_v<decltype(into), std::monostate>) into->clear();
+          if constexpr (!std::is_same_v<decltype(into), std::monostate>) action(*into);
         },
         column.into);
-  }
-  for (const Column& column : fields) {
-    std::visit(
-        [&](auto into) {
-          if constexpr (!std::is_same_v<decltype(into), std::monostate>) into->reserve(most);
-        },
-        column.into);
+  };
+  for (const Column& column : columns) for_vector(column, [](auto& into) { into.clear(); });
+  for (const std::vector<Column>& field : fields) {
+    for (const Column& column : field) for_vector(column, [&](auto& into) { into.reserve(most); });
   }
 
   std::int64_t rows = 0;
@@ -214,16 +211,17 @@ std::int32_t read(std::string_view text, const std::string& name, std::span<cons
     bool more = true;
     std::size_t count = 0;
     for (; count < fields.size() && more; ++count) {
-      std::visit(
-          [&](auto into) {
-            if constexpr (std::is_same_v<decltype(into), std::monostate>) {
-              take_field(line, more, name, lines.number());
-            } else {
-              using Number = typename std::remove_pointer_t<decltype(into)>::value_type;
-              into->push_back(take_number<Number>(line, more, fields[count], name, lines.number()));
-            }
-          },
-          fields[count].into);
+      const std::vector<Column>& field = fields[count];
+      if (field.empty()) take_field(line, more, name, lines.number());
+      std::string_view rest = line;
+      for (const Column& column : field) {
+        rest = line;
+        for_vector(column, [&](auto& into) {
+          using Number = typename std::remove_reference_t<decltype(into)>::value_type;
+          into.push_back(take_number<Number>(rest, more, column, name, lines.number()));
+        });
+      }
+      line = rest;
     }
     if (more || count < fields.size()) {
       fail(name, lines.number(),

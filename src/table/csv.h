@@ -18,7 +18,8 @@
 /// Numbers must fit their type; floats must be finite (one that is too small for a float is rounded).
 namespace starling::csv {
 
-/// A column to read: `into` is emptied, then takes one value per row.
+/// A column to read: `into` is emptied, then takes one value per row. Several of these may name one column of the file;
+/// each has an `into` of its own.
 struct Column {
   std::string_view name;
   std::variant<std::monostate, std::vector<std::int64_t>*, std::vector<std::int32_t>*, std::vector<float>*> into;
