@@ -25,7 +25,7 @@ struct GravNetShape {
   int k = 64;             ///< neighbours of a hit, itself among them, 1..1024
   int outputs = 0;        ///< 1..1024
   float factor = 10;      ///< f of the weight exp(−f d²), 0..10^6
-  bool subtract = false;  ///< a hit hears its own h minus mean and maximum of the messages, not these themselves
+  bool subtract = false;  ///< a hit gets its own h minus mean and maximum of the messages, not these themselves
   bool concat = false;    ///< fc3 reads what all blocks gave, side by side, and not the last alone
 
   bool operator==(const GravNetShape&) const = default;
