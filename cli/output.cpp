@@ -32,7 +32,12 @@ std::string one_line(const std::string& text) {
 
 void flush_output() {
   errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  if (std::fflush(stdout) == 0) {
+    if (std::ferror(stdout) == 0) return;
+    // An earlier write failed, when the buffer was full: its reason is lost, but another write fails for the same.
+    std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
   throw Error(ErrorKind::usage, std::string("the output cannot be written") +
                                     (errno != 0 ? std::string(": ") + std::strerror(errno) : ""));
 }

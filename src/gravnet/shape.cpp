@@ -90,18 +90,10 @@ std::int64_t parameter_count(const GravNetShape& shape) {
 }
 
 std::string to_json(const GravNetShape& shape) {
-  return nlohmann::ordered_json{{"kind", gravnet::kKind},
-                                {"inputs", shape.inputs},
-                                {"hidden", shape.hidden},
-                                {"width", shape.width},
-                                {"blocks", shape.blocks},
-                                {"space", shape.space},
-                                {"propagate", shape.propagate},
-                                {"k", shape.k},
-                                {"outputs", shape.outputs},
-                                {"factor", shape.factor},
-                                {"subtract", shape.subtract},
-                                {"concat", shape.concat}}
+  return nlohmann::ordered_json{
+      {"kind", gravnet::kKind},   {"inputs", shape.inputs}, {"hidden", shape.hidden},       {"width", shape.width},
+      {"blocks", shape.blocks},   {"space", shape.space},   {"propagate", shape.propagate}, {"k", shape.k},
+      {"outputs", shape.outputs}, {"factor", shape.factor}, {"subtract", shape.subtract},   {"concat", shape.concat}}
       .dump();
 }
 
