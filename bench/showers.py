@@ -20,12 +20,6 @@ import subprocess
 import tempfile
 import time
 
-import numpy as np
-import pandas as pd
-import sklearn
-from scipy.spatial import cKDTree
-from sklearn.cluster import DBSCAN
-
 SAMPLES = {  # section [showers]; what is not there has its default
     "isolated": "showers = 30\ngrouped = 0\n",
     "half in groups": "showers = 30\n",
@@ -33,6 +27,27 @@ SAMPLES = {  # section [showers]; what is not there has its default
 }
 DETECTOR = pathlib.Path(__file__).resolve().parents[1] / "detectors" / "hgcal.toml"
 FRONT = 3200.0  # mm: directions are scaled to places there
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", type=pathlib.Path, help="the program starling")
+    parser.add_argument("--model", type=pathlib.Path, help="a shower finder to judge beside the peers")
+    parser.add_argument("--events", type=int, default=100, help="events per sample that the methods are judged on")
+    parser.add_argument("--tuning-events", type=int, default=20, help="events per sample to choose parameters on")
+    parser.add_argument("--samples", nargs="+", choices=SAMPLES, default=list(SAMPLES))
+    parser.add_argument("--cluestering", action="store_true", help="judge CLUEstering too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = arguments()  # before the imports, so that --help needs none of the packages that it says how to install
+
+import numpy as np
+import pandas as pd
+import sklearn
+from scipy.spatial import cKDTree
+from sklearn.cluster import DBSCAN
 
 
 def points(hits, depth):
@@ -189,16 +204,7 @@ def row(name, metrics, seconds):
           f"  {density}   {widths}   {'' if seconds is None else f'{1e3 * seconds:8.0f}'}", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=pathlib.Path, help="the program starling")
-    parser.add_argument("--model", type=pathlib.Path, help="a shower finder to judge beside the peers")
-    parser.add_argument("--events", type=int, default=100, help="events per sample that the methods are judged on")
-    parser.add_argument("--tuning-events", type=int, default=20, help="events per sample to choose parameters on")
-    parser.add_argument("--samples", nargs="+", choices=SAMPLES, default=list(SAMPLES))
-    parser.add_argument("--cluestering", action="store_true", help="judge CLUEstering too")
-    options = parser.parse_args()
-
+def main(options):
     judged = {name: (method, name) for name, (method, _, _) in METHODS.items()}
     if options.cluestering:
         judged[f"CLUEstering {importlib.metadata.version('CLUEstering')}"] = (cluestering, "CLUE")
@@ -239,4 +245,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)
