@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "options.h"
 
@@ -10,20 +11,21 @@ namespace starling::cli {
 /// One command of a program, alone in its file. Its results go to stdout; what goes wrong is a starling::Error.
 class Command {
  public:
-  Command(std::string name, std::string what, std::string example)
-      : name_(std::move(name)), what_(std::move(what)), example_(std::move(example)) {}
+  Command(std::string name, std::string what, std::vector<std::string> examples)
+      : name_(std::move(name)), what_(std::move(what)), examples_(std::move(examples)) {}
   Command(const Command&) = delete;
   virtual ~Command() = default;
 
   const std::string& name() const { return name_; }
-  const std::string& what() const { return what_; }        ///< one sentence
-  const std::string& example() const { return example_; }  ///< a command line that works
+  const std::string& what() const { return what_; }                       ///< one sentence
+  const std::vector<std::string>& examples() const { return examples_; }  ///< command lines that work
 
   virtual void declare(Options& options) = 0;
   virtual void run() = 0;
 
  private:
-  std::string name_, what_, example_;
+  std::string name_, what_;
+  std::vector<std::string> examples_;
 };
 
 std::unique_ptr<Command> simulate_command();

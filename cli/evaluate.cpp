@@ -16,6 +16,7 @@
 #include "event_loop.h"
 #include "event_options.h"
 #include "files/files.h"
+#include "model_kind.h"
 #include "output.h"
 #include "report.h"
 #include "roc.h"
@@ -245,36 +246,41 @@ class Evaluate final : public Command {
  public:
   Evaluate()
       : Command("evaluate", "Measure tracks, or clusters of a calorimeter, against the truth, pooled over events.",
-                "starling evaluate events --out curves") {}
+                {"starling evaluate events --out curves",
+                 "starling evaluate clic --map maps/clic.toml --min-visible 0.1"}) {}
 
   void declare(Options& options) override {
     given_ = &options;
     options_.events.declare(options);
     options_.events.declare_map(options);
     declare_model(options, options_.model).by_default("the shipped one for the detector of the first event");
-    options.path("--tracks", "DIR", options_.tracks_folder, "judge <event>-tracks.csv of this folder; no model is run")
+    options
+        .path("--tracks", "DIR", options_.tracks_folder,
+              "tracks: judge <event>-tracks.csv of this folder; no model is run")
         .excludes({"--model", "--builder", "--score", "--walk-min", "--walk-add", "--device"});
     options
         .path("--clusters", "DIR", showers_.clusters_folder,
-              "calorimeters: judge <event>-clusters.csv of this folder, and <event>-particles.csv where it is")
+              "showers: judge <event>-clusters.csv of this folder, and <event>-particles.csv where it is")
         .excludes({"--model", "--device", "--t-beta", "--t-d", "--min-energy"});
     options.number("--min-visible", showers_.min_visible, 0.0, 1e6,
-                   "calorimeters: showers count above this visible energy, clusters above this sum of their hits, GeV");
+                   "showers: those count above this visible energy, clusters above this sum of their hits, GeV");
     showers_.cuts.declare(options);
     options.path("--out", "DIR", options_.out, "folder for metrics.json, tables of curves and their pictures");
-    options.text("--matching", matching_, "when a track matches a particle",
+    options.text("--matching", matching_, "tracks: when a track matches a particle",
                  {"double_majority", "atlas", "one_way", "two_way"});
-    options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "shorter tracks are not judged");
+    options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "tracks: shorter tracks are not judged");
     TargetCuts& target = options_.target;
-    options.number("--min-pt", target.min_pt, 0.0, 1e6, "least pt of target particles, GeV");
-    options.number("--min-hits", target.min_hits, 1, 1000, "least hits of target particles in the event");
-    options.number("--max-radius", target.max_radius, 0.0, 1e6, "largest production radius of target particles, mm");
-    options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "largest |eta| of target particles");
-    options.flag("--secondaries", secondaries_, "count particles made in the detector too");
-    options.flag("--electrons", electrons_, "count electrons too");
-    options.flag("--all", target.all, "no cuts: every particle of at least --min-hits hits is a target")
+    options.number("--min-pt", target.min_pt, 0.0, 1e6, "tracks: least pt of target particles, GeV");
+    options.number("--min-hits", target.min_hits, 1, 1000, "tracks: least hits of target particles in the event");
+    options.number("--max-radius", target.max_radius, 0.0, 1e6,
+                   "tracks: largest production radius of target particles, mm");
+    options.number("--max-eta", target.max_abs_eta, 0.0, 100.0, "tracks: largest |eta| of target particles");
+    options.flag("--secondaries", secondaries_, "tracks: count particles made in the detector too");
+    options.flag("--electrons", electrons_, "tracks: count electrons too");
+    options.flag("--all", target.all, "tracks: no cuts: every particle of at least --min-hits hits is a target")
         .excludes({"--min-pt", "--max-radius", "--max-eta", "--secondaries", "--electrons"});
-    options_.tracks.declare(options, "cut of the edge metrics; components, junction_removal: edges below take no part");
+    options_.tracks.declare(options,
+                            "tracks: cut of the edge metrics; components, junction_removal: edges below take no part");
     declare_device(options, options_.device);
     options.flag("--json", options_.json, "one JSON line instead of a table");
     options.threads();
@@ -313,6 +319,9 @@ void Evaluate::run() {
   options.target.primary = !secondaries_;
   options.target.no_electrons = !electrons_;
   const std::vector<fs::path> prefixes = options.events.prefixes();
+  if (!options.model.empty()) {
+    options.events.check_model(prefixes, kind_of(Model::load(options.model)), options.model);
+  }
   if (options.events.of_calorimeter(prefixes)) return run_showers(prefixes);
   given_->refuse_given({"--clusters", "--min-visible", "--t-beta", "--t-d", "--min-energy"}, "for events of a tracker");
   check_device(options.device);

@@ -64,6 +64,10 @@ void check_places(const fs::path& folder) {
 
 void evaluate_showers(const std::vector<fs::path>& prefixes, const EventOptions& events,
                       const ShowerEvaluation& options) {
+  if (events.map && events.map->truth.shower_id.empty()) {
+    throw Error(ErrorKind::usage,
+                prefixes.front().string() + ": has no truth, since " + events.map->name + " has no section [truth]");
+  }
   if (!options.out.empty()) {
     make_output_folder(options.out);
     check_places(options.out);

@@ -47,16 +47,39 @@ std::vector<fs::path> EventOptions::prefixes() {
   return prefixes;
 }
 
-bool EventOptions::of_calorimeter(const std::vector<fs::path>& prefixes) const {
-  if (map) return true;
+std::optional<EventOptions::Seen> EventOptions::first_readable(const std::vector<fs::path>& prefixes) const {
+  if (map) return Seen{prefixes.front(), true};
   for (const fs::path& prefix : prefixes) {
     try {
-      return is_calorimeter_event(prefix);
+      return Seen{prefix, is_calorimeter_event(prefix)};
     } catch (const Error&) {
       // Reading the event says what is wrong with it, and --keep-going may leave it out.
     }
   }
-  return false;
+  return std::nullopt;
+}
+
+bool EventOptions::of_calorimeter(const std::vector<fs::path>& prefixes) const {
+  const std::optional<Seen> seen = first_readable(prefixes);
+  return seen && seen->calorimeter;
+}
+
+void EventOptions::check_model(const std::vector<fs::path>& prefixes, ModelKind kind, const fs::path& model) const {
+  const std::optional<Seen> seen = first_readable(prefixes);
+  if (!seen || seen->calorimeter == (kind == ModelKind::showers)) return;
+  throw Error(ErrorKind::input,
+              seen->event.string() + (seen->calorimeter
+                                          ? ": is an event of a calorimeter, and " + model.string() + " finds tracks"
+                                          : ": is no event of a calorimeter, whose hits have a column energy and no "
+                                            "module_id, and " +
+                                                model.string() + " finds showers"));
+}
+
+void EventOptions::check_tracker(const std::vector<fs::path>& prefixes, const std::string& command) const {
+  const std::optional<Seen> seen = first_readable(prefixes);
+  if (!seen || !seen->calorimeter) return;
+  throw Error(ErrorKind::input,
+              seen->event.string() + ": is an event of a calorimeter: " + command + " is for trackers");
 }
 
 CalorimeterEvent EventOptions::read_calorimeter(const fs::path& prefix, bool truth) const {
@@ -85,11 +108,14 @@ void check_device(const std::string& device) {
 
 void TrackOptions::declare(Options& options, const std::string& meaning_of_score) {
   constexpr const char* kModels = "what the model says";
-  options.text("--builder", builder, "how edges become tracks", {"components", "walkthrough", "junction_removal"})
+  options.text("--builder", builder, "tracks: how edges become them", {"components", "walkthrough", "junction_removal"})
       .by_default(kModels);
   options.number("--score", score, 0.0F, 1.0F, meaning_of_score).by_default(kModels);
-  options.number("--walk-min", walk_min, 0.0F, 1.0F, "walkthrough: the least score of an edge").by_default(kModels);
-  options.number("--walk-add", walk_add, 0.0F, 1.0F, "walkthrough: the score from which every continuation is followed")
+  options.number("--walk-min", walk_min, 0.0F, 1.0F, "tracks, walkthrough: the least score of an edge")
+      .by_default(kModels);
+  options
+      .number("--walk-add", walk_add, 0.0F, 1.0F,
+              "tracks, walkthrough: the score from which every continuation is followed")
       .by_default(kModels);
 }
 
@@ -118,8 +144,12 @@ const char* TrackOptions::given() const {
 
 void ShowerCutOptions::declare(Options& options) {
   constexpr const char* kModels = "what the model says";
-  options.number("--t-beta", t_beta, 0.0F, 1.0F, "showers: least beta of a condensation point").by_default(kModels);
-  options.number("--t-d", t_d, 0.0F, 1e6F, "showers: reach of a point, in units of its scale").by_default(kModels);
+  options.number("--t-beta", t_beta, 0.0F, 1.0F, "showers: least β of a hit that may begin a cluster")
+      .by_default(kModels);
+  options
+      .number("--t-d", t_d, 0.0F, 1e6F,
+              "showers: largest distance from that hit in cluster coordinates, times its learned scale")
+      .by_default(kModels);
   options.number("--min-energy", min_energy, 0.0F, 1e6F, "showers: least energy of a cluster, GeV").by_default(kModels);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model_kind.h"
 #include "options.h"
 #include "starling/calorimeter_map.h"
 #include "starling/shower_finder.h"
@@ -29,10 +30,24 @@ struct EventOptions {
   /// Throws ErrorKind::usage where two have one name, as their outputs would overwrite each other, or none is left.
   std::vector<std::filesystem::path> prefixes();
 
-  /// Whether these events are a calorimeter's: where there is a map, else by the first whose hits can be read.
+  /// Whether these events are a calorimeter's: where there is a map, else by the first whose hits can be read. False
+  /// where there is none.
   bool of_calorimeter(const std::vector<std::filesystem::path>& prefixes) const;
+  /// Throws ErrorKind::input where these events are not for such a model, naming the one that says so and the model.
+  void check_model(const std::vector<std::filesystem::path>& prefixes, ModelKind kind,
+                   const std::filesystem::path& model) const;
+  /// Throws ErrorKind::input, naming the event, where these events are a calorimeter's.
+  void check_tracker(const std::vector<std::filesystem::path>& prefixes, const std::string& command) const;
   /// Reads one of them, by the map where there is one.
   CalorimeterEvent read_calorimeter(const std::filesystem::path& prefix, bool truth) const;
+
+ private:
+  /// The first event whose hits can be read, and whether it is of a calorimeter.
+  struct Seen {
+    std::filesystem::path event;
+    bool calorimeter;
+  };
+  std::optional<Seen> first_readable(const std::vector<std::filesystem::path>& prefixes) const;
 };
 
 /// --model FILE. Where the option is absent, set_default_model() gives the shipped one.

@@ -25,7 +25,7 @@ class Graph final : public Command {
  public:
   Graph()
       : Command("graph", "Build hit graphs and write them as CSV.",
-                "starling graph events/event000000000 --out graphs --features") {}
+                {"starling graph events/event000000000 --out graphs --features"}) {}
 
   void declare(Options& options) override {
     events_.declare(options);
@@ -116,6 +116,7 @@ void Graph::run() {
   set_default_model(model_file_);
   const TrackFinder finder = TrackFinder::load(model_file_);
   const std::vector<fs::path> prefixes = events_.prefixes();
+  events_.check_tracker(prefixes, name());
   make_output_folder(out_);
   for (const fs::path& prefix : prefixes) {
     check_edges_place(out_ / (prefix.filename().string() + "-graph.csv"), {"", kFeatureColumns});

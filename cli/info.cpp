@@ -42,8 +42,8 @@ void print_shape(const GravNetShape& a) {
   std::printf(
       "GravNet network: %d blocks of width %d, hidden width %d, %d neighbours in %d dimensions, messages of %d "
       "features%s, %s concatenation\n\n",
-      a.blocks, a.width, a.hidden, a.k, a.space, a.propagate, a.subtract ? " less their aggregates" : "",
-      a.concat ? "with" : "without");
+      a.blocks, a.width, a.hidden, a.k, a.space, a.propagate,
+      a.subtract ? ", subtracted: own features minus mean and maximum" : "", a.concat ? "with" : "without");
   print_layers(a);
 }
 
@@ -156,8 +156,8 @@ void print_json(const std::filesystem::path& file, const Finder& finder) {
 class Info final : public Command {
  public:
   Info()
-      : Command("info", "Describe a model file, or a network of the given shape.",
-                "starling info --hidden 48 --steps 8") {}
+      : Command("info", "Describe a model file, or an interaction network of the given shape.",
+                {"starling info models/showers.safetensors", "starling info --hidden 48 --steps 8"}) {}
 
   void declare(Options& options) override {
     Option& model = options.path("MODEL", "", model_file_, "model file");

@@ -59,8 +59,8 @@ void run_command(const Program& program, Command& command, const std::vector<std
     throw Error(error.kind(), command.name() + ": " + error.what());
   }
   if (!run) {
-    std::printf("%s\n\n%s\nexample: %s\n", command.what().c_str(),
-                options.help(program.name + ' ' + command.name()).c_str(), command.example().c_str());
+    std::printf("%s\n\n%s\n", command.what().c_str(), options.help(program.name + ' ' + command.name()).c_str());
+    for (const std::string& example : command.examples()) std::printf("example: %s\n", example.c_str());
     return;
   }
   simd_level();  // says at once where STARLING_SIMD is wrong

@@ -16,7 +16,8 @@ class Reconstruct final : public Command {
  public:
   Reconstruct()
       : Command("reconstruct", "Find the tracks or showers of events; the model's kind says which.",
-                "starling reconstruct events --out tracks --picture") {}
+                {"starling reconstruct events --out tracks --picture",
+                 "starling reconstruct clic --map maps/clic.toml --out showers --picture"}) {}
 
   void declare(Options& options) override {
     to_.events.declare(options);
@@ -30,7 +31,7 @@ class Reconstruct final : public Command {
     options.flag("--json", to_.json, "one JSON line per event instead of a table");
     options.threads();
     options.flag("--scores", write_scores_, "tracks: write <event>-scores.csv too (hit_id_src, hit_id_dst, score)");
-    tracks_.declare(options, "components, junction_removal: edges below take no part");
+    tracks_.declare(options, "tracks: components, junction_removal: edges below take no part");
     showers_.declare(options);
   }
 
@@ -70,6 +71,7 @@ void Reconstruct::tracks(const Model& model) {
     throw Error(ErrorKind::usage, std::string(option) + ": " + model_file_.string() +
                                       " finds tracks: expected this option with a model of showers");
   }
+  to_.events.check_model(to_.prefixes, ModelKind::tracks, model_file_);
   check_device(device_);
   const TrackFinder finder = TrackFinder::from_model(model);
   const TrackCuts cuts = tracks_.applied_to(finder.cuts, false);
@@ -82,6 +84,7 @@ void Reconstruct::showers(const Model& model) {
     throw Error(ErrorKind::usage, std::string(option) + ": " + model_file_.string() +
                                       " finds showers: expected this option with a model of tracks");
   }
+  to_.events.check_model(to_.prefixes, ModelKind::showers, model_file_);
   ShowerFinder finder = ShowerFinder::from_model(model);
   finder.cuts = showers_.applied_to(finder.cuts);
   make_output_folder(to_.out);

@@ -1,6 +1,7 @@
 // Hits of a calorimeter in, showers out. reconstruct_event is the way of one event; the rest is about many.
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -30,8 +31,8 @@ class ShowerReconstruction {
  private:
   struct Done {
     std::string event;
-    std::int32_t hits = 0, clustered = 0, showers = 0;
-    double energy = 0;  ///< GeV
+    std::int32_t hits = 0, clustered = 0, showers = 0, largest = 0;  ///< largest: hits of the largest shower
+    double energy = 0;                                               ///< GeV
     struct Seconds {
       double read = 0, showers = 0, write = 0;
       double sum() const { return read + showers + write; }
@@ -42,6 +43,7 @@ class ShowerReconstruction {
   Done reconstruct_event(const fs::path& prefix, ShowerSession& session) const;
   void check_places() const;
   static void print_json(const Done& done);
+  static void warn_of_one_shower(Progress& progress, const Done& done);
   static void print_table_head();
   static void print_table_row(const Done& done);
   void print_sum(std::size_t events, std::int64_t hits, std::int64_t showers, double seconds, const Done& last) const;
@@ -77,7 +79,10 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   done.event = event.name;
   done.hits = event.hits.size();
   done.showers = showers.size();
-  for (const std::int32_t hits : showers.hits) done.clustered += hits;
+  for (const std::int32_t hits : showers.hits) {
+    done.clustered += hits;
+    done.largest = std::max(done.largest, hits);
+  }
   for (const float energy : showers.energy) done.energy += double{energy};
   return done;
 }
@@ -98,7 +103,7 @@ void ShowerReconstruction::print_json(const Done& done) {
 }
 
 void ShowerReconstruction::print_table_head() {
-  std::printf("%-20s %8s %9s %8s %8s | %7s %7s %7s %7s\n", "", "", "hits of", "", "energy", "read", "showers", "write",
+  std::printf("%-20s %8s %9s %8s %8s | %7s %7s %7s %7s\n", "", "", "hits of", "", "energy", "read", "find", "write",
               "sum");
   std::printf("%-20s %8s %9s %8s %8s | %7s %7s %7s %7s\n", "event", "hits", "a shower", "showers", "GeV", "ms", "ms",
               "ms", "ms");
@@ -113,9 +118,9 @@ void ShowerReconstruction::print_table_row(const Done& done) {
 
 void ShowerReconstruction::print_sum(std::size_t events, std::int64_t hits, std::int64_t showers, double seconds,
                                      const Done& last) const {
-  std::printf("\n%zu %s, %lld hits, %lld showers in %.2f s; at most %.2f GB of memory\n", events,
-              events == 1 ? "event" : "events", static_cast<long long>(hits), static_cast<long long>(showers), seconds,
-              static_cast<double>(peak_memory()) / 1e9);
+  std::printf("\n%zu %s, %lld hits, %lld %s in %.2f s; at most %.2f GB of memory\n", events,
+              events == 1 ? "event" : "events", static_cast<long long>(hits), static_cast<long long>(showers),
+              showers == 1 ? "shower" : "showers", seconds, static_cast<double>(peak_memory()) / 1e9);
   const auto name = [&](const char* what, const fs::path& file, const char* end) {
     if (file.empty()) return;
     std::printf("%-11s%s\n", what,
@@ -124,6 +129,14 @@ void ShowerReconstruction::print_sum(std::size_t events, std::int64_t hits, std:
   name("clusters:", last.clusters_file, "-clusters.csv");
   name("particles:", last.particles_file, "-particles.csv");
   name("picture:", last.picture, "-clusters.png");
+}
+
+void ShowerReconstruction::warn_of_one_shower(Progress& progress, const Done& done) {
+  constexpr int kFewest = 1000;  // hits, of an event that says something
+  if (done.hits <= kFewest || done.largest <= done.hits - done.hits / 10) return;
+  progress.say("warning: " + done.event +
+               ": nearly all hits are in one shower: positions are not in mm, energies are not calibrated, or the "
+               "detector is not the model's");
 }
 
 void ShowerReconstruction::check_places() const {
@@ -150,6 +163,7 @@ void ShowerReconstruction::run() const {
       [&](const Done& done) {
         if (std::exchange(head, false)) print_table_head();
         options_.json ? print_json(done) : print_table_row(done);
+        warn_of_one_shower(progress, done);
         ++events;
         hits += done.hits;
         showers += done.showers;

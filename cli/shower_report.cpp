@@ -71,7 +71,7 @@ void print_no_showers(const ShowerMetrics& metrics) {
   if (metrics.all_showers == 0) {
     std::printf("\nThe truth has no shower.\n");
   } else {
-    std::printf("\nNo shower is above --min-visible %g GeV; the largest has %.2g GeV.\n", metrics.min_energy,
+    std::printf("\nNo shower is above --min-visible %g GeV; the largest has %.3g GeV.\n", metrics.min_energy,
                 metrics.largest_visible);
   }
   if (!metrics.clusters.empty()) print_row("fakes", metrics.fakes());

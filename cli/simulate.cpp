@@ -28,7 +28,9 @@ class Simulate final : public Command {
  public:
   Simulate()
       : Command("simulate", "Simulate events of a tracker or a calorimeter and write them as CSV files.",
-                "starling simulate --events 10 --pileup 200 --seed 1 --out events") {}
+                {"starling simulate --events 10 --pileup 200 --seed 1 --out events",
+                 "starling simulate --detector detectors/hgcal.toml --events 10 --showers 30 --pileup 0..200 --out "
+                 "events"}) {}
 
   void declare(Options& options) override {
     options.number("--events", events_, 1, 100'000'000, "how many events");
@@ -43,7 +45,7 @@ class Simulate final : public Command {
     options.number("--seed", seed_, std::uint64_t{0}, ~std::uint64_t{0}, "seed of the random numbers").by_default("1");
     options.path("--out", "DIR", out_, "folder to write to").required();
     options.path("--detector", "FILE", detector_, "TOML file, which says whether it is a tracker or a calorimeter")
-        .by_default("the configuration's, else the shipped trackml.toml, or hgcal.toml for [showers]");
+        .by_default("the configuration's, else the shipped trackml.toml, or hgcal.toml for [showers] or --showers");
     options.path("--config", "FILE", config_,
                  "TOML file whose section [simulation], or [showers] for a calorimeter, is used, such as a training's; "
                  "the other options override it");
@@ -77,17 +79,17 @@ class Simulate final : public Command {
   std::filesystem::path out_, detector_, config_;
 };
 
-/// Completes detector_, unless --detector was given: what the configuration names, else the shipped one of its section.
+/// Completes detector_, unless --detector was given: what the configuration names, else the shipped one of its
+/// section, and without a configuration the calorimeter for --showers.
 void Simulate::find_detector(Config* config) {
-  const char* shipped = "detectors/trackml.toml";
+  bool calorimeter = showers_.has_value();
   if (config != nullptr) {
-    const bool calorimeter = config->has_section("showers") && !config->has_section("simulation");
+    calorimeter = config->has_section("showers") && !config->has_section("simulation");
     std::string configured;
     config->get(calorimeter ? "showers.detector" : "simulation.detector", configured);
     if (detector_.empty() && !configured.empty()) detector_ = config_.parent_path() / configured;
-    if (calorimeter) shipped = "detectors/hgcal.toml";
   }
-  if (detector_.empty()) detector_ = shipped_file(shipped);
+  if (detector_.empty()) detector_ = shipped_file(calorimeter ? "detectors/hgcal.toml" : "detectors/trackml.toml");
 }
 
 Simulate::Task Simulate::track_hits(Config* config) const {
@@ -168,8 +170,8 @@ void Simulate::run() {
         last = made.name;
         progress.show(static_cast<double>(++finished) / static_cast<double>(count), "simulating");
       });
-  std::printf("%d %s in %s, %s to %s: on average %.0f hits and %.0f %s (pile-up %s, seed %llu, %s)\n", events_,
-              events_ == 1 ? "event" : "events", out_.c_str(), first.c_str(), last.c_str(),
+  std::printf("%d %s in %s, %s: on average %.0f hits and %.0f %s (pile-up %s, seed %llu, %s)\n", events_,
+              events_ == 1 ? "event" : "events", out_.c_str(), (events_ == 1 ? first : first + " to " + last).c_str(),
               static_cast<double>(hits) / events_, static_cast<double>(objects) / events_, task.objects,
               text_of(task.pileup).c_str(), static_cast<unsigned long long>(task.seed), task.detector.c_str());
 }

@@ -13,8 +13,8 @@ namespace {
 class Train final : public Command {
  public:
   Train()
-      : Command("train", "Learn windows and a network from simulated or given events; needs starling-learn.",
-                "starling train configs/tracking.toml --set training.output=runs/first --device cuda"),
+      : Command("train", "Train a network, of tracks or of showers; needs starling-learn.",
+                {"starling train configs/tracking.toml --set training.output=runs/first --device cuda"}),
         program_(find_program("starling-learn")) {}
 
   // Its options are those of starling-learn. Where that is not there, --help is answered here.

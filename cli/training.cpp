@@ -59,7 +59,7 @@ class Training final : public Command {
  public:
   Training()
       : Command("train", "Train a network, of tracks or of showers, on simulated or given events.",
-                "starling train configs/quick.toml --set training.output=runs/quick") {}
+                {"starling train configs/quick.toml --set training.output=runs/quick"}) {}
 
   void declare(Options& options) override {
     options.path("CONFIG", "", request_.configuration, "TOML file, see docs/training.md").required();

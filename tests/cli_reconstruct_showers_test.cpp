@@ -124,6 +124,17 @@ TEST_F(CliReconstructShowers, CutsOfTheCommandLineReplaceThoseOfTheModel) {
   EXPECT_THAT(run(command + " --t-d 1000").out, HasSubstr("\"clustered\":300,\"showers\":1,"));
 }
 
+TEST_F(CliReconstructShowers, AnEventInOneShowerIsWarnedOf) {
+  for (const auto& [hits, warned] : {std::pair{1200, true}, std::pair{900, false}}) {
+    write_calorimeter_event(path("one" + std::to_string(hits)), {"event1", made_hits(hits, 5), {}, {}});
+    const Result result =
+        run("reconstruct " + path("one" + std::to_string(hits)) + showers() + "--t-d 1000 --out " + path("one"));
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr(" hits, 1 shower in "));
+    EXPECT_EQ(result.err.starts_with("warning: event1: nearly all hits are in one shower: "), warned) << result.err;
+  }
+}
+
 TEST_F(CliReconstructShowers, OptionsOfTheOtherKindAreRefused) {
   const std::string command = "reconstruct " + path("calo/event0") + showers() + "--out " + path("unwritten");
   for (const std::string option :
@@ -158,12 +169,14 @@ TEST_F(CliReconstructShowers, EventsOfOthersAreReadByAMap) {
 
 TEST_F(CliReconstructShowers, BadInputEndsWithOneLine) {
   const std::string end = showers() + "--out " + path("unwritten");
-  expect_failure("reconstruct " + event() + end, 3, {"event000000007-hits.csv", "energy"});
+  expect_failure("reconstruct " + event() + end, 3,
+                 {event() + ": is no event of a calorimeter, whose hits have a column energy", "finds showers"});
   write(path("calo_bad-hits.csv"), "hit_id,x,y,z,energy\n1,2,3,4,5\n");
   expect_failure("reconstruct " + path("calo_bad") + end, 3, {"calo_bad", "the hits have no layer"});
   write(path("calo_bad-hits.csv"), "hit_id,x,y,z,energy,layer\n1,2,3,4,-5,1\n");
   expect_failure("reconstruct " + path("calo_bad") + end, 3, {"calo_bad-hits.csv:2", "energy", "-5"});
-  expect_failure("evaluate " + event() + showers(), 3, {"kind = \"showers\", expected \"tracking\""});
+  expect_failure("evaluate " + event() + showers(), 3,
+                 {event() + ": is no event of a calorimeter", path("showers.safetensors") + " finds showers"});
   Model typed;
   typed.kind = "typed";
   typed.save(path("typed.safetensors"));

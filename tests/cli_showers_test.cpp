@@ -129,7 +129,14 @@ TEST_F(CliShowers, EvaluateReadsReconstructedEnergies) {
 }
 
 TEST_F(CliShowers, BadClustersAndCommandLines) {
-  expect_failure("evaluate " + path("calo") + model(), 3, {"model.safetensors", "kind"});
+  expect_failure(
+      "evaluate " + path("calo") + model(), 3,
+      {path("calo/a") + ": is an event of a calorimeter, and " + path("model.safetensors") + " finds tracks"});
+  expect_failure(
+      "reconstruct " + path("calo") + model() + "--out " + path("unwritten"), 3,
+      {path("calo/a") + ": is an event of a calorimeter, and " + path("model.safetensors") + " finds tracks"});
+  expect_failure("graph " + path("calo") + model() + "--out " + path("unwritten"), 3,
+                 {path("calo/a") + ": is an event of a calorimeter: graph is for trackers"});
   expect_failure(evaluate() + " --t-d 1", 2, {"--t-d: has no meaning beside --clusters"});
   expect_failure(evaluate() + " --matching atlas", 2, {"--matching: has no meaning for events of a calorimeter"});
   expect_failure(evaluate() + " --tracks x", 2, {"--tracks"});
@@ -148,6 +155,12 @@ TEST_F(CliShowers, BadClustersAndCommandLines) {
   write_calorimeter_event(folder / "unknown", unknown);
   write(folder / "clusters" / "unknown-clusters.csv", "hit_id,cluster_id\n");
   expect_failure("evaluate " + path("unknown") + " --clusters " + path("clusters"), 3, {"unknown", "has no truth"});
+}
+
+TEST_F(CliShowers, AMapWithoutTruthIsNamed) {
+  write(path("bare.toml"), "[hits]\nfile = \"*-hits.csv\"\nhit_id = \"hit_id\"\n");
+  expect_failure(evaluate() + " --map " + path("bare.toml"), 2,
+                 {path("calo/a") + ": has no truth, since ", "bare.toml has no section [truth]"});
 }
 
 TEST_F(CliShowers, EvaluateReadsFilesOfOthers) {

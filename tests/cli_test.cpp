@@ -21,12 +21,13 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
     const std::string start = "\nexample: starling ";
     ASSERT_THAT(help.out, HasSubstr(start + command + ' '));
     EXPECT_EQ(help.err, "");
-    // The example's options are those of the command: --help comes last, so that they are read and nothing is run.
-    std::string example = help.out.substr(help.out.rfind(start) + start.size());
-    example.pop_back();
-    const Result read = run(example + " --help");
-    EXPECT_EQ(read.code, 0) << read.err;
-    EXPECT_EQ(read.out, help.out);
+    // The examples' options are those of the command: --help comes last, so that they are read and nothing is run.
+    for (std::size_t at = help.out.find(start); at != std::string::npos; at = help.out.find(start, at + 1)) {
+      const std::size_t begin = at + start.size();
+      const Result read = run(help.out.substr(begin, help.out.find('\n', begin) - begin) + " --help");
+      EXPECT_EQ(read.code, 0) << read.err;
+      EXPECT_EQ(read.out, help.out);
+    }
   }
   EXPECT_THAT(run("--version").out, StartsWith("starling "));
 }
@@ -68,7 +69,12 @@ TEST_F(Cli, SimulateMakesShowersWhereTheDetectorIsACalorimeter) {
   EXPECT_EQ(content(path("configured/event000000001-hits.csv")), content(path("showers/event000000001-hits.csv")));
 
   const std::string out = " --out " + path("unwritten");
-  expect_failure("simulate --showers 3" + out, 2, {"--showers", "trackml.toml is a tracker"});
+  const Result shipped = run("simulate --showers 1 --seed 3 --out " + path("shipped"));
+  ASSERT_EQ(shipped.code, 0) << "--showers alone means the shipped calorimeter: " << shipped.err;
+  EXPECT_THAT(shipped.out, HasSubstr(", event000000000: on average"));
+  EXPECT_THAT(shipped.out, HasSubstr("HGCAL-like endcaps"));
+  expect_failure("simulate --showers 3 --detector " STARLING_SOURCE_DIR "/detectors/trackml.toml" + out, 2,
+                 {"--showers", "trackml.toml is a tracker"});
   for (const char* wrong : {"--showers 3..2", "--showers 1001", "--showers ..", "--pileup 0..", "--pileup 1..2..3"}) {
     const std::string words = wrong;
     expect_failure("simulate " + words + detector + out, 2, {words.substr(0, words.find(' ')) + " = ", "as in 1..9"});
