@@ -144,7 +144,8 @@ TEST_F(CliShowers, BadClustersAndCommandLines) {
                  {"--min-energy: has no meaning for events of a tracker"});
   expect_failure("evaluate " + event() + " --clusters " + path("clusters"), 2, {"--clusters: has no meaning"});
   expect_failure(evaluate() + " --map " + path("none.toml"), 2, {"none.toml"});
-  expect_failure("evaluate " + path("calo") + " --clusters " + path("none"), 3, {"none/a-clusters.csv: no such file"});
+  expect_failure("evaluate " + path("calo/a") + " --clusters " + path("none"), 3,
+                 {"none/a-clusters.csv: no such file"});
   write(folder / "clusters" / "b-clusters.csv", "hit_id,cluster_id\n1,1\n");
   expect_failure(evaluate() + " --json", 3, {"b-clusters.csv:2: hit_id = 1: expected one of the hits file"});
   const Result result = run(evaluate() + " --json --keep-going");

@@ -83,7 +83,7 @@ TEST_F(Cli, SimulateMakesShowersWhereTheDetectorIsACalorimeter) {
   write(path("showers.toml"), "[showers]\nmin_eta = 3\nmax_eta = 2\n");
   expect_failure(configured + out, 2, {"showers.min_eta = 3: expected at most 2"});
   write(path("showers.toml"), "[showers]\npileup = [3, 2]\n");
-  expect_failure(configured + out, 2, {"showers.toml:2: showers.pileup = [ 3, 2 ]: expected [lowest, highest]"});
+  expect_failure(configured + out, 2, {"showers.toml:2: showers.pileup = [3, 2]: expected [lowest, highest]"});
   write(path("cavern.toml"), "kind = \"cavern\"\n");
   expect_failure("simulate --detector " + path("cavern.toml") + out, 2, {"kind", "cavern", "tracker, calorimeter"});
 }

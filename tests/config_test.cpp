@@ -205,7 +205,7 @@ TEST(Config, AValueWhereASectionBelongs) {
 TEST(Config, RangesAndTypes) {
   const std::string text =
       "a = 11\nb = 2.5\nc = nan\nd = [1, 20]\ne = \"x\"\nf = 1\ng = -1\nh = 9223372036854775807\ni = 'two\\nlines'\n"
-      "j = [[1]]\nk = [1]\n";
+      "j = [[1]]\nk = [1]\nl = 0.3\nm = [0.3, 1.0]\n";
   Config config = Config::parse(text, "run.toml");
   int i = 0;
   double d = 0;
@@ -218,6 +218,8 @@ TEST(Config, RangesAndTypes) {
   EXPECT_EQ(usage_error([&] { config.get("b", i, 1, std::numeric_limits<int>::max()); }),
             "run.toml:2: b = 2.5: expected an integer of at least 1");
   EXPECT_THAT(usage_error([&] { config.get("c", d, -kInfinity, kInfinity); }), HasSubstr("c = nan: expected a number"));
+  EXPECT_EQ(usage_error([&] { config.get("l", d, 1, 2); }), "run.toml:12: l = 0.3: expected a number from 1 to 2");
+  EXPECT_THAT(usage_error([&] { config.get("m", d, 1, 2); }), HasSubstr("m = [0.3, 1.0]: expected a number"));
   EXPECT_EQ(usage_error([&] { config.get("d", v, 0, 10); }), "run.toml:4: d = 20: expected a number from 0 to 10");
   EXPECT_EQ(usage_error([&] {
               config.get("e", s, {"cpu", "cuda"});

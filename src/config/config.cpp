@@ -28,10 +28,30 @@ struct Contents {
   std::map<std::string, std::string, std::less<>> assignments;  // from the command line: key, "key=value" as given
 };
 
+void print(const toml::node& value, std::string& out) {
+  if (const auto* const number = value.as_floating_point()) {
+    // toml++ prints 17 digits; these are the fewest that read back as the same number.
+    const std::string digits = numbers::to_text(**number);
+    out += digits;
+    if (digits.find_first_of(".en") == std::string::npos) out += ".0";
+  } else if (const toml::array* const array = value.as_array()) {
+    out += '[';
+    for (const toml::node& entry : *array) {
+      if (&entry != &array->front()) out += ", ";
+      print(entry, out);
+    }
+    out += ']';
+  } else {
+    std::ostringstream other;
+    other << toml::node_view<const toml::node>(value);
+    out += other.str();
+  }
+}
+
 std::string text_of(const toml::node& node) {
-  std::ostringstream text;
-  text << toml::node_view<const toml::node>(node);
-  return files::printable(text.str());
+  std::string text;
+  print(node, text);
+  return files::printable(text);
 }
 
 bool is_section(const toml::node& node) { return node.is_table() || node.is_array_of_tables(); }
@@ -210,26 +230,6 @@ void check_known(const Contents& state, const std::string& prefix, const toml::t
         check_known(state, key + "[" + std::to_string(i) + "].", *tables->get(i)->as_table());
       }
     }
-  }
-}
-
-void print(const toml::node& value, std::string& out) {
-  if (const auto* const number = value.as_floating_point()) {
-    // toml++ prints 17 digits; these are the fewest that read back as the same number.
-    const std::string digits = numbers::to_text(**number);
-    out += digits;
-    if (digits.find_first_of(".en") == std::string::npos) out += ".0";
-  } else if (const toml::array* const array = value.as_array()) {
-    out += '[';
-    for (const toml::node& entry : *array) {
-      if (&entry != &array->front()) out += ", ";
-      print(entry, out);
-    }
-    out += ']';
-  } else {
-    std::ostringstream other;
-    other << toml::node_view<const toml::node>(value);
-    out += other.str();
   }
 }
 
