@@ -255,6 +255,7 @@ TEST_F(CalorimeterMapTest, BadTablesAreNamed) {
             "t1.csv:3: the parts of hit_id = 1 sum to 5 GeV, expected at most its 4");
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,-3\n", showers), "t1.csv:2: e = -3: expected at least 0");
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,4\n2,6,4\n", showers), "t1.csv:3: shower 6: expected one of the table of showers");
+  EXPECT_EQ(with(hits, truth, "mc,pdg\n5,22\n7,1\n5,22\n"), "s1.csv:4: mc = 5: expected once, is there again");
   EXPECT_THAT(with(hits, truth, "mc,pdg\n5,2.5\n"), HasSubstr("s1.csv:2: pdg = 2.5"));
   fs::remove(folder_.path() / "s1.csv");
   EXPECT_THAT(error(m), HasSubstr("s1.csv: no such file, expected it or the same with .gz"));

@@ -48,6 +48,13 @@ void require_not_below_zero(const Records& records, const std::string& name, con
                name + " = " + numbers::to_text(*wrong) + ": expected at least 0");
 }
 
+void require_unique(const Records& records, const std::string& name, const std::vector<std::int64_t>& ids) {
+  const std::int32_t row = IdIndex(ids).duplicate();
+  if (row < 0) return;
+  records.fail(row,
+               name + " = " + std::to_string(ids[static_cast<std::size_t>(row)]) + ": expected once, is there again");
+}
+
 // What a table says of showers, a row each.
 struct ShowerRows {
   std::vector<std::int64_t> shower_id;
@@ -118,9 +125,8 @@ struct HitRows {
     if (names.hit_id.empty()) {
       hit_id.resize(static_cast<std::size_t>(rows));
       std::iota(hit_id.begin(), hit_id.end(), 0);
-    } else if (const std::int32_t row = IdIndex(hit_id).duplicate(); row >= 0) {
-      records.fail(row, names.hit_id + " = " + std::to_string(hit_id[static_cast<std::size_t>(row)]) +
-                            ": expected once, is there again");
+    } else {
+      require_unique(records, names.hit_id, hit_id);
     }
     showers.finish(records, map);
   }
@@ -304,6 +310,7 @@ CalorimeterEvent parse_mapped_event(const MappedTables& tables, const Calorimete
   add_column(columns, map.showers.shower_id, showers.shower_id);
   showers.add_columns(columns, map.showers);
   tables.showers->read(columns);
+  require_unique(*tables.showers, map.showers.shower_id, showers.shower_id);
   showers.finish(*tables.showers, map);
   describe_showers(*event.showers, showers, showers.shower_id, map.showers, records, row_of_shower);
   return event;
