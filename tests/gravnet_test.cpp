@@ -221,8 +221,13 @@ TEST(GravNetPlan, WrongArgumentsAreNamed) {
   expect_error(ErrorKind::usage, "GravNetPlan::run: workspace of 100 bytes: expected at least",
                [&] { plan.run(one.hits(), outputs.data(), std::span(workspace).first(100)); });
   one.features[3 * 7 + 1] = std::nanf("");
-  refused(ErrorKind::input, "row 7", one.hits());
+  refused(ErrorKind::input, "hit 7: learned coordinate 0 of block 0 is ", one.hits());
   GravNet network = one.network;
+  for (const char* const array : {"gravnet_layers.0.lin_s.weight", "gravnet_layers.0.lin_s.bias"}) {
+    for (float& value : network.weights.at(array)) value = 3e38F;
+  }
+  expect_error(ErrorKind::input, " of block 0 is inf: the network does not fit this event",
+               [&] { GravNetPlan(network).run(one.hits(), outputs.data(), workspace); });
   network.weights.erase("fc1.bias");
   expect_error(ErrorKind::usage, "tensor fc1.bias is missing", [&] { GravNetPlan{network}; });
   expect_error(ErrorKind::usage, "tensor fc1.bias is missing", [&] { gravnet_reference(network, one.hits()); });

@@ -1,9 +1,13 @@
 #include "gravnet/run.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
 
 #include "dense/tiles.h"
 #include "gravnet/shape.h"
+#include "starling/error.h"
 
 namespace starling::gravnet {
 
@@ -74,6 +78,7 @@ class Runner {
       project(0, first, count, tile);
     });
     for (int block = 0; block < shape_.blocks; ++block) {
+      require_finite_space(block);
       gather();
       for_tiles([&](std::int64_t first, int count, Tile& tile) {
         update(block, first, count, tile);
@@ -124,6 +129,17 @@ class Runner {
       std::copy_n(tile.narrow + std::ptrdiff_t{row} * layer.columns, layer.width,
                   out + std::ptrdiff_t{row} * layer.width);
     }
+  }
+
+  /// Asked before the search, which would speak of points that the caller never gave.
+  void require_finite_space(int block) const {
+    const std::span<const float> space(work_.space, static_cast<std::size_t>(hits_.num_hits) * shape_.space);
+    const auto wrong = std::find_if(space.begin(), space.end(), [](float value) { return !std::isfinite(value); });
+    if (wrong == space.end()) return;
+    const std::ptrdiff_t at = wrong - space.begin();
+    throw Error(ErrorKind::input, "hit " + std::to_string(at / shape_.space) + ": learned coordinate " +
+                                      std::to_string(at % shape_.space) + " of block " + std::to_string(block) +
+                                      " is " + std::to_string(*wrong) + ": the network does not fit this event");
   }
 
   /// Mean and maximum of the messages of a block.

@@ -84,7 +84,9 @@ class CudaRunner final : public Runner {
       call(cudaStreamSynchronize(stream_));
     }
     const auto refuse = [](std::int32_t hit, const char* what) {
-      if (hit >= 0) throw Error(ErrorKind::input, "hit " + std::to_string(hit) + ": its " + what + " are not finite");
+      if (hit >= 0)
+        throw Error(ErrorKind::input, "hit " + std::to_string(hit) + ": its " + what +
+                                          " are not finite: the network does not fit this event");
     };
     refuse(bad_rows[0], "learned coordinates");
     check_finite(outputs, outputs_.columns());
