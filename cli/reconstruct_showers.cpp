@@ -68,8 +68,7 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   const WritingFiles writing;
   done.clusters_file = options_.out / (event.name + "-clusters.csv");
   done.particles_file = options_.out / (event.name + "-particles.csv");
-  write_shower_clusters(done.clusters_file, event.hits.hit_id, showers);
-  write_shower_particles(done.particles_file, showers, finder_.outputs.classes);
+  write_showers(done.clusters_file, done.particles_file, event.hits.hit_id, showers, finder_.outputs.classes);
   seconds.write = watch.lap();
 
   if (options_.picture) {

@@ -44,8 +44,7 @@ TEST_F(CliReconstructShowers, ReconstructWritesWhatTheLibraryFinds) {
   ShowerSession session(made_finder());
   const FoundShowers found = session.run(event.hits);
   ASSERT_GT(found.size(), 1);
-  write_shower_clusters(path("own-clusters.csv"), event.hits.hit_id, found);
-  write_shower_particles(path("own-particles.csv"), found, {"em", "hadron"});
+  write_showers(path("own-clusters.csv"), path("own-particles.csv"), event.hits.hit_id, found, {"em", "hadron"});
   EXPECT_EQ(content(path("found/event1-clusters.csv")), content(path("own-clusters.csv")));
   EXPECT_EQ(content(path("found/event1-particles.csv")), content(path("own-particles.csv")));
   EXPECT_EQ(content(path("found/nothing-clusters.csv")), "hit_id,cluster_id,beta\n");
@@ -183,6 +182,16 @@ TEST_F(CliReconstructShowers, BadInputEndsWithOneLine) {
   expect_failure(
       "reconstruct " + path("calo/event0") + " --model " + path("typed.safetensors") + " --out " + path("unwritten"), 3,
       {"typed.safetensors", "a model of the kind typed, expected tracking or showers"});
+}
+
+// Five hits that a float holds and their sum not.
+TEST_F(CliReconstructShowers, AShowerBeyondAFloatLeavesNoFile) {
+  std::string hits = "hit_id,x,y,z,energy,layer\n";
+  for (int i = 0; i < 5; ++i) hits += std::to_string(i) + ",100,200,3200,3e38,1\n";
+  write(path("great-hits.csv"), hits);
+  expect_failure("reconstruct " + path("great") + showers() + "--t-beta 0 --t-d 1000 --out " + path("great_out"), 3,
+                 {path("great") + ": shower 0, whose point is hit ", "energy = ", "expected a number that a float"});
+  EXPECT_TRUE(fs::is_empty(path("great_out")));
 }
 
 TEST_F(CliReconstructShowers, ADeviceThatIsNotThereIsOneLine) {

@@ -314,6 +314,19 @@ TEST(FindShowers, WrongArgumentsAreNamed) {
   expect_error(ErrorKind::usage, "point has 5 values, expected 6", showers);
 }
 
+TEST(FindShowers, WhatAFloatCannotHoldIsAnInputError) {
+  Outputs outputs;
+  CalorimeterHits hits = some_hits();
+  const ShowerCuts cuts{.t_beta = 0.5F, .t_d = 1, .min_hits = 1};
+  const auto find = [&] { return find_showers(hits, outputs.values, outputs.layout, cuts); };
+  hits.energy[3] = hits.energy[4] = 3e38F;  // the point of this shower halves the sum, nearly
+  expect_error(ErrorKind::input, "shower 1, whose point is hit 4: energy = 4.67", find);
+  hits.energy[3] = 0;
+  EXPECT_NEAR(find().energy[1] / 3e38, std::exp(-0.25), 1e-6);
+  outputs.values[1 * 11 + 7] = 3e38F;  // in units of 10 mm
+  expect_error(ErrorKind::input, "shower 0, whose point is hit 1: y = 3.00000", find);
+}
+
 TEST(ShowerSession, FindsWhatItsStagesFind) {
   const ShowerFinder finder = made_finder();
   ShowerSession session(finder);
@@ -360,22 +373,35 @@ TEST(ShowerFiles, HoldOneRowPerHitAndOnePerShower) {
   found.x = found.y = found.z = {1, -2.5F};
   const auto clusters = folder.path() / "e-clusters.csv", particles = folder.path() / "e-particles.csv";
   for (int time = 0; time < 2; ++time) {  // an earlier result is replaced
-    write_shower_clusters(clusters, hits.hit_id, found);
-    write_shower_particles(particles, found, outputs.layout.classes);
+    write_showers(clusters, particles, hits.hit_id, found, outputs.layout.classes);
   }
   EXPECT_EQ(content(clusters), "hit_id,cluster_id,beta\n11,0,0.25\n12,0,0.5\n13,0,0\n14,1,1\n15,1,0.125\n16,-1,0\n");
   EXPECT_EQ(content(particles),
             "cluster_id,energy,x,y,z,class,hits\n0,4.5,1,1,1,em,3\n1,0.75,-2.5,-2.5,-2.5,hadron,2\n");
   found.kind = {-1, -1};
-  write_shower_particles(particles, found, {});
+  write_showers(clusters, particles, hits.hit_id, found, {});
   EXPECT_THAT(content(particles), HasSubstr("\n0,4.5,1,1,1,,3\n"));
 
-  found.kind = {0, 2};
-  expect_error(ErrorKind::usage, "shower 1 has the class 2, expected one of the 2 names",
-               [&] { write_shower_particles(particles, found, outputs.layout.classes); });
-  found.cluster.pop_back();
-  expect_error(ErrorKind::usage, "cluster_id has 5 entries, expected 6",
-               [&] { write_shower_clusters(clusters, hits.hit_id, found); });
+  // An error leaves both files as they were.
+  const std::string before = content(clusters) + content(particles);
+  const auto refused = [&](const std::string& what, const FoundShowers& wrong) {
+    expect_error(ErrorKind::usage, what,
+                 [&] { write_showers(clusters, particles, hits.hit_id, wrong, outputs.layout.classes); });
+    EXPECT_EQ(content(clusters) + content(particles), before);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
+  };
+  found.beta[0] = 0.75F;
+  FoundShowers wrong = found;
+  wrong.kind = {0, 2};
+  refused("e-particles.csv: shower 1 has the class 2, expected one of the 2 names", wrong);
+  wrong.kind = {0};
+  refused("e-particles.csv: class has 1 entries, expected 2", wrong);
+  wrong = found, wrong.hits.pop_back();
+  refused("e-particles.csv: hits has 1 entries, expected 2", wrong);
+  wrong = found, wrong.y[1] = INFINITY;
+  refused("e-particles.csv: y[1] = inf: expected a finite number", wrong);
+  wrong = found, wrong.cluster.pop_back();
+  refused("e-clusters.csv: cluster_id has 5 entries, expected 6", wrong);
   std::ofstream(clusters) << "other";
   expect_error(ErrorKind::usage, "e-clusters.csv", [&] { check_shower_clusters_place(clusters); });
   std::ofstream(particles) << "hit_id,cluster_id,beta\n";

@@ -14,8 +14,7 @@ int main(int argc, char** argv) {
     const starling::ShowerFinder finder = starling::ShowerFinder::load(argv[1]);
     const starling::CalorimeterEvent event = starling::read_calorimeter_event(argv[2]);
     const starling::FoundShowers showers = starling::ShowerSession(finder).run(event.hits);
-    starling::write_shower_clusters(argv[3], event.hits.hit_id, showers);
-    starling::write_shower_particles(argv[4], showers, finder.outputs.classes);
+    starling::write_showers(argv[3], argv[4], event.hits.hit_id, showers, finder.outputs.classes);
     std::printf("%d hits, %d showers\n", event.hits.size(), showers.size());
     return 0;
   } catch (const starling::Error& error) {

@@ -96,24 +96,24 @@ struct FoundShowers {
 
 /// The showers of clusters as condense() numbered them, from `id` and `point` [N] of one event in host memory. Clusters
 /// that fail the cuts are dropped and the others numbered anew. Throws ErrorKind::usage for arrays whose sizes do not
-/// fit together.
+/// fit together, and ErrorKind::input for a shower whose energy or place is beyond what a float can hold.
 FoundShowers showers_of_clusters(const CalorimeterHitsView& hits, std::span<const float> outputs,
                                  const ShowerOutputs& layout, const ShowerCuts& cuts, std::span<const float> beta,
                                  std::span<const std::int32_t> id, std::span<const std::int32_t> point);
 
 /// From a network's outputs [N, columns] of one event to its showers, on the host: shower_points, condense and
-/// showers_of_clusters. Throws ErrorKind::input naming the hit for an output that is not finite.
+/// showers_of_clusters. Throws as that one, and ErrorKind::input naming the hit for an output that is not finite.
 FoundShowers find_showers(const CalorimeterHitsView& hits, std::span<const float> outputs, const ShowerOutputs& layout,
                           const ShowerCuts& cuts);
 
-/// Writes the columns (hit_id, cluster_id, beta), one row per hit; cluster_id −1 = of no shower. Written beside its
-/// place and renamed. Throws ErrorKind::usage where the showers are not of so many hits, and as the check below.
-void write_shower_clusters(const std::filesystem::path& file, std::span<const std::int64_t> hit_id,
-                           const FoundShowers& showers);
-/// Writes the columns (cluster_id, energy, x, y, z, class, hits), one row per shower; class is a name of `classes`, and
-/// empty without classes.
-void write_shower_particles(const std::filesystem::path& file, const FoundShowers& showers,
-                            const std::vector<std::string>& classes);
+/// Writes what was found in an event as two files: `clusters` with the columns (hit_id, cluster_id, beta), one row per
+/// hit, cluster_id −1 = of no shower; `particles` with (cluster_id, energy, x, y, z, class, hits), one row per shower,
+/// where class is a name of `classes`, and empty without classes. Both are written beside their places, then both
+/// renamed: an error leaves what was there. Throws ErrorKind::usage for columns whose sizes do not fit together, for a
+/// class that has no name, for a number that is not finite, and as the checks below.
+void write_showers(const std::filesystem::path& clusters, const std::filesystem::path& particles,
+                   std::span<const std::int64_t> hit_id, const FoundShowers& showers,
+                   const std::vector<std::string>& classes);
 /// Make sure that the files may be written here: nothing is there, or an earlier result of the same kind. Throw
 /// ErrorKind::usage.
 void check_shower_clusters_place(const std::filesystem::path& file);
@@ -155,7 +155,7 @@ class ShowerSession {
 
   /// The showers of one event: the same on either device. Throws ErrorKind::usage as hits.check(), and
   /// ErrorKind::input for a column that the model reads and the hits lack, and for values so large that what the
-  /// network makes of them is not finite.
+  /// network makes of them, or the energy of a shower, is not finite.
   FoundShowers run(const CalorimeterHitsView& hits);
 
  private:

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 
+#include "numbers/numbers.h"
 #include "shower_finder/check.h"
 #include "shower_finder/formulas.h"
 #include "shower_finder/session.h"
@@ -36,6 +39,15 @@ struct Cluster {
   /// The mean of the hits weighted by energy; of hits without energy the plain mean.
   double centre(int d) const { return energy > 0 ? weighted[d] / energy : plain[d] / hits; }
 };
+
+/// The value as a float. `shower` and `point` are for the message.
+float finite(double value, const char* what, std::int32_t shower, std::int32_t point) {
+  constexpr double kMost = std::numeric_limits<float>::max();
+  if (std::abs(value) <= kMost) return static_cast<float>(value);
+  throw Error(ErrorKind::input, "shower " + std::to_string(shower) + ", whose point is hit " + std::to_string(point) +
+                                    ": " + what + " = " + numbers::to_text(value) +
+                                    ", expected a number that a float can hold");
+}
 
 std::int32_t class_of(const float* logits, int classes) {
   return static_cast<std::int32_t>(std::max_element(logits, logits + classes) - logits);
@@ -78,6 +90,7 @@ FoundShowers showers_of_clusters(const CalorimeterHitsView& hits, std::span<cons
     clusters[number].point = point[i];
   }
 
+  constexpr const char* kPlace[] = {"x", "y", "z"};
   FoundShowers found;
   found.beta.assign(beta.begin(), beta.end());
   std::vector<std::int32_t> number(clusters.size(), -1);
@@ -87,11 +100,11 @@ FoundShowers showers_of_clusters(const CalorimeterHitsView& hits, std::span<cons
     number[c] = found.size();
     const float* const row = outputs.data() + static_cast<std::size_t>(cluster.point) * columns.count;
     const double factor = columns.energy < 0 ? 1. : double{shower_finder::exponential_of(row[columns.energy])};
-    found.energy.push_back(static_cast<float>(cluster.energy * factor));
+    found.energy.push_back(finite(cluster.energy * factor, "energy", number[c], cluster.point));
     std::vector<float>* const place[3] = {&found.x, &found.y, &found.z};
     for (int d = 0; d < 3; ++d) {
       const double moved = columns.position < 0 ? 0. : double{layout.position} * double{row[columns.position + d]};
-      place[d]->push_back(static_cast<float>(cluster.centre(d) + moved));
+      place[d]->push_back(finite(cluster.centre(d) + moved, kPlace[d], number[c], cluster.point));
     }
     found.kind.push_back(columns.classes < 0 ? -1 : class_of(row + columns.classes, columns.num_classes));
     found.hits.push_back(cluster.hits);
