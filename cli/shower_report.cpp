@@ -74,7 +74,10 @@ void print_no_showers(const ShowerMetrics& metrics) {
     std::printf("\nNo shower is above --min-visible %g GeV; the largest has %.3g GeV.\n", metrics.min_energy,
                 metrics.largest_visible);
   }
-  if (!metrics.clusters.empty()) print_row("fakes", metrics.fakes());
+  if (metrics.clusters.empty()) return;
+  std::printf("\nClusters whose hits sum to more than %g GeV: %zu of %lld\nper cent, with 68 %% intervals\n",
+              metrics.min_energy, metrics.clusters.size(), static_cast<long long>(metrics.all_clusters));
+  print_row("fakes", metrics.fakes());
 }
 
 nlohmann::ordered_json json_of_estimate(const Estimate& estimate) {
