@@ -1,5 +1,6 @@
 #include "event_options.h"
 
+#include <exception>
 #include <set>
 
 #include "environment.h"
@@ -47,39 +48,41 @@ std::vector<fs::path> EventOptions::prefixes() {
   return prefixes;
 }
 
-std::optional<EventOptions::Seen> EventOptions::first_readable(const std::vector<fs::path>& prefixes) const {
-  if (map) return Seen{prefixes.front(), true};
+EventOptions::Seen EventOptions::first_readable(const std::vector<fs::path>& prefixes) const {
+  if (map) return {prefixes.front(), true};
+  std::exception_ptr first;
   for (const fs::path& prefix : prefixes) {
     try {
-      return Seen{prefix, is_calorimeter_event(prefix)};
+      return {prefix, is_calorimeter_event(prefix)};
     } catch (const Error&) {
-      // Reading the event says what is wrong with it, and --keep-going may leave it out.
+      // Where another event can be read, reading this one says what is wrong with it, and --keep-going may leave it
+      // out.
+      if (!first) first = std::current_exception();
     }
   }
-  return std::nullopt;
+  std::rethrow_exception(first);
 }
 
 bool EventOptions::of_calorimeter(const std::vector<fs::path>& prefixes) const {
-  const std::optional<Seen> seen = first_readable(prefixes);
-  return seen && seen->calorimeter;
+  return first_readable(prefixes).calorimeter;
 }
 
 void EventOptions::check_model(const std::vector<fs::path>& prefixes, ModelKind kind, const fs::path& model) const {
-  const std::optional<Seen> seen = first_readable(prefixes);
-  if (!seen || seen->calorimeter == (kind == ModelKind::showers)) return;
+  const Seen seen = first_readable(prefixes);
+  if (seen.calorimeter == (kind == ModelKind::showers)) return;
   throw Error(ErrorKind::input,
-              seen->event.string() + (seen->calorimeter
-                                          ? ": is an event of a calorimeter, and " + model.string() + " finds tracks"
-                                          : ": is no event of a calorimeter, whose hits have a column energy and no "
-                                            "module_id, and " +
-                                                model.string() + " finds showers"));
+              seen.event.string() + (seen.calorimeter
+                                         ? ": is an event of a calorimeter, and " + model.string() + " finds tracks"
+                                         : ": is no event of a calorimeter, whose hits have a column energy and no "
+                                           "module_id, and " +
+                                               model.string() + " finds showers"));
 }
 
 void EventOptions::check_tracker(const std::vector<fs::path>& prefixes, const std::string& command) const {
-  const std::optional<Seen> seen = first_readable(prefixes);
-  if (!seen || !seen->calorimeter) return;
+  const Seen seen = first_readable(prefixes);
+  if (!seen.calorimeter) return;
   throw Error(ErrorKind::input,
-              seen->event.string() + ": is an event of a calorimeter: " + command + " is for trackers");
+              seen.event.string() + ": is an event of a calorimeter: " + command + " is for trackers");
 }
 
 CalorimeterEvent EventOptions::read_calorimeter(const fs::path& prefix, bool truth) const {

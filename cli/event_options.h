@@ -30,8 +30,8 @@ struct EventOptions {
   /// Throws ErrorKind::usage where two have one name, as their outputs would overwrite each other, or none is left.
   std::vector<std::filesystem::path> prefixes();
 
-  /// Whether these events are a calorimeter's: where there is a map, else by the first whose hits can be read. False
-  /// where there is none.
+  /// Whether these events are a calorimeter's: where there is a map, else by the first whose hits can be read. As the
+  /// checks below, throws what the first event's hits are refused for where no event's can be read.
   bool of_calorimeter(const std::vector<std::filesystem::path>& prefixes) const;
   /// Throws ErrorKind::input where these events are not for such a model, naming the one that says so and the model.
   void check_model(const std::vector<std::filesystem::path>& prefixes, ModelKind kind,
@@ -47,7 +47,7 @@ struct EventOptions {
     std::filesystem::path event;
     bool calorimeter;
   };
-  std::optional<Seen> first_readable(const std::vector<std::filesystem::path>& prefixes) const;
+  Seen first_readable(const std::vector<std::filesystem::path>& prefixes) const;
 };
 
 /// --model FILE. Where the option is absent, set_default_model() gives the shipped one.

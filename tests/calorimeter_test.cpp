@@ -270,6 +270,13 @@ TEST_F(CalorimeterTest, WhatKindOfEvent) {
   EXPECT_FALSE(is_calorimeter_event(prefix()));
   put("hits", "hit_id,x,y,z,volume_id,layer_id,module_id,energy\n");
   EXPECT_FALSE(is_calorimeter_event(prefix()));
+  put("hits", "\nhit_id,x,y,z,enrgy\n");
+  EXPECT_THAT(
+      error_of(ErrorKind::input, [&] { is_calorimeter_event(prefix()); }),
+      HasSubstr("event1-hits.csv:2: no column energy, which hits of a calorimeter need, and no module_id, which"));
+  put("hits", "");
+  EXPECT_THAT(error_of(ErrorKind::input, [&] { is_calorimeter_event(prefix()); }),
+              HasSubstr("event1-hits.csv: is empty"));
   EXPECT_THAT(error_of(ErrorKind::input, [&] { is_calorimeter_event(folder_.path() / "none"); }),
               HasSubstr("none-hits.csv: no such file"));
 }

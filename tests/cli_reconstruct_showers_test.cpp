@@ -184,6 +184,24 @@ TEST_F(CliReconstructShowers, BadInputEndsWithOneLine) {
       {"typed.safetensors", "a model of the kind typed, expected tracking or showers"});
 }
 
+// An event that cannot be read is of no kind: its file is named, not an option or a model of the other kind.
+TEST_F(CliReconstructShowers, AnUnreadableEventIsNamedBeforeOptionsAre) {
+  write(path("empty-hits.csv"), "");
+  write(path("typo-hits.csv"), "hit_id,x,y,z,enrgy,layer\n1,2,3,4,5,1\n");
+  write(path("cut-hits.csv.gz"), std::string("\x1f\x8b\x08\0\0\0", 6));
+  const std::pair<std::string, std::string> events[] = {
+      {"empty", "-hits.csv: is empty"}, {"typo", "-hits.csv:1: no column energy, "}, {"cut", "-hits.csv.gz: "}};
+  for (const auto& [name, what] : events) {
+    const std::string evaluate = "evaluate " + path(name);
+    for (const std::string& command : {evaluate + " --clusters " + path("calo"), evaluate + " --min-visible 1",
+                                       evaluate + " --t-beta 0.5", evaluate + showers(), evaluate + model(),
+                                       "reconstruct " + path(name) + " --t-beta 0.5 --out " + path("unwritten"),
+                                       "reconstruct " + path(name) + showers() + "--out " + path("unwritten")}) {
+      expect_failure(command, 3, {path(name) + what});
+    }
+  }
+}
+
 // Five hits that a float holds and their sum not.
 TEST_F(CliReconstructShowers, AShowerBeyondAFloatLeavesNoFile) {
   std::string hits = "hit_id,x,y,z,energy,layer\n";

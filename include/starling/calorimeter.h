@@ -105,7 +105,8 @@ CalorimeterEvent read_calorimeter_event(const std::filesystem::path& prefix,
                                         const CalorimeterReadOptions& options = {});
 
 /// Whether an event that find_events() (event.h) found is one of a calorimeter: its hits file has a column `energy`
-/// and none `module_id`. Throws ErrorKind::input where there is no such file, and where it is empty.
+/// and none `module_id`. Throws ErrorKind::input where there is no such file, where it cannot be read or is empty, and
+/// where it has neither column.
 bool is_calorimeter_event(const std::filesystem::path& prefix);
 
 /// Writes `<folder>/<event.name>-hits.csv` and, where the event has them, truth and showers: read_calorimeter_event

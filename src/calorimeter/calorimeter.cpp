@@ -30,7 +30,11 @@ bool is_calorimeter_event(const fs::path& prefix) {
   const PartContent hits = read_required_part(prefix, "-hits.csv", CalorimeterReadOptions().max_unpacked_bytes);
   if (hits.text().empty()) throw Error(ErrorKind::input, hits.name + ": is empty, expected a header");
   // A tracker's hits may have an energy too, but not without the module that they are in.
-  return csv::has_column(hits.text(), hits.name, "energy") && !csv::has_column(hits.text(), hits.name, "module_id");
+  if (csv::has_column(hits.text(), hits.name, "module_id")) return false;
+  if (csv::has_column(hits.text(), hits.name, "energy")) return true;
+  csv::fail_at_row(
+      hits.text(), hits.name, -1,
+      "no column energy, which hits of a calorimeter need, and no module_id, which those of a tracker need");
 }
 
 }  // namespace starling

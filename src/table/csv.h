@@ -37,7 +37,7 @@ std::int32_t read(std::string_view text, const std::string& name, std::span<cons
 /// Whether the header names this column.
 bool has_column(std::string_view text, const std::string& name, std::string_view column);
 
-/// Throws ErrorKind::input for row `row` (0-based) of a text that was read: "<name>:<line>: <what>".
+/// Throws ErrorKind::input for row `row` (0-based; −1 = the header) of a text that was read: "<name>:<line>: <what>".
 [[noreturn]] void fail_at_row(std::string_view text, const std::string& name, std::int32_t row,
                               const std::string& what);
 
