@@ -7,12 +7,10 @@
 #include <utility>
 
 #include "ending.h"
-#include "environment.h"
-#include "event_loop.h"
 #include "output.h"
 #include "picture.h"
 #include "plot.h"
-#include "reconstruct.h"
+#include "reconstruct_events.h"
 #include "starling/calorimeter.h"
 #include "stopwatch.h"
 
@@ -28,25 +26,26 @@ class ShowerReconstruction {
 
   void run() const;
 
- private:
   struct Done {
     std::string event;
-    std::int32_t hits = 0, clustered = 0, showers = 0, largest = 0;  ///< largest: hits of the largest shower
-    double energy = 0;                                               ///< GeV
+    std::int32_t hits = 0, clustered = 0, found = 0, largest = 0;  ///< largest: hits of the largest shower
+    double energy = 0;                                             ///< GeV
     struct Seconds {
-      double read = 0, showers = 0, write = 0;
-      double sum() const { return read + showers + write; }
+      double read = 0, find = 0, write = 0;
+      double sum() const { return read + find + write; }
     } seconds;
-    fs::path clusters_file, particles_file, picture;
+    std::vector<WrittenFile> written;
   };
+  static constexpr const char* kFound = "shower";
 
   Done reconstruct_event(const fs::path& prefix, ShowerSession& session) const;
-  void check_places() const;
   static void print_json(const Done& done);
-  static void warn_of_one_shower(Progress& progress, const Done& done);
   static void print_table_head();
   static void print_table_row(const Done& done);
-  void print_sum(std::size_t events, std::int64_t hits, std::int64_t showers, double seconds, const Done& last) const;
+  static void warn(Progress& progress, const Done& done);
+
+ private:
+  void check_places() const;
 
   const Reconstruction& options_;
   const ShowerFinder& finder_;
@@ -63,21 +62,23 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   seconds.read = watch.lap();
 
   const FoundShowers showers = session.run(event.hits);
-  seconds.showers = watch.lap();
+  seconds.find = watch.lap();
 
   const WritingFiles writing;
-  done.clusters_file = options_.out / (event.name + "-clusters.csv");
-  done.particles_file = options_.out / (event.name + "-particles.csv");
-  write_showers(done.clusters_file, done.particles_file, event.hits.hit_id, showers, finder_.outputs.classes);
+  const fs::path clusters = options_.out / (event.name + "-clusters.csv");
+  const fs::path particles = options_.out / (event.name + "-particles.csv");
+  write_showers(clusters, particles, event.hits.hit_id, showers, finder_.outputs.classes);
+  done.written = {{"clusters", "-clusters.csv", clusters}, {"particles", "-particles.csv", particles}};
   seconds.write = watch.lap();
 
   if (options_.picture) {
     const fs::path picture = options_.out / (event.name + "-clusters.png");
-    if (draw_showers(picture, event, {showers.cluster, showers.energy})) done.picture = picture;
+    if (draw_showers(picture, event, {showers.cluster, showers.energy}))
+      done.written.push_back({"picture", "-clusters.png", picture});
   }
   done.event = event.name;
   done.hits = event.hits.size();
-  done.showers = showers.size();
+  done.found = showers.size();
   for (const std::int32_t hits : showers.hits) {
     done.clustered += hits;
     done.largest = std::max(done.largest, hits);
@@ -92,12 +93,10 @@ void ShowerReconstruction::print_json(const Done& done) {
       {"event", done.event},
       {"hits", done.hits},
       {"clustered", done.clustered},
-      {"showers", done.showers},
+      {"showers", done.found},
       {"energy", done.energy},
-      {"seconds", {{"read", s.read}, {"showers", s.showers}, {"write", s.write}, {"sum", s.sum()}}},
-      {"clusters_file", done.clusters_file.string()},
-      {"particles_file", done.particles_file.string()}};
-  if (!done.picture.empty()) line["picture"] = done.picture.string();
+      {"seconds", {{"read", s.read}, {"showers", s.find}, {"write", s.write}, {"sum", s.sum()}}}};
+  add_written(line, done.written);
   print_line(line);
 }
 
@@ -111,26 +110,11 @@ void ShowerReconstruction::print_table_head() {
 void ShowerReconstruction::print_table_row(const Done& done) {
   const Done::Seconds& s = done.seconds;
   std::printf("%-20s %8d %9d %8d %8.1f | %7.1f %7.1f %7.1f %7.1f\n", done.event.c_str(), done.hits, done.clustered,
-              done.showers, done.energy, 1e3 * s.read, 1e3 * s.showers, 1e3 * s.write, 1e3 * s.sum());
+              done.found, done.energy, 1e3 * s.read, 1e3 * s.find, 1e3 * s.write, 1e3 * s.sum());
   flush_output();
 }
 
-void ShowerReconstruction::print_sum(std::size_t events, std::int64_t hits, std::int64_t showers, double seconds,
-                                     const Done& last) const {
-  std::printf("\n%zu %s, %lld hits, %lld %s in %.2f s; at most %.2f GB of memory\n", events,
-              events == 1 ? "event" : "events", static_cast<long long>(hits), static_cast<long long>(showers),
-              showers == 1 ? "shower" : "showers", seconds, static_cast<double>(peak_memory()) / 1e9);
-  const auto name = [&](const char* what, const fs::path& file, const char* end) {
-    if (file.empty()) return;
-    std::printf("%-11s%s\n", what,
-                events == 1 ? file.c_str() : (options_.out / (std::string("<event>") + end)).c_str());
-  };
-  name("clusters:", last.clusters_file, "-clusters.csv");
-  name("particles:", last.particles_file, "-particles.csv");
-  name("picture:", last.picture, "-clusters.png");
-}
-
-void ShowerReconstruction::warn_of_one_shower(Progress& progress, const Done& done) {
+void ShowerReconstruction::warn(Progress& progress, const Done& done) {
   constexpr int kFewest = 1000;  // hits, of an event that says something
   if (done.hits <= kFewest || done.largest <= done.hits - done.hits / 10) return;
   progress.say("warning: " + done.event +
@@ -150,26 +134,7 @@ void ShowerReconstruction::check_places() const {
 void ShowerReconstruction::run() const {
   check_places();
   oneapi::tbb::enumerable_thread_specific<ShowerSession> sessions(finder_, device_);
-  std::int64_t hits = 0, showers = 0;
-  std::size_t events = 0;
-  Done last;
-  Stopwatch watch;
-  bool head = !options_.json;
-  Progress progress;
-  const std::vector<std::string> left_out = for_each_event(
-      options_.prefixes, options_.events.keep_going, progress,
-      [&](const fs::path& prefix) { return reconstruct_event(prefix, sessions.local()); },
-      [&](const Done& done) {
-        if (std::exchange(head, false)) print_table_head();
-        options_.json ? print_json(done) : print_table_row(done);
-        warn_of_one_shower(progress, done);
-        ++events;
-        hits += done.hits;
-        showers += done.showers;
-        last = done;
-      });
-  if (!options_.json && events > 0) print_sum(events, hits, showers, watch.lap(), last);
-  fail_if_left_out(left_out, options_.prefixes.size());
+  reconstruct_events(options_, *this, [&]() -> ShowerSession& { return sessions.local(); });
 }
 
 }  // namespace

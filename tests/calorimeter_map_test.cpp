@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "data.h"
+#include "expect_error.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
 
@@ -19,19 +20,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 namespace fs = std::filesystem;
-
-template <class Action>
-std::string error_of(ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 // A folder with a map and the files that it maps.
 class CalorimeterMapTest : public testing::Test {

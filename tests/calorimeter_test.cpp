@@ -11,6 +11,7 @@
 #include <limits>
 #include <random>
 
+#include "expect_error.h"
 #include "starling/error.h"
 #include "starling/event.h"
 #include "temporary_folder.h"
@@ -22,19 +23,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 namespace fs = std::filesystem;
-
-template <class Action>
-std::string error_of(ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 // A folder with the files of one event, "event1".
 class CalorimeterTest : public testing::Test {

@@ -16,6 +16,7 @@
 #include <set>
 
 #include "data.h"
+#include "expect_error.h"
 #include "starling/error.h"
 #include "starling/tracks.h"
 #include "temporary_folder.h"
@@ -28,19 +29,6 @@ using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr const char* kHeader = "hit_id,x,y,z,volume_id,layer_id,module_id\n";
-
-template <class Action>
-std::string error_of(ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 // A folder with the files of one event, "event1".
 class EventTest : public testing::Test {

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "expect_error.h"
 #include "temporary_folder.h"
 
 namespace {
@@ -21,18 +22,6 @@ using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMega = std::size_t{1} << 20;
-
-template <class Action>
-std::string error_of(ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 std::string gzip(const std::string& content) {
   z_stream stream{};

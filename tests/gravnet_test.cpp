@@ -10,25 +10,13 @@
 #include <string>
 
 #include "data.h"
+#include "expect_error.h"
 #include "gravnet_cases.h"
 #include "starling/error.h"
 
 namespace {
 
 using namespace starling;
-using testing::HasSubstr;
-
-template <typename Call>
-void expect_error(ErrorKind kind, const std::string& what, const Call& call) {
-  SCOPED_TRACE(what);
-  try {
-    call();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    EXPECT_THAT(error.what(), HasSubstr(what));
-  }
-}
 
 GravNet numbered(const GravNetShape& shape) {
   GravNet network{shape, {}};

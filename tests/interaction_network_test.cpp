@@ -10,12 +10,12 @@
 #include <random>
 
 #include "data.h"
+#include "expect_error.h"
 #include "starling/error.h"
 
 namespace {
 
 using namespace starling;
-using testing::HasSubstr;
 
 struct Graph {
   std::int32_t num_nodes = 0;
@@ -87,18 +87,6 @@ void expect_agreement(const InteractionNetworkShape& shape, const Graph& graph) 
   const std::vector<double> expected = network_reference(network, graph.view());
   for (const SimdLevel level : simd_levels()) {  // EverySimdLevelIsTested says which are not
     EXPECT_LT(difference(run(Plan(network, level), graph), expected), 1e-4) << to_string(level);
-  }
-}
-
-template <typename Call>
-void expect_error(ErrorKind kind, const std::string& what, const Call& call) {
-  SCOPED_TRACE(what);
-  try {
-    call();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    EXPECT_THAT(error.what(), HasSubstr(what));
   }
 }
 

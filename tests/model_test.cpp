@@ -8,6 +8,7 @@
 #include <string>
 
 #include "data.h"
+#include "expect_error.h"
 #include "starling/error.h"
 #include "starling/track_finder.h"
 #include "temporary_folder.h"
@@ -15,7 +16,6 @@
 namespace {
 
 using namespace starling;
-using testing::HasSubstr;
 
 Model example() {
   Model model;
@@ -28,17 +28,6 @@ Model example() {
   model.content.tensors["twos"] = Tensor::of(std::vector<std::int8_t>{-2, -1, 0, 1, 1}, {1, 5}, Tensor::Type::i2);
   model.content.metadata["settings"] = R"({"a": 1})";
   return model;
-}
-
-void expect_error(ErrorKind kind, const std::string& what, const std::function<void()>& call) {
-  SCOPED_TRACE(what);
-  try {
-    call();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    EXPECT_THAT(error.what(), HasSubstr(what));
-  }
 }
 
 std::string bytes_of(const std::filesystem::path& file) {

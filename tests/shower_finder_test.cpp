@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "expect_error.h"
 #include "shower_finder_cases.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
@@ -16,18 +17,6 @@ namespace {
 using namespace starling;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <typename Call>
-void expect_error(ErrorKind kind, const std::string& what, const Call& call) {
-  SCOPED_TRACE(what);
-  try {
-    call();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    EXPECT_THAT(error.what(), HasSubstr(what));
-  }
-}
 
 std::string content(const std::filesystem::path& file) {
   std::ostringstream text;

@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 
+#include "expect_error.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
 
@@ -22,19 +23,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::IsNan;
 using Entries = std::vector<std::pair<std::int32_t, float>>;
-
-template <class Action>
-std::string error_of(ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 CalorimeterEvent no_hits(int showers) {
   CalorimeterEvent event;

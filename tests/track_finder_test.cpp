@@ -6,25 +6,13 @@
 #include <filesystem>
 #include <string>
 
+#include "expect_error.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
 
 namespace {
 
 using namespace starling;
-using testing::HasSubstr;
-
-template <typename Call>
-void expect_error(ErrorKind kind, const std::string& what, const Call& call) {
-  SCOPED_TRACE(what);
-  try {
-    call();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    EXPECT_THAT(error.what(), HasSubstr(what));
-  }
-}
 
 InteractionNetworkShape small_shape() {
   InteractionNetworkShape shape;

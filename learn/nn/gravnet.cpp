@@ -147,9 +147,8 @@ Tensor GravNetImpl::forward(const Tensor& inputs, const Tensor& row_splits, torc
   x = dense(x, layer++, fast);
   std::vector<Tensor> outputs;
   for (int block = 0; block < shape_.blocks; ++block) {
-    const auto [index, distance2] = knn(dense(x.to(full), layer, exact), shape_.k, row_splits);
-    const Tensor messages =
-        aggregate(dense(x, layer + 1, fast), index, distance2, static_cast<double>(shape_.factor), shape_.subtract);
+    const Tensor messages = gravnet(dense(x.to(full), layer, exact), dense(x, layer + 1, fast), shape_.k, row_splits,
+                                    static_cast<double>(shape_.factor), shape_.subtract);
     x = dense(x, layer + 2, fast) + dense(messages, layer + 3, fast);
     layer += 4;
     for (int i = 0; i < 3; ++i) x = dense(x, layer++, fast);

@@ -18,22 +18,12 @@ auto find(const char* name) {
 
 }  // namespace
 
-std::pair<Tensor, Tensor> knn(const Tensor& points, int k, const Tensor& row_splits) {
-  static const auto op =
-      find<std::tuple<Tensor, Tensor>(const Tensor&, c10::SymInt, const MaybeTensor&, const MaybeTensor&,
-                                      const MaybeTensor&, bool, std::optional<double>, const MaybeTensor&)>(
-          "starling::knn");
-  auto [index, distance2] =
-      op.call(points, k, row_splits, std::nullopt, std::nullopt, /*loop=*/true, std::nullopt, std::nullopt);
-  return {std::move(index), std::move(distance2)};
-}
-
-Tensor aggregate(const Tensor& features, const Tensor& index, const Tensor& distance2, double factor, bool subtract) {
-  static const auto op =
-      find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const MaybeTensor&, const MaybeTensor&,
-                                      const MaybeTensor&, double, std::string_view, bool, bool)>("starling::aggregate");
-  return std::get<0>(op.call(features, index, std::nullopt, distance2, std::nullopt, factor, "found",
-                             /*absent_is_zero=*/false, subtract));
+Tensor gravnet(const Tensor& space, const Tensor& features, int k, const Tensor& row_splits, double factor,
+               bool subtract) {
+  static const auto op = find<std::tuple<Tensor, Tensor, Tensor, Tensor>(
+      const Tensor&, const Tensor&, c10::SymInt, const MaybeTensor&, double, bool, bool, bool)>("starling::gravnet");
+  return std::get<0>(
+      op.call(space, features, k, row_splits, factor, /*loop=*/true, /*absent_is_zero=*/false, subtract));
 }
 
 CondensationTensors condensation_loss(const CondensationInputs& inputs, const std::string& form, double q_min) {

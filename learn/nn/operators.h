@@ -4,19 +4,14 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 
 // The operators of learn/ops, differentiable, as functions. Shapes, types and errors are those of learn/ops/schema.cpp.
 namespace starling::learn {
 
-/// The k nearest of each of points [N, D] in its event, itself among them: index int64 and d² [N, k], −1 and +infinity
-/// where there are fewer.
-std::pair<torch::Tensor, torch::Tensor> knn(const torch::Tensor& points, int k, const torch::Tensor& row_splits);
-
-/// Mean and maximum of the messages exp(−factor d²) features [N, P] over lists of knn, side by side: [N, 2 P]. With
-/// `subtract`, a row's own features minus these.
-torch::Tensor aggregate(const torch::Tensor& features, const torch::Tensor& index, const torch::Tensor& distance2,
-                        double factor, bool subtract);
+/// Mean and maximum of the messages exp(−factor d²) features [N, P] from the k nearest in space [N, S] of each row in
+/// its event, itself among them, side by side: [N, 2 P]. With `subtract`, a row's own features minus these.
+torch::Tensor gravnet(const torch::Tensor& space, const torch::Tensor& features, int k, const torch::Tensor& row_splits,
+                      double factor, bool subtract);
 
 /// The terms of object condensation: one value per event [B], payload [B, P].
 struct CondensationTensors {
