@@ -1,6 +1,9 @@
 #include "learn/nn/flat_parameters.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "starling/error.h"
 
@@ -66,6 +69,21 @@ void FlatParametersImpl::set_values(const std::map<std::string, std::vector<floa
   }
   const torch::NoGradGuard guard;
   flat_.copy_(torch::from_blob(all.data(), {static_cast<std::int64_t>(all.size())}));
+}
+
+std::vector<FlatParametersImpl::Named> initial_values(const std::vector<DenseLayer>& layers, std::uint64_t seed) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  std::vector<FlatParametersImpl::Named> values;
+  for (const DenseLayer& layer : layers) {
+    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
+    for (const ArrayShape& array : arrays(layer)) {
+      const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
+      values.push_back({array.name, scale   ? torch::ones(array.shape)
+                                    : shift ? torch::zeros(array.shape)
+                                            : torch::empty(array.shape).uniform_(-bound, bound, generator)});
+    }
+  }
+  return values;
 }
 
 }  // namespace starling::learn

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "starling/dense.h"
+
 namespace starling::learn {
 
 /// The parameters of a network: named tensors, one after the other in one flat parameter, so that a step of an
@@ -41,5 +43,9 @@ class FlatParametersImpl : public torch::nn::Module {
   torch::Tensor flat_;
 };
 TORCH_MODULE(FlatParameters);
+
+/// The arrays of the layers, in the order of starling::arrays, as training starts: weights and biases uniform in
+/// ±1/√inputs, drawn one after the other from `seed`; normalisations of scale 1 and shift 0.
+std::vector<FlatParametersImpl::Named> initial_values(const std::vector<DenseLayer>& layers, std::uint64_t seed);
 
 }  // namespace starling::learn

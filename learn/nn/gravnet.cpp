@@ -1,7 +1,5 @@
 #include "learn/nn/gravnet.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -25,23 +23,13 @@ Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 GravNetImpl::GravNetImpl(const GravNetShape& shape, std::uint64_t seed, bool batch_norm)
     : shape_(shape), layers_(starling::layers(shape)) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  std::vector<FlatParametersImpl::Named> values;
   std::int64_t normalised = 0;
   for (DenseLayer& layer : layers_) {
-    if (batch_norm && layer.relu) {
-      layer.norm = Norm::batch;
-      normalised += layer.out;
-    }
-    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
-    for (const ArrayShape& array : arrays(layer)) {
-      const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
-      values.push_back({array.name, scale   ? torch::ones(array.shape)
-                                    : shift ? torch::zeros(array.shape)
-                                            : torch::empty(array.shape).uniform_(-bound, bound, generator)});
-    }
+    if (!batch_norm || !layer.relu) continue;
+    layer.norm = Norm::batch;
+    normalised += layer.out;
   }
-  weights_ = register_module("weights", FlatParameters(values));
+  weights_ = register_module("weights", FlatParameters(initial_values(layers_, seed)));
   if (normalised > 0) {
     means_ = register_buffer("means", torch::zeros({normalised}));
     variances_ = register_buffer("variances", torch::ones({normalised}));

@@ -1,8 +1,5 @@
 #include "learn/nn/interaction_network.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
-#include <cmath>
 #include <utility>
 
 #include "starling/error.h"
@@ -61,18 +58,7 @@ Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
 
 InteractionNetworkImpl::InteractionNetworkImpl(const InteractionNetworkShape& shape, std::uint64_t seed)
     : shape_(shape), layers_(starling::layers(shape)) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  std::vector<FlatParametersImpl::Named> values;
-  for (const DenseLayer& layer : layers_) {
-    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
-    for (const ArrayShape& array : arrays(layer)) {
-      const bool scale = array.name.ends_with(".norm_weight"), shift = array.name.ends_with(".norm_bias");
-      values.push_back({array.name, scale   ? torch::ones(array.shape)
-                                    : shift ? torch::zeros(array.shape)
-                                            : torch::empty(array.shape).uniform_(-bound, bound, generator)});
-    }
-  }
-  weights_ = register_module("weights", FlatParameters(values));
+  weights_ = register_module("weights", FlatParameters(initial_values(layers_, seed)));
 }
 
 std::size_t InteractionNetworkImpl::first_layer(const std::string& mlp) const {

@@ -5,7 +5,7 @@ import torch.nn.functional
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .events import check_features, row_splits_of_input
+from .events import check_features, is_integer, row_splits_of_input
 from .search import check_count, neighbors
 
 # The limits of the fused operator (include/starling/edge_conv.h).
@@ -30,7 +30,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _check_integer(name: str, what: str, index: Tensor) -> None:
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+    if not is_integer(index.dtype):
         raise ValueError(f"{name}: {what} is {index.dtype}: expected an integer dtype")
 
 

@@ -3,14 +3,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "arithmetic/host_device.h"
+
 // The exponential and the logarithm, for host and device: the libraries' differ. Nothing here may be contracted to
 // fused multiply-adds: the sources that include it are compiled accordingly, so that every backend gives the same
 // bytes.
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
-#endif
 
 namespace starling::arithmetic {
 
@@ -79,5 +76,3 @@ STARLING_HOST_DEVICE float logarithm(float x) {
 }
 
 }  // namespace starling::arithmetic
-
-#undef STARLING_HOST_DEVICE

@@ -2,13 +2,8 @@
 
 #include <cmath>
 
+#include "arithmetic/host_device.h"
 #include "starling/condensation.h"
-
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE inline
-#endif
 
 namespace starling::condensation {
 
@@ -96,5 +91,3 @@ STARLING_HOST_DEVICE T reach2(double t_d, T phi) {
 }
 
 }  // namespace starling::condensation
-
-#undef STARLING_HOST_DEVICE

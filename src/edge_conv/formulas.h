@@ -2,13 +2,8 @@
 
 #include <cstdint>
 
+#include "arithmetic/host_device.h"
 #include "starling/edge_conv.h"
-
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
-#endif
 
 // What host and device compute alike. Nothing here may be contracted to fused multiply-adds.
 namespace starling::edgeconv {
@@ -88,5 +83,3 @@ using Record = std::uint64_t;
 STARLING_HOST_DEVICE int record_blocks(int width) { return (width + kBitsPerRecord - 1) / kBitsPerRecord; }
 
 }  // namespace starling::edgeconv
-
-#undef STARLING_HOST_DEVICE

@@ -4,13 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "arithmetic/host_device.h"
 #include "starling/lists.h"
-
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
-#endif
 
 namespace starling::lists {
 
@@ -44,5 +39,3 @@ const std::uint32_t* near_order(const Lists& lists, std::span<std::byte> workspa
 }  // namespace cuda
 
 }  // namespace starling::lists
-
-#undef STARLING_HOST_DEVICE

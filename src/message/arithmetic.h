@@ -3,13 +3,8 @@
 #include <cstdint>
 
 #include "arithmetic/elementary.h"
+#include "arithmetic/host_device.h"
 #include "starling/message.h"
-
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
-#endif
 
 namespace starling::message {
 
@@ -67,5 +62,3 @@ STARLING_HOST_DEVICE T distance_gradient_of(T factor, T weight, T weight_gradien
 }
 
 }  // namespace starling::message
-
-#undef STARLING_HOST_DEVICE

@@ -3,13 +3,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "arithmetic/host_device.h"
 #include "starling/half.h"
 
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline  // sources for several instruction sets include it: each has its own
 #endif
 
 // Values as they are stored, and as they are computed with. The same bytes on host and device.
@@ -67,5 +65,3 @@ STARLING_HOST_DEVICE void store(Float16& at, float value) {
 }
 
 }  // namespace starling::message
-
-#undef STARLING_HOST_DEVICE

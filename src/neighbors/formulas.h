@@ -3,23 +3,19 @@
 #include <cmath>
 #include <cstdint>
 
+#include "arithmetic/host_device.h"
 #include "starling/neighbors.h"
 
 // What host and device must compute alike, written once. The sums of the derivatives may not be contracted to fused
 // multiply-adds: the sources that include them are compiled accordingly.
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__
-#else
-#define STARLING_HOST_DEVICE
-#endif
 
 namespace starling::neighbors {
 
 /// May this point be a neighbour, and has it neighbours? An unknown direction: neither.
-STARLING_HOST_DEVICE inline bool is_neighbor(const Direction* direction, std::int32_t row) {
+STARLING_HOST_DEVICE bool is_neighbor(const Direction* direction, std::int32_t row) {
   return direction == nullptr || direction[row] == Direction::both || direction[row] == Direction::only_neighbor;
 }
-STARLING_HOST_DEVICE inline bool has_neighbors(const Direction* direction, std::int32_t row) {
+STARLING_HOST_DEVICE bool has_neighbors(const Direction* direction, std::int32_t row) {
   return direction == nullptr || direction[row] == Direction::both || direction[row] == Direction::only_has_neighbors;
 }
 
@@ -34,16 +30,14 @@ T max_distance2(const NeighborSearch<T>& search) {
 
 /// ∂/∂a of weight (a − b)².
 template <typename T>
-STARLING_HOST_DEVICE inline T gradient_term(T weight, T a, T b) {
+STARLING_HOST_DEVICE T gradient_term(T weight, T a, T b) {
   return T(2) * weight * (a - b);
 }
 
 /// ½ of the derivative of (a − b)² where they move along tangents.
 template <typename T>
-STARLING_HOST_DEVICE inline T tangent_term(T a, T b, T tangent_a, T tangent_b) {
+STARLING_HOST_DEVICE T tangent_term(T a, T b, T tangent_a, T tangent_b) {
   return (a - b) * (tangent_a - tangent_b);
 }
 
 }  // namespace starling::neighbors
-
-#undef STARLING_HOST_DEVICE

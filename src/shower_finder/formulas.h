@@ -5,15 +5,11 @@
 #include <limits>
 
 #include "arithmetic/elementary.h"
+#include "arithmetic/host_device.h"
 #include "starling/shower_finder.h"
 
 // What a network reads of a hit and what its outputs mean, for host and device: the same bytes on both. As in the
 // header above, nothing here may be contracted to fused multiply-adds.
-#ifdef __CUDACC__
-#define STARLING_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define STARLING_HOST_DEVICE static inline
-#endif
 
 namespace starling::shower_finder {
 
@@ -105,5 +101,3 @@ STARLING_HOST_DEVICE void points_of(const HitColumns& hits, const OutputColumns&
 }
 
 }  // namespace starling::shower_finder
-
-#undef STARLING_HOST_DEVICE
