@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,11 +50,11 @@ TEST(Prefetcher, MakesNothingAfterTheEnd) {
   EXPECT_EQ(made, 4);
 }
 
-// The child may map 64 MB more: the stacks of a few threads.
-[[noreturn]] void start_threads_without_memory() {
+// The child may map so many megabytes more: the stacks of a few threads, or less than one thread allocates.
+[[noreturn]] void start_threads_with(rlim_t megabytes) {
   long pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const auto bytes = static_cast<rlim_t>(pages) * 4096 + (rlim_t{64} << 20);
+  const auto bytes = static_cast<rlim_t>(pages) * 4096 + (megabytes << 20);
   const rlimit limit{bytes, bytes};
   if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(1);
   try {
@@ -65,12 +66,42 @@ TEST(Prefetcher, MakesNothingAfterTheEnd) {
   }
 }
 
+// Making the first item leaves no memory at all to its thread, which cannot put it aside then.
+[[noreturn]] void use_up_memory_in_a_thread() {
+  Prefetcher<int> numbers(
+      [](std::uint64_t i) {
+        const rlimit none{0, 0};
+        if (setrlimit(RLIMIT_AS, &none) != 0) std::_Exit(1);
+        for (std::size_t bytes = std::size_t{1} << 20; bytes > 0; bytes = bytes > 1024 ? bytes / 2 : bytes - 8) {
+          while (void* volatile lost = std::malloc(bytes)) static_cast<void>(lost);
+        }
+        return static_cast<int>(i);
+      },
+      0, 1, 1);
+  try {
+    numbers.next();
+  } catch (const std::bad_alloc&) {
+    std::_Exit(42);
+  }
+  std::_Exit(2);
+}
+
+TEST(PrefetcherDeathTest, MemoryThatRunsOutInAThreadEndsTheConsumer) {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
+#endif
+  EXPECT_EXIT(use_up_memory_in_a_thread(), testing::ExitedWithCode(42), "");
+}
+
 TEST(PrefetcherDeathTest, ThreadsThatCannotStartAreAnError) {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
 #endif
-  EXPECT_EXIT(start_threads_without_memory(), testing::ExitedWithCode(42),
-              "of 1000 that make batches cannot be started");
+  for (const rlim_t megabytes : {1, 4, 12, 32, 64, 96, 200, 500}) {
+    EXPECT_EXIT(start_threads_with(megabytes), testing::ExitedWithCode(42),
+                "of 1000 that make batches cannot be started")
+        << megabytes;
+  }
 }
 
 TEST(TrainerSettings, HaveNoMoreWorkersThanProcessors) {

@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -37,13 +38,19 @@ class Prefetcher {
         ahead_(static_cast<std::uint64_t>(ahead)),
         end_(end) {
     const std::uint64_t threads = std::min(static_cast<std::uint64_t>(workers), end - std::min(first, end));
-    try {
-      while (workers_.size() < threads) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error& error) {
+    workers_.reserve(threads);
+    const auto give_up = [&](const std::string& why) {
       const std::size_t started = workers_.size();
       stop();
       throw Error(ErrorKind::internal, "thread " + std::to_string(started + 1) + " of " + std::to_string(threads) +
-                                           " that make batches cannot be started: " + error.code().message());
+                                           " that make batches cannot be started: " + why);
+    };
+    try {
+      while (workers_.size() < threads) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      give_up(error.code().message());
+    } catch (const std::bad_alloc&) {
+      give_up("no memory");
     }
   }
   Prefetcher(const Prefetcher&) = delete;
@@ -54,7 +61,8 @@ class Prefetcher {
   Item next() {
     std::unique_lock lock(mutex_);
     if (consumed_ == end_) throw Error(ErrorKind::internal, "no item " + std::to_string(end_) + " is made");
-    changed_.wait(lock, [this] { return made_.contains(consumed_); });
+    changed_.wait(lock, [this] { return failure_ || made_.contains(consumed_); });
+    if (!made_.contains(consumed_)) std::rethrow_exception(failure_);
     auto node = made_.extract(consumed_++);
     lock.unlock();
     changed_.notify_all();
@@ -68,7 +76,18 @@ class Prefetcher {
     std::exception_ptr error;
   };
 
+  // Nothing leaves a thread: what goes wrong outside an item, memory that runs out above all, ends the consumer.
   void work() {
+    try {
+      make_items();
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+      changed_.notify_all();
+    }
+  }
+
+  void make_items() {
     oneapi::tbb::task_arena arena(1);
     std::unique_lock lock(mutex_);
     while (true) {
@@ -102,6 +121,7 @@ class Prefetcher {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::uint64_t, Made> made_;
+  std::exception_ptr failure_;
   std::uint64_t claimed_, consumed_;
   std::uint64_t ahead_, end_;
   bool stopping_ = false;
