@@ -218,13 +218,26 @@ TEST(Builders, RejectHitGraphsWhoseArraysDoNotFit) {
 TEST(Builders, FillTheCallersMemory) {
   const HitGraph graph = layered_graph({{0, 1}, {1, 2}, {2, 3}, {3, 4}}, {{0, 1}, {1, 2}, {2, 3}}, {{0, 1}, {1, 2}});
   const std::vector<float> scores(3, 1);
-  std::vector<std::int32_t> memory(9);
-  const TracksView tracks = build_tracks(graph, scores, {}, memory);
-  EXPECT_EQ(std::vector(tracks.row_splits.begin(), tracks.row_splits.end()), (std::vector<std::int32_t>{0, 4}));
-  EXPECT_EQ(std::vector(tracks.hits.begin(), tracks.hits.end()), (std::vector<std::int32_t>{0, 1, 2, 3}));
-  EXPECT_EQ(tracks.row_splits.data(), memory.data());
-  EXPECT_EQ(message_of([&] { build_tracks(graph, scores, {}, std::span(memory).first(8)); }),
-            "build_tracks: memory of 8 entries, expected 2 num_nodes + 1 = 9");
+  std::vector<std::int32_t> row_splits(5, -7), hits(4, -7);
+  std::int32_t count = -7;
+  const TracksMemory memory{row_splits.data(), hits.data(), &count};
+  std::vector<std::byte> workspace(build_tracks_bytes(4, 3, {}));
+  build_tracks(graph, scores.data(), {}, memory, workspace);
+  EXPECT_EQ(count, 1);
+  EXPECT_EQ(row_splits, (std::vector<std::int32_t>{0, 4, -7, -7, -7}));
+  EXPECT_EQ(hits, (std::vector<std::int32_t>{0, 1, 2, 3}));
+  TrackCuts whole;
+  whole.min_hits = 5;
+  build_tracks(graph.edges, scores.data(), whole, memory, workspace);
+  EXPECT_EQ(count, 0);
+  EXPECT_EQ(message_of([&] {
+              build_tracks(graph, scores.data(), {}, {nullptr, hits.data(), &count}, workspace);
+            }),
+            "build_tracks: tracks.row_splits is null: expected an array");
+  EXPECT_EQ(message_of([&] { build_tracks(graph.edges, nullptr, {}, memory, workspace); }),
+            "build_tracks: scores is null: expected an array");
+  EXPECT_EQ(message_of([&] { (void)build_tracks_bytes(-1, 3, {}); }),
+            "build_tracks_bytes: num_nodes is -1: expected 0 to 2147483647");
 }
 
 TEST(JunctionRemoval, KeepsTheBestEdgeOfEachSide) {

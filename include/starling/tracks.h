@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "starling/device.h"
 #include "starling/graph.h"
 
 namespace starling {
@@ -82,14 +84,38 @@ struct Tracks {
 /// ErrorKind::usage where sizes or indices do not fit, and for an unknown builder.
 Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts);
 
-/// The same into the caller's memory, of 2 num_nodes + 1 entries or more, in which the result lies.
-TracksView build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts,
-                        std::span<std::int32_t> memory);
-
 /// The tracks of any graph whose edges point outwards; those from a hit to itself are ignored. Nothing is known of
 /// layers, so `chain_layers` has no effect, a track's hits are ordered by their longest way from an inner end, and ties
 /// go to the smaller hit index. Throws as above.
 Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts);
+
+/// Where tracks are written: arrays in memory that the caller lends, on the device that builds them. Entries of
+/// row_splits behind the count, and of hits behind those of the tracks, are left as they were.
+struct TracksMemory {
+  std::int32_t* row_splits = nullptr;  ///< [num_nodes + 1]
+  std::int32_t* hits = nullptr;        ///< [num_nodes]
+  std::int32_t* count = nullptr;       ///< one element: the number of tracks
+};
+
+/// Bytes of workspace of build_tracks() below for a graph of this size (any smaller one fits too). Throws
+/// ErrorKind::usage for sizes below 0, more than 2^31 − 1 edges and an unknown builder.
+std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts,
+                               const Execution& execution = {});
+
+/// The same tracks in the same order into lent memory, on the host or on a CUDA device: the same entries for the same
+/// scores. `scores` is [E].
+///
+/// On a device the number of edges may be one that only the device knows (EdgeListView::count): nothing here depends on
+/// it but the work. What the host refuses in arrays only the device sees there: an edge whose end is no node takes no
+/// part, and execution.bad_row, where not null, becomes the smallest such edge, or −1; a triplet whose edge is not
+/// there is none. Whatever else the arrays hold, tracks stay in range and share no hit.
+///
+/// Throws ErrorKind::usage for sizes that do not fit, a null pointer, a workspace that is too small and an unknown
+/// builder, and on the host as above.
+void build_tracks(const HitGraphView& graph, const float* scores, const TrackCuts& cuts, const TracksMemory& tracks,
+                  std::span<std::byte> workspace, const Execution& execution = {});
+void build_tracks(const EdgeListView& edges, const float* scores, const TrackCuts& cuts, const TracksMemory& tracks,
+                  std::span<std::byte> workspace, const Execution& execution = {});
 
 /// Tracks from one track index per hit (a tracks file), −1 = on none; hits in ascending order. Any other index names a
 /// track.

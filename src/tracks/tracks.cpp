@@ -6,10 +6,13 @@
 #include <numeric>
 #include <string>
 
+#include "memory/arguments.h"
+#include "memory/layout.h"
 #include "starling/config.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
 #include "tracks/adjacency.h"
+#include "tracks/backends.h"
 #include "tracks/layers.h"
 #include "tracks/walkthrough.h"
 
@@ -19,6 +22,8 @@ namespace {
 const std::map<std::string, TrackBuilder> kBuilders = {{"components", TrackBuilder::components},
                                                        {"walkthrough", TrackBuilder::walkthrough},
                                                        {"junction_removal", TrackBuilder::junction_removal}};
+
+constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
 using Lists = std::vector<std::vector<std::int32_t>>;
 
@@ -36,15 +41,19 @@ void check_size(const char* what, std::size_t size, std::size_t expected) {
   }
 }
 
-// Checks all that is read of the graph but its `order`.
-void check(const HitGraphView& graph) {
+void check_sizes(const HitGraphView& graph) {
   const auto nodes = static_cast<std::size_t>(std::max(graph.edges.num_nodes, 0));
-  graph.edges.check("build_tracks");
   check_size("node_features", graph.node_features.size(), nodes * kNodeFeatures);
   check_size("edge_features", graph.edge_features.size(), graph.edges.src.size() * kEdgeFeatures);
   check_size("layer", graph.layer.size(), nodes);
   check_size("order", graph.order.size(), nodes);
   check_size("triplet_splits", graph.triplet_splits.size(), graph.edges.src.size() + 1);
+}
+
+// Checks all that is read of the graph but its `order`.
+void check(const HitGraphView& graph) {
+  graph.edges.check("build_tracks");
+  check_sizes(graph);
   const std::int32_t* previous = &graph.triplet_splits.front();
   for (const std::int32_t& split : graph.triplet_splits) {
     if (split < *previous || *previous < 0) {
@@ -188,6 +197,31 @@ Tracks pack(const Lists& lists) {
   return tracks;
 }
 
+std::size_t bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts, const Execution& execution) {
+  return execution.device == Device::cuda ? tracks::cuda::build_tracks_bytes(num_nodes, num_edges, cuts) : 0;
+}
+
+void check_lent(const EdgeListView& edges, const float* scores, const TrackCuts& cuts, const TracksMemory& tracks,
+                std::span<std::byte> workspace, const Execution& execution) {
+  const char* const function = "build_tracks";
+  if (execution.device == Device::cuda) require_cuda();
+  (void)to_string(cuts.builder);  // throws for one that is not known
+  memory::check_count(function, "num_nodes", edges.num_nodes, 0, kMost);
+  memory::check_count(function, "num_edges", edges.size(), 0, kMost);
+  check_size("dst", edges.dst.size(), edges.src.size());
+  memory::check_there(function, "scores", scores, edges.size());
+  memory::check_there(function, "tracks.row_splits", tracks.row_splits, 1);
+  memory::check_there(function, "tracks.hits", tracks.hits, edges.num_nodes);
+  memory::check_there(function, "tracks.count", tracks.count, 1);
+  memory::check_workspace(workspace, bytes(edges.num_nodes, edges.size(), cuts, execution), function);
+}
+
+void copy(const Tracks& from, const TracksMemory& to) {
+  std::copy(from.row_splits.begin(), from.row_splits.end(), to.row_splits);
+  std::copy(from.hits.begin(), from.hits.end(), to.hits);
+  *to.count = from.size();
+}
+
 }  // namespace
 
 TrackCuts read_track_cuts(Config& config) {
@@ -246,19 +280,34 @@ Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, co
   return pack(lists);
 }
 
-TracksView build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts,
-                        std::span<std::int32_t> memory) {
-  const std::size_t expected = 2 * static_cast<std::size_t>(std::max(graph.edges.num_nodes, 0)) + 1;
-  if (memory.size() < expected) {
-    throw Error(ErrorKind::usage, "build_tracks: memory of " + std::to_string(memory.size()) +
-                                      " entries, expected 2 num_nodes + 1 = " + std::to_string(expected));
+std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts,
+                               const Execution& execution) {
+  const char* const function = "build_tracks_bytes";
+  (void)to_string(cuts.builder);  // throws for one that is not known
+  memory::check_count(function, "num_nodes", num_nodes, 0, kMost);
+  memory::check_count(function, "num_edges", num_edges, 0, kMost);
+  return bytes(num_nodes, num_edges, cuts, execution);
+}
+
+void build_tracks(const HitGraphView& graph, const float* scores, const TrackCuts& cuts, const TracksMemory& tracks,
+                  std::span<std::byte> workspace, const Execution& execution) {
+  check_lent(graph.edges, scores, cuts, tracks, workspace, execution);
+  if (execution.device == Device::cuda) {
+    check_sizes(graph);
+    tracks::cuda::build_tracks(graph.edges, &graph, scores, cuts, tracks, workspace, execution);
+  } else {
+    copy(build_tracks(graph, {scores, graph.edges.src.size()}, cuts), tracks);
   }
-  const Tracks tracks = build_tracks(graph, scores, cuts);
-  const std::span<std::int32_t> row_splits = memory.first(tracks.row_splits.size());
-  const std::span<std::int32_t> hits = memory.subspan(row_splits.size(), tracks.hits.size());
-  std::copy(tracks.row_splits.begin(), tracks.row_splits.end(), row_splits.begin());
-  std::copy(tracks.hits.begin(), tracks.hits.end(), hits.begin());
-  return {row_splits, hits};
+}
+
+void build_tracks(const EdgeListView& edges, const float* scores, const TrackCuts& cuts, const TracksMemory& tracks,
+                  std::span<std::byte> workspace, const Execution& execution) {
+  check_lent(edges, scores, cuts, tracks, workspace, execution);
+  if (execution.device == Device::cuda) {
+    tracks::cuda::build_tracks(edges, nullptr, scores, cuts, tracks, workspace, execution);
+  } else {
+    copy(build_tracks(edges, {scores, edges.src.size()}, cuts), tracks);
+  }
 }
 
 void TracksView::check(std::int32_t num_hits, const char* caller) const {
