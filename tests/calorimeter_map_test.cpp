@@ -236,14 +236,14 @@ TEST_F(CalorimeterMapTest, BadTablesAreNamed) {
   };
   EXPECT_EQ(with("id,x,y,z,energy\n1,1,2,3,-4\n", truth, showers), "a1.csv:2: energy = -4: expected at least 0");
   EXPECT_EQ(with("id,x,y,z,energy\n1,1,2,3,4\n\n1,1,2,3,4\n", truth, showers),
-            "a1.csv:4: id = 1: expected once, is there again");
+            "a1.csv:4: id = 1: expected once, appears again");
   EXPECT_THAT(with("id,x,y,z\n1,1,2,3\n", truth, showers), HasSubstr("a1.csv:1: no column energy"));
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,4\n3,5,4\n", showers), "t1.csv:3: id = 3: expected one of the hits");
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,3\n1,5,2\n", showers),
             "t1.csv:3: the parts of hit_id = 1 sum to 5 GeV, expected at most its 4");
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,-3\n", showers), "t1.csv:2: e = -3: expected at least 0");
   EXPECT_EQ(with(hits, "id,mc,e\n1,5,4\n2,6,4\n", showers), "t1.csv:3: shower 6: expected one of the table of showers");
-  EXPECT_EQ(with(hits, truth, "mc,pdg\n5,22\n7,1\n5,22\n"), "s1.csv:4: mc = 5: expected once, is there again");
+  EXPECT_EQ(with(hits, truth, "mc,pdg\n5,22\n7,1\n5,22\n"), "s1.csv:4: mc = 5: expected once, appears again");
   EXPECT_THAT(with(hits, truth, "mc,pdg\n5,2.5\n"), HasSubstr("s1.csv:2: pdg = 2.5"));
   fs::remove(folder_.path() / "s1.csv");
   EXPECT_THAT(error(m), HasSubstr("s1.csv: no such file, expected it or the same with .gz"));

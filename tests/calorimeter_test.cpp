@@ -212,7 +212,7 @@ TEST_F(CalorimeterTest, EmptyEvents) {
 TEST_F(CalorimeterTest, HitsOfOnePositionAreTwoHits) {
   put("hits", kHits);
   EXPECT_THAT(read().hits.x, ElementsAre(1.f, 1.f));
-  EXPECT_THAT(error("hits", kHits + "5,9,9,9,1\n"), ":4: hit_id = 5: expected once, is there again");
+  EXPECT_THAT(error("hits", kHits + "5,9,9,9,1\n"), ":4: hit_id = 5: expected once, appears again");
 }
 
 TEST_F(CalorimeterTest, BadHitsAreNamed) {
@@ -235,7 +235,7 @@ TEST_F(CalorimeterTest, BadTruthIsNamed) {
   const std::string header = "hit_id,shower_id,fraction\n";
   EXPECT_EQ(error("truth", header + "5,1,0.5\n6,1,0.5\n"), ":3: hit_id = 6: expected one of the hits file");
   EXPECT_EQ(error("truth", header + "5,1,0.5\n7,1,1\n5,1,0.25\n"),
-            ":4: shower_id = 1: expected once for hit_id = 5, is there again");
+            ":4: shower_id = 1: expected once for hit_id = 5, appears again");
   EXPECT_EQ(error("truth", header + "5,1,0.5\n7,1,1\n5,2,0.75\n"),
             ":4: fraction: those of hit_id = 5 sum to 1.25, expected at most 1");
   EXPECT_EQ(error("truth", header + "5,1,-0.5\n"), ":2: fraction = -0.5: expected at least 0");
@@ -247,7 +247,7 @@ TEST_F(CalorimeterTest, BadTruthIsNamed) {
   EXPECT_EQ(error("truth", header + "5,1,0.5\n5,2,0.25\n"), ":3: shower_id = 2: expected one of the showers file");
   EXPECT_EQ(error("showers", "shower_id,energy\n1,2\n3,-1\n"), ":3: energy = -1: expected at least 0");
   EXPECT_EQ(error("showers", "shower_id,hard\n1,2\n"), ":2: hard = 2: expected 1 or 0");
-  EXPECT_EQ(error("showers", "shower_id\n1\n1\n"), ":3: shower_id = 1: expected once, is there again");
+  EXPECT_EQ(error("showers", "shower_id\n1\n1\n"), ":3: shower_id = 1: expected once, appears again");
 }
 
 TEST_F(CalorimeterTest, WhatKindOfEvent) {

@@ -250,7 +250,7 @@ TEST_F(EventTest, BadHitsAreNamed) {
   EXPECT_EQ(hits_error("\n\n"), ": is empty, expected the columns hit_id,x,y,z,volume_id,layer_id,module_id");
   EXPECT_EQ(hits_error("hit_id,x,y,volume_id,layer_id,module_id\n"),
             ":1: no column z among 'hit_id,x,y,volume_id,layer_id,module_id'");
-  EXPECT_EQ(hits_error("x,hit_id,x,y,z,volume_id,layer_id,module_id\n"), ":1: column x: expected once, is there again");
+  EXPECT_EQ(hits_error("x,hit_id,x,y,z,volume_id,layer_id,module_id\n"), ":1: column x: expected once, appears again");
   EXPECT_EQ(error(good + "2,1,2,3,8,2\n"), ":3: the row has 6 fields, expected 7");
   EXPECT_EQ(error(good + "\n2,1,2,3,8,2,1,\n"), ":4: the row has 8 fields, expected 7");
   EXPECT_EQ(error(good + "2\n"), ":3: the row has 1 fields, expected 7");
@@ -266,9 +266,9 @@ TEST_F(EventTest, BadHitsAreNamed) {
     EXPECT_THAT(error(std::string(bad) + ",1,2,3,8,2,1\n"), HasSubstr(":2: hit_id = ")) << bad;
   }
   EXPECT_EQ(error("1,1,2,3,8,2,2147483648\n"), ":2: module_id = 2147483648: expected an integer of 32 bits");
-  EXPECT_EQ(error(good + "\n2,1,2,3,8,2,1\n1,1,2,3,8,2,1\n"), ":5: hit_id = 1: expected once, is there again");
+  EXPECT_EQ(error(good + "\n2,1,2,3,8,2,1\n1,1,2,3,8,2,1\n"), ":5: hit_id = 1: expected once, appears again");
   EXPECT_EQ(error("-9000000000000000000,1,2,3,8,2,1\n" + good + "-9000000000000000000,1,2,3,8,2,1\n"),
-            ":4: hit_id = -9000000000000000000: expected once, is there again");
+            ":4: hit_id = -9000000000000000000: expected once, appears again");
   // A long field and control characters stay one short line.
   EXPECT_LT(error("1," + std::string(100000, '\t') + std::string(100000, 'x') + ",2,3,8,2,1\n").size(), 200u);
   EXPECT_THAT(error(std::string("1,\0\r,2,3,8,2,1\n", 15)), HasSubstr("x = \\x00\\x0d: expected"));
@@ -286,7 +286,7 @@ TEST_F(EventTest, BadTruthIsNamed) {
   };
   EXPECT_EQ(error("truth.csv", "hit_id,particle_id\n5,0\n\n6,0\n7,0\n"),
             ":4: hit_id = 6: expected one of the hits file");
-  EXPECT_EQ(error("truth.csv", "hit_id,particle_id\n5,0\n5,0\n"), ":3: hit_id = 5: expected once, is there again");
+  EXPECT_EQ(error("truth.csv", "hit_id,particle_id\n5,0\n5,0\n"), ":3: hit_id = 5: expected once, appears again");
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id\n5,0\n"),
               HasSubstr(": has 1 rows for 2 hits, expected one per hit"));
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id\n5,-2\n7,0\n"),
@@ -294,7 +294,7 @@ TEST_F(EventTest, BadTruthIsNamed) {
   EXPECT_THAT(error("truth.csv", "hit_id,particle_id,weight\n5,0,nan\n7,0,0\n"), HasSubstr(":2: weight = nan"));
   EXPECT_THAT(error("truth.csv", ""), HasSubstr("is empty"));
   EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n6,1\n"), ":3: hit_id = 6: expected one of the hits file");
-  EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n5,1\n"), ":3: hit_id = 5: expected once, is there again");
+  EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n5,1\n"), ":3: hit_id = 5: expected once, appears again");
   EXPECT_THAT(error("tracks.csv", "hit_id,track\n5,-2\n"),
               HasSubstr("track = -2: expected an integer of 64 bits, at least -1, or nan for none"));
   EXPECT_EQ(error("cells.csv", "hit_id,ch0,ch1,value\n5,1,1,0.5\n6,1,1,1\n"),
@@ -302,7 +302,7 @@ TEST_F(EventTest, BadTruthIsNamed) {
   const std::string particles = "particle_id,vx,vy,vz,px,py,pz,q,nhits\n";
   EXPECT_THAT(error("particles.csv", particles + "0,0,0,0,0,0,0,0,0\n"), HasSubstr(":2: particle_id = 0: expected"));
   EXPECT_EQ(error("particles.csv", particles + "4,0,0,0,0,0,0,0,0\n4,0,0,0,0,0,0,0,0\n"),
-            ":3: particle_id = 4: expected once, is there again");
+            ":3: particle_id = 4: expected once, appears again");
   EXPECT_THAT(error("particles.csv", "vx,vy,vz,px,py,pz,q\n"), HasSubstr(":1: no column particle_id"));
   EXPECT_EQ(error("tracks.csv", "hit_id,track\n5,-1\n7,9223372036854775807\n"),
             ":3: track = 9223372036854775807: expected less");
@@ -382,11 +382,11 @@ TEST_F(EventTest, TracksReadBack) {
               HasSubstr("x.csv: entry 1 of the tracks' hits is 3, expected 0..2"));
   tracks = {{0, 2}, {2, 2}};
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
-              HasSubstr("x.csv: entry 1 of the tracks' hits is 2, expected once on track 0, is there again"));
+              HasSubstr("x.csv: entry 1 of the tracks' hits is 2, expected once on track 0, appears again"));
   tracks = {{0, 1}, {2}};
   hits.hit_id[2] = 3;
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { write_tracks(file("x.csv"), hits, tracks); }),
-              HasSubstr("x.csv: hit_id[2] = 3: expected once, is there again"));
+              HasSubstr("x.csv: hit_id[2] = 3: expected once, appears again"));
   EXPECT_THAT(names(), ElementsAre("event1-tracks.csv"));
 }
 
@@ -422,7 +422,7 @@ TEST_F(EventTest, TracksOfOtherTools) {
   EXPECT_THAT(error_of(ErrorKind::usage, [&] { read("0,1,4\n"); }),
               HasSubstr("hit 3 has the hit_id of an earlier one"));
   hits.hit_id = {3, 1, 7, 9};
-  EXPECT_THAT(error("0,1,4\n0,1,4\n"), HasSubstr(":3: hit_id = 1: expected once per track, is there again"));
+  EXPECT_THAT(error("0,1,4\n0,1,4\n"), HasSubstr(":3: hit_id = 1: expected once per track, appears again"));
   EXPECT_THAT(error("0,2,4\n"), HasSubstr(":2: hit_id = 2: expected one of the hits file"));
   for (const char* const bad : {"-2", "1.5", "1e300", "9223372036854775808", "9007199254740994.0", "inf", "none"}) {
     EXPECT_THAT(error("0,1," + std::string(bad) + "\n"),

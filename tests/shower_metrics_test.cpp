@@ -425,14 +425,14 @@ TEST_F(ClustersFile, OfAnyProgram) {
 
 TEST_F(ClustersFile, BadOnesAreNamed) {
   EXPECT_EQ(error("hit_id,cluster_id\n5,1\n6,1\n"), "clusters.csv:3: hit_id = 6: expected one of the hits file");
-  EXPECT_EQ(error("hit_id,cluster_id\n5,1\n5,-1\n"), "clusters.csv:3: hit_id = 5: expected once, is there again");
+  EXPECT_EQ(error("hit_id,cluster_id\n5,1\n5,-1\n"), "clusters.csv:3: hit_id = 5: expected once, appears again");
   EXPECT_THAT(error("hit_id,cluster_id\n5,-2\n"), HasSubstr("clusters.csv:2: cluster_id = -2: expected an integer"));
   EXPECT_THAT(error("hit_id,track_id\n5,2\n"), HasSubstr("clusters.csv:1: no column cluster_id"));
   const std::string good = "hit_id,cluster_id\n5,1\n7,2\n";
   EXPECT_EQ(error(good, "cluster_id,energy\n1,1\n3,1\n"),
             "particles.csv:3: cluster_id = 3: expected one of the clusters file");
   EXPECT_EQ(error(good, "cluster_id,energy\n1,1\n1,1\n"),
-            "particles.csv:3: cluster_id = 1: expected once, is there again");
+            "particles.csv:3: cluster_id = 1: expected once, appears again");
   EXPECT_EQ(error(good, "cluster_id,energy\n1,1\n"), "particles.csv: has 1 rows, expected one for each of 2 clusters");
   EXPECT_THAT(error(good, "cluster_id,energy\n1,nan\n"), HasSubstr("particles.csv:2: energy = nan"));
 }

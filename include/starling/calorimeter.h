@@ -99,7 +99,7 @@ struct CalorimeterReadOptions {
 /// ignored. The truth has a row per hit and shower in any order; a hit without a row is noise. Where there is truth and
 /// no file of showers, the showers are those that the truth names, by ascending shower_id, with no other column.
 /// Throws ErrorKind::input naming the file, line, column, value and what was expected: for a negative energy, a hit_id
-/// that is not in the hits file, a shower_id that is not in the showers file, a pair of both that is there again, a
+/// that is not in the hits file, a shower_id that is not in the showers file, a pair of both that appears again, a
 /// negative fraction and fractions of a hit that sum to more than 1 + kFractionTolerance among others.
 CalorimeterEvent read_calorimeter_event(const std::filesystem::path& prefix,
                                         const CalorimeterReadOptions& options = {});

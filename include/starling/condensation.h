@@ -44,8 +44,10 @@ struct CondensationHits {
   int dimensions = 0;                        ///< 1..kMaxCondensationDimensions
   const std::int32_t* row_splits = nullptr;  ///< [num_events + 1]; null = one event
   std::int32_t num_events = 1;
-  const T* scale = nullptr;   ///< [num_hits] φ > 0, of the slide form; null = 1
-  const T* weight = nullptr;  ///< [num_hits] w of an object, read at its hit of largest β, of the slide form; null = 1
+  /// [num_hits] φ > 0, of the slide form; null = 1. Other forms do not use it: their gradient of it is 0.
+  const T* scale = nullptr;
+  /// [num_hits] w of an object, read at its hit of largest β, of the slide form; null = 1. Other forms do not use it.
+  const T* weight = nullptr;
   const T* payload = nullptr;  ///< [num_hits, payload_channels] losses of the hits; null = none
   int payload_channels = 0;    ///< 0..kMaxPayloadChannels
 };

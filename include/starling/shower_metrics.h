@@ -22,7 +22,7 @@ struct Clusters {
 /// Reads `<prefix>-clusters.csv` (or .gz) with the columns hit_id and cluster_id of any program and, where there is
 /// one, `<prefix>-particles.csv` with cluster_id and energy. A cluster_id is any integer from 0 on; −1, nan and nothing
 /// are no cluster, and neither has a hit without a row. Clusters are numbered by ascending id. Throws ErrorKind::input
-/// naming the file, line, column and value: for a hit_id that the event lacks or that is there again, and for particles
+/// naming the file, line, column and value: for a hit_id that the event lacks or that appears again, and for particles
 /// that are not one for each cluster.
 Clusters read_clusters(const std::filesystem::path& prefix, const CalorimeterHits& hits);
 

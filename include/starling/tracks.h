@@ -123,7 +123,7 @@ Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit);
 
 /// Writes the columns (hit_id, track_id), one row per hit in the order of `hits`; −1 = on no track. A hit on several
 /// tracks has a row for each. Written beside its place and renamed. Throws ErrorKind::usage where the tracks do not fit
-/// the hits, for a hit that is twice on a track and a hit_id that is there again, and as check_tracks_place.
+/// the hits, for a hit that is twice on a track and a hit_id that appears again, and as check_tracks_place.
 void write_tracks(const std::filesystem::path& file, const Hits& hits, const TracksView& tracks);
 
 /// Makes sure that write_tracks may write here: nothing is there, or an earlier result of it, which is a plain file

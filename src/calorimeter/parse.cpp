@@ -107,7 +107,7 @@ ShowerTruth parse_shower_truth(std::string_view text, const std::string& name, c
     const auto row = static_cast<std::size_t>(order[i]);
     const auto hit = static_cast<std::size_t>(rows.hit[row]), shower = static_cast<std::size_t>(rows.shower[row]);
     if (std::exchange(last_hit[shower], rows.hit[row]) == rows.hit[row]) {
-      shower_ids.fail(order[i], "expected once for hit_id = " + std::to_string(rows.hit_id[row]) + ", is there again");
+      shower_ids.fail(order[i], "expected once for hit_id = " + std::to_string(rows.hit_id[row]) + ", appears again");
     }
     if (i == static_cast<std::size_t>(truth.row_splits[hit])) sum = 0;
     sum += double{rows.fraction[row]};

@@ -66,7 +66,7 @@ void ShowerTruth::check(std::int32_t hits, std::int32_t showers) const {
       }
       if (std::exchange(last_hit[s], hit) == hit) {
         refuse_truth("shower[" + std::to_string(i) + "] = " + std::to_string(s) + ": expected once for hit " +
-                     std::to_string(hit) + ", is there again");
+                     std::to_string(hit) + ", appears again");
       }
     }
   }

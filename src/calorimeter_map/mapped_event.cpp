@@ -52,7 +52,7 @@ void require_unique(const Records& records, const std::string& name, const std::
   const std::int32_t row = IdIndex(ids).duplicate();
   if (row < 0) return;
   records.fail(row,
-               name + " = " + std::to_string(ids[static_cast<std::size_t>(row)]) + ": expected once, is there again");
+               name + " = " + std::to_string(ids[static_cast<std::size_t>(row)]) + ": expected once, appears again");
 }
 
 // What a table says of showers, a row each.

@@ -17,7 +17,7 @@ class Rows {
 
   std::size_t hit(std::int32_t row) {
     const auto hit = static_cast<std::size_t>(column_.find(row, index_));
-    if (seen_[hit]) column_.fail(row, "expected once, is there again");
+    if (seen_[hit]) column_.fail(row, "expected once, appears again");
     seen_[hit] = true;
     return hit;
   }

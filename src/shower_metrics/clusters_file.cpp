@@ -29,7 +29,7 @@ NamedClusters parse_clusters(std::string_view text, const std::string& name, con
   of_hit.assign(hits.hit_id.size(), -1);
   for (std::int32_t row = 0; row < rows; ++row) {
     const std::int32_t hit = ids.find(row, index);
-    if (seen[hit]++ != 0) ids.fail(row, "expected once, is there again");
+    if (seen[hit]++ != 0) ids.fail(row, "expected once, appears again");
     if (cluster_id[row] >= 0) of_hit[hit] = clusters.find(cluster_id[row]);
   }
   return result;

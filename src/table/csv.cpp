@@ -169,7 +169,7 @@ std::vector<std::vector<Column>> layout(const Lines& lines, const std::string& n
            "no column " + std::string(column.name) + " among '" + files::printable(joined(names)) + "'");
     }
     if (std::find(place + 1, names.end(), column.name) != names.end()) {
-      fail(name, lines.number(), "column " + std::string(column.name) + ": expected once, is there again");
+      fail(name, lines.number(), "column " + std::string(column.name) + ": expected once, appears again");
     }
     result[static_cast<std::size_t>(place - names.begin())].push_back(column);
   }

@@ -11,7 +11,7 @@ void IdColumn::fail(std::int32_t row, const std::string& what) const {
 }
 
 void IdColumn::require_unique(const IdIndex& index) const {
-  if (index.duplicate() >= 0) fail(index.duplicate(), "expected once, is there again");
+  if (index.duplicate() >= 0) fail(index.duplicate(), "expected once, appears again");
 }
 
 std::int32_t IdColumn::find(std::int32_t row, const IdIndex& index, const char* table) const {
@@ -24,7 +24,7 @@ void check_unique(const std::string& name, std::span<const std::int64_t> ids) {
   if (const std::int32_t row = IdIndex(ids).duplicate(); row >= 0) {
     throw Error(ErrorKind::usage, name + "[" + std::to_string(row) +
                                       "] = " + std::to_string(ids[static_cast<std::size_t>(row)]) +
-                                      ": expected once, is there again");
+                                      ": expected once, appears again");
   }
 }
 

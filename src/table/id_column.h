@@ -18,13 +18,13 @@ struct IdColumn {
   std::span<const std::int64_t> ids;
 
   [[noreturn]] void fail(std::int32_t row, const std::string& what) const;
-  /// Throws for the first id that is there again. `index` is that of the ids.
+  /// Throws for the first id that appears again. `index` is that of the ids.
   void require_unique(const IdIndex& index) const;
   /// The row in another table, "the hits file", of the id in this row. Throws where it has none.
   std::int32_t find(std::int32_t row, const IdIndex& index, const char* table = "the hits file") const;
 };
 
-/// Throws ErrorKind::usage, "<name>[<row>] = <id>: …", for the first id that is there again.
+/// Throws ErrorKind::usage, "<name>[<row>] = <id>: …", for the first id that appears again.
 void check_unique(const std::string& name, std::span<const std::int64_t> ids);
 
 }  // namespace starling

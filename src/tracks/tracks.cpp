@@ -334,7 +334,7 @@ void TracksView::check(std::int32_t num_hits, const char* caller) const {
     for (std::int32_t i = row_splits[t]; i < row_splits[t + 1]; ++i) {
       if (last_track[hits[i]] == t) {
         refuse("entry " + std::to_string(i) + " of the tracks' hits is " + std::to_string(hits[i]) +
-               ", expected once on track " + std::to_string(t) + ", is there again");
+               ", expected once on track " + std::to_string(t) + ", appears again");
       }
       last_track[hits[i]] = t;
     }

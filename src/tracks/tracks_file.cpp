@@ -44,7 +44,7 @@ std::vector<Member> read_members(std::string_view text, const std::string& name,
   std::sort(members.begin(), members.end());
   for (std::size_t i = 1; i < members.size(); ++i) {
     if (members[i].track == members[i - 1].track && members[i].hit == members[i - 1].hit) {
-      ids.fail(members[i].row, "expected once per track, is there again");
+      ids.fail(members[i].row, "expected once per track, appears again");
     }
   }
   return members;
