@@ -14,6 +14,14 @@ enum class Norm { none, layer, batch };
 Norm parse_norm(const std::string& name);
 std::string to_string(Norm norm);
 
+/// The numbers in which a network keeps its weights and states on a CUDA device: IEEE binary32, IEEE binary16, or the
+/// upper half of a float. Sums of products are floats with every type.
+enum class NumberType { float32, half, bfloat16 };
+
+/// "float32", "half" or "bfloat16"; both throw ErrorKind::usage for anything else.
+NumberType parse_number_type(const std::string& name);
+std::string to_string(NumberType type);
+
 inline constexpr float kLayerNormEpsilon = 1e-5f;
 inline constexpr float kBatchNormEpsilon = 6e-5f;
 

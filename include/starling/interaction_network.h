@@ -58,7 +58,11 @@ struct GraphView {
   /// [num_nodes] all nodes in the order in which messages are summed, or empty: by index. The logits of two graphs that
   /// agree but for the numbers of nodes and the order of edges are the same to the last bit where their orders agree.
   std::span<const std::int32_t> order = {};
+  /// One element in the memory of the arrays: the number of edges, where only the device knows it; then src.size() is
+  /// the capacity. Functions of the host refuse it (ErrorKind::usage).
+  const std::int32_t* count = nullptr;
 
+  /// Where `count` is given, the most that there can be.
   std::int64_t num_edges() const { return static_cast<std::int64_t>(src.size()); }
 };
 
@@ -90,6 +94,50 @@ class Plan {
   struct Packed;
   std::unique_ptr<Packed> packed_;
 };
+
+/// The same on a CUDA device, in memory that the caller lends. Immutable: share it between threads and streams.
+///
+/// In float32 the logits have the same bytes as Plan's. With half and bfloat16 the matrices and the states between
+/// layers have that type, sums and normalisation are in float, and tensor cores multiply; the first layer of each
+/// encoder stays in float, since features reach from 1e-4 to 1e2 (docs/network.md, Number types). A network with batch
+/// normalisation, or wider than 128, is computed and kept in float with every type.
+class InteractionNetworkCudaPlan {
+ public:
+  /// Bytes of device memory that the weights of such a network take.
+  static std::size_t weights_bytes(const InteractionNetworkShape& shape, NumberType type = NumberType::float32);
+
+  /// Copies the weights into `memory` of the current device, which must stay as long as the plan is used, and returns
+  /// once they are there. Throws ErrorKind::usage where the weights are not those of the shape or the memory is too
+  /// small, and ErrorKind::device without a device or without CUDA in the build.
+  InteractionNetworkCudaPlan(const InteractionNetwork& network, NumberType type, std::span<std::byte> memory);
+  InteractionNetworkCudaPlan(const InteractionNetworkCudaPlan&) = delete;
+  InteractionNetworkCudaPlan& operator=(const InteractionNetworkCudaPlan&) = delete;
+  ~InteractionNetworkCudaPlan();
+
+  const InteractionNetworkShape& shape() const;
+  NumberType type() const;
+
+  /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too): per edge two states of H
+  /// numbers, H rounded up as docs/network.md says, and about 60 bytes; per node four states and about 60 bytes.
+  std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const;
+
+  /// Writes one logit per edge, all arrays being device memory; logits beyond *graph.count stay as they are. Allocates
+  /// nothing and waits for nothing, so it may be captured in a CUDA graph. Needs execution.bad_row, which becomes the
+  /// first edge that ends at no node, or −1; where there is one, no logit is written. An order that does not hold every
+  /// node once gives unspecified logits. Throws ErrorKind::usage as Plan, ErrorKind::device for what the CUDA runtime
+  /// reports.
+  void run(const GraphView& graph, float* logits, std::span<std::byte> workspace, const Execution& execution) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
+
+/// Scores of edges, on host or device: scores[i] = 1 / (1 + exp(−logits[i])), with the same bytes on both. `scores` may
+/// be `logits`. `count`: one element in the memory of the arrays, the number of edges, where only the device knows it
+/// (else null); what is beyond stays as it is. Throws ErrorKind::usage for a null array and for a count on the host.
+void edge_scores(const float* logits, std::int64_t num_edges, const std::int32_t* count, float* scores,
+                 const Execution& execution);
 
 /// The convenient form: a plan, which many sessions may share, and a workspace that grows. One thread at a time. A
 /// moved-from session can only be destroyed: run and logits throw ErrorKind::usage.

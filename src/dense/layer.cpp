@@ -8,7 +8,24 @@ namespace {
 
 const std::map<std::string, Norm> kNorms = {{"none", Norm::none}, {"layer", Norm::layer}, {"batch", Norm::batch}};
 
+const std::map<std::string, NumberType> kNumberTypes = {
+    {"float32", NumberType::float32}, {"half", NumberType::half}, {"bfloat16", NumberType::bfloat16}};
+
 }  // namespace
+
+NumberType parse_number_type(const std::string& name) {
+  const auto place = kNumberTypes.find(name);
+  if (place != kNumberTypes.end()) return place->second;
+  throw Error(ErrorKind::usage, "number type '" + name + "': expected float32, half or bfloat16");
+}
+
+std::string to_string(NumberType type) {
+  for (const auto& [name, value] : kNumberTypes) {
+    if (value == type) return name;
+  }
+  throw Error(ErrorKind::usage,
+              "number type " + std::to_string(static_cast<int>(type)) + ": expected float32, half or bfloat16");
+}
 
 Norm parse_norm(const std::string& name) {
   const auto place = kNorms.find(name);

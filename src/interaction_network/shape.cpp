@@ -61,6 +61,22 @@ void check_size(std::int32_t num_nodes, std::int64_t num_edges) {
 }
 
 void check_graph(const GraphView& graph, const InteractionNetworkShape& shape) {
+  check_arrays(graph, shape);
+  if (graph.count != nullptr) {
+    throw Error(ErrorKind::usage,
+                "a graph with a count of edges, which only a device reads: expected null on the host");
+  }
+  for (std::int64_t edge = 0; edge < graph.num_edges(); ++edge) {
+    for (const std::int32_t node : {graph.src[edge], graph.dst[edge]}) {
+      if (node < 0 || node >= graph.num_nodes) {
+        throw Error(ErrorKind::usage, "edge " + std::to_string(edge) + " ends at node " + std::to_string(node) +
+                                          ", expected 0.." + std::to_string(graph.num_nodes - 1));
+      }
+    }
+  }
+}
+
+void check_arrays(const GraphView& graph, const InteractionNetworkShape& shape) {
   const std::int64_t edges = graph.num_edges();
   check_size(graph.num_nodes, edges);
   const auto size = [&](const char* array, std::size_t is, std::int64_t rows, int columns) {
@@ -73,14 +89,6 @@ void check_graph(const GraphView& graph, const InteractionNetworkShape& shape) {
   size("node_features", graph.node_features.size(), graph.num_nodes, shape.node_inputs);
   size("edge_features", graph.edge_features.size(), edges, shape.edge_inputs);
   if (!graph.order.empty()) size("order", graph.order.size(), graph.num_nodes, 1);
-  for (std::int64_t edge = 0; edge < edges; ++edge) {
-    for (const std::int32_t node : {graph.src[edge], graph.dst[edge]}) {
-      if (node < 0 || node >= graph.num_nodes) {
-        throw Error(ErrorKind::usage, "edge " + std::to_string(edge) + " ends at node " + std::to_string(node) +
-                                          ", expected 0.." + std::to_string(graph.num_nodes - 1));
-      }
-    }
-  }
 }
 
 }  // namespace interaction_network

@@ -19,7 +19,10 @@ void check_weights(const InteractionNetwork& network, ErrorKind kind, const std:
 void check_size(std::int32_t num_nodes, std::int64_t num_edges);
 
 /// Throws ErrorKind::usage for arrays whose sizes do not fit the shape or each other, and for an edge that ends at no
-/// node of the graph.
+/// node of the graph. For a graph in memory of the host.
 void check_graph(const GraphView& graph, const InteractionNetworkShape& shape);
+
+/// The part of check_graph() that reads no array: sizes.
+void check_arrays(const GraphView& graph, const InteractionNetworkShape& shape);
 
 }  // namespace starling::interaction_network

@@ -5,13 +5,15 @@
 #include <algorithm>
 
 #include "cuda/launch.cuh"
+#include "cuda/mma.cuh"
 
 // A block computes a tile of kRows rows of every step of a chain. The inputs of a step are in shared memory with the
 // rows of each input side by side; weights pass through in slices of kSlice inputs, the next one on its way while one
 // is used. A thread has a part of the tile in registers: 8 rows, and 8, 4 or 1 columns, as the layer is wide.
 namespace starling::dense::cuda {
 
-using starling::cuda::blocks_of, starling::cuda::call;
+using starling::cuda::blocks_of, starling::cuda::call, starling::cuda::commit_copies, starling::cuda::copy_16,
+    starling::cuda::wait_for_copies;
 
 namespace {
 
@@ -24,17 +26,6 @@ struct Shared {
   float inputs[kDepth * kRowStride];  ///< [input, row]
   float weights[2][kSlice * kColumnTile];
 };
-
-__device__ __forceinline__ void copy_16(float* to, const float* from) {
-  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
-}
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Until at most `left` groups of copies are on their way.
-template <int left>
-__device__ __forceinline__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
-}
 
 /// The part of a tile that a thread computes: rows 4 ty .. and 64 + 4 ty .., and columns 4 tx .. (and 64 + 4 tx ..), or
 /// column tx. The threads of a warp are 4 rows of 8.
