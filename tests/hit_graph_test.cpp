@@ -157,6 +157,34 @@ std::string message_of(ErrorKind kind, const Call& call) {
   return "";
 }
 
+TEST(EdgeFeatures, RefuseEdgesThatOnlyADeviceCanCount) {
+  const std::vector<float> nodes(24);
+  const EdgeList edges{2, {0}, {1}};
+  EdgeListView view = edges;
+  view.count = edges.src.data();
+  EXPECT_EQ(message_of(ErrorKind::usage, [&] { edge_features(nodes, view); }),
+            "edge_features: the number of edges is in the memory of a device, expected a graph of the host");
+}
+
+TEST(HitGraphCounts, FitOrSayWhatIsWrong) {
+  const HitGraphCapacity capacity{100, 30, 20};
+  const HitGraphCounts good{100, 30, 20, 5, -1, 400};
+  EXPECT_TRUE(fits(good, capacity, 50));
+  for (const auto count : {&HitGraphCounts::doublets, &HitGraphCounts::edges, &HitGraphCounts::triplets}) {
+    HitGraphCounts more = good;
+    ++(more.*count);
+    EXPECT_FALSE(fits(more, capacity, 50));
+  }
+  const auto refused = [&](HitGraphCounts counts) {
+    return message_of(ErrorKind::input, [&] { fits(counts, capacity, 50); });
+  };
+  EXPECT_EQ(refused({100, 30, 20, 5, 7, 400}), "hits: a coordinate of hit 7 is not a finite number");
+  const std::string end = " among 50 hits: these windows are not for this event";
+  EXPECT_EQ(refused({(1 << 25) + 1, -1, -1, 0, -1, 0}), "hit graph: more than 33554432 doublets" + end);
+  EXPECT_EQ(refused({100, -1, -1, 0, -1, (1 << 28) + 1}), "hit graph: more than 268435456 candidate triplets" + end);
+  EXPECT_EQ(refused({100, 30, (1 << 25) + 1, 0, -1, 400}), "hit graph: more than 33554432 triplets" + end);
+}
+
 TEST(EdgeFeatures, RefuseSizesAndEndsThatDoNotFit) {
   const auto refused = [](std::size_t nodes, const EdgeList& edges) {
     return message_of(ErrorKind::usage, [&] { edge_features(std::vector<float>(nodes), edges); });

@@ -417,6 +417,11 @@ TEST(Network, WrongArgumentsAreUsageErrors) {
   short_arrays.edge_features.push_back(0.f);
   expect_error(ErrorKind::usage, "edge_features has 121 values, expected 20 x 6",
                [&] { plan.run(short_arrays.view(), logits, workspace); });
+  const Graph counted = random_graph({}, 10, 20, 1);
+  GraphView on_device = counted.view();
+  on_device.count = counted.src.data();
+  expect_error(ErrorKind::usage, "with a count of edges, which only a device reads",
+               [&] { plan.run(on_device, logits, workspace); });
   HitGraph uneven;
   uneven.edges.num_nodes = 2;
   expect_error(ErrorKind::usage, "do not fit together", [&] { Session(random_network(plain(8, 2), 1)).run(uneven); });

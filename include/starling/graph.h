@@ -11,10 +11,13 @@ namespace starling {
 struct EdgeListView {
   std::int32_t num_nodes = 0;
   std::span<const std::int32_t> src, dst;  ///< [E] node indices
+  /// One element in the memory of the arrays: the number of edges, where only the device knows it. Then size() is the
+  /// capacity. Functions that run on the host refuse it (ErrorKind::usage).
+  const std::int32_t* count = nullptr;
 
   std::int64_t size() const { return static_cast<std::int64_t>(src.size()); }
-  /// Throws ErrorKind::usage where src and dst differ in length or an end is outside 0..num_nodes-1; the message begins
-  /// with `caller`.
+  /// Throws ErrorKind::usage where src and dst differ in length, an end is outside 0..num_nodes-1 or there is a count;
+  /// the message begins with `caller`.
   void check(const char* caller) const;
 };
 

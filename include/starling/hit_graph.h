@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "starling/device.h"
 #include "starling/event.h"
 #include "starling/graph.h"
 #include "starling/safetensors.h"
@@ -112,6 +114,73 @@ HitGraph build_hit_graph(const HitsView& hits, const Windows& windows, const Fea
 
 /// The same in place of what `graph` held, whose memory is used again: for event after event.
 void build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales, HitGraph& graph);
+
+/// The most entries that a graph on a CUDA device may have: what the lent memory has room for.
+struct HitGraphCapacity {
+  std::int32_t doublets = 0;  ///< 0..2^25, for the search alone: about seven per edge of a whole event
+  std::int32_t edges = 0;     ///< 0..2^25
+  std::int32_t triplets = 0;  ///< 0..2^25
+};
+
+/// What a search on a CUDA device found: true numbers, also where they do not fit; those above 2^31 − 1 as that.
+struct HitGraphCounts {
+  std::int32_t doublets = 0;
+  std::int32_t edges = 0, triplets = 0;  ///< −1 = not known: the doublets do not fit, or are too many
+  std::int32_t hits_outside = 0;         ///< as HitGraph::hits_outside
+  std::int32_t bad_hit = -1;             ///< the first hit with a coordinate that is not finite, −1 = none
+  std::int64_t pairs = 0;                ///< of doublets to test for triplets
+};
+
+/// For counts that the host has read: true where the graph is whole, false where it is empty because something does not
+/// fit; then counts say what it needs. Throws ErrorKind::input where build_hit_graph does: for a bad hit, and more than
+/// 2^25 doublets, 2^28 pairs of them or 2^25 triplets.
+bool fits(const HitGraphCounts& counts, const HitGraphCapacity& capacity, std::int32_t num_hits);
+
+/// Where a graph is written, in device memory: edges sorted by (src, dst), the rest as in HitGraph.
+struct HitGraphMemory {
+  std::int32_t *src = nullptr, *dst = nullptr;  ///< [capacity.edges]
+  float* node_features = nullptr;               ///< [num_hits, 12], to 16 bytes aligned
+  float* edge_features = nullptr;               ///< [capacity.edges, 6], to 8 bytes aligned
+  std::int32_t* layer = nullptr;                ///< [num_hits]
+  std::int32_t* order = nullptr;                ///< [num_hits]
+  std::int32_t* triplet_splits = nullptr;       ///< [capacity.edges + 1]
+  std::int32_t* triplets = nullptr;             ///< [capacity.triplets]
+  HitGraphCounts* counts = nullptr;             ///< one
+  std::int32_t* edge_count = nullptr;           ///< one: the number of edges, 0 where the graph does not fit
+};
+
+/// Builds hit graphs on a CUDA device, in memory that the caller lends. Immutable: share it between threads and
+/// streams.
+class HitGraphCudaPlan {
+ public:
+  /// Bytes of device memory that the windows take.
+  static std::size_t windows_bytes(const Windows& windows);
+
+  /// Copies the windows into `memory` of the current device, which must stay as long as the plan is used, and returns
+  /// once they are there. Throws ErrorKind::usage for scales out of range and memory that is too small, and
+  /// ErrorKind::device without a device or without CUDA in the build.
+  HitGraphCudaPlan(const Windows& windows, const FeatureScales& scales, std::span<std::byte> memory);
+  HitGraphCudaPlan(const HitGraphCudaPlan&) = delete;
+  HitGraphCudaPlan& operator=(const HitGraphCudaPlan&) = delete;
+  ~HitGraphCudaPlan();
+
+  /// Bytes of workspace that run() needs: about 80 per hit, 20 per doublet, 30 per edge and 64 KiB per layer.
+  std::size_t workspace_bytes(std::int32_t num_hits, const HitGraphCapacity& capacity) const;
+
+  /// Builds the graph of one event whose hits are in device memory: the same bytes as build_hit_graph. Allocates
+  /// nothing and waits for nothing, so it may be captured in a CUDA graph. `hits` and `memory` must stay as long as the
+  /// view is used; its arrays are as long as the capacity, its EdgeListView::count is memory.edge_count. A graph that
+  /// does not fit, and that of a bad hit, is left empty: nothing is cut, and `counts` say what it needs; layer, order
+  /// and node features are those of the hits even then. execution.bad_row is not used. Throws ErrorKind::usage for
+  /// columns of unequal length, arrays that are null, a capacity out of range and a workspace that is too small;
+  /// ErrorKind::device for what the CUDA runtime reports.
+  HitGraphView run(const HitsView& hits, const HitGraphCapacity& capacity, const HitGraphMemory& memory,
+                   std::span<std::byte> workspace, const Execution& execution) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
 
 /// The same edges and triplets by testing every pair of hits and every pair of doublets: what build_hit_graph is
 /// compared with. Leaves the rest of the graph empty.

@@ -26,6 +26,11 @@ void EdgeListView::check(const char* caller) const {
     throw Error(ErrorKind::usage, std::string(caller) + ": " + std::to_string(src.size()) + " src and " +
                                       std::to_string(dst.size()) + " dst, expected as many of each");
   }
+  if (count != nullptr) {
+    throw Error(
+        ErrorKind::usage,
+        std::string(caller) + ": the number of edges is in the memory of a device, expected a graph of the host");
+  }
   const auto outside = [&](std::int32_t node) { return node < 0 || node >= num_nodes; };
   for (std::size_t e = 0; e < src.size(); ++e) {
     if (outside(src[e])) refuse_end(caller, e, "starts at", src[e], num_nodes);

@@ -4,15 +4,13 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <atomic>
-#include <string>
 
-#include "starling/error.h"
+#include "hit_graph/limits.h"
 
 namespace starling {
 
 Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows) {
   constexpr std::int32_t kTile = 1024;
-  constexpr std::int64_t kMost = std::int64_t{1} << 25;
   struct Tile {
     std::vector<std::int32_t> dst, pair;
   };
@@ -35,10 +33,7 @@ Doublets find_doublets(const HitLayout& hits, const Windows::Content& windows) {
                            tile.pair.push_back(pair);
                          });
         const auto added = static_cast<std::int64_t>(tile.dst.size() - before);
-        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMost) {
-          throw Error(ErrorKind::input, "hit graph: more than " + std::to_string(kMost) + " doublets among " +
-                                            std::to_string(count) + " hits: these windows are not for this event");
-        }
+        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMostDoublets) refuse_doublets(count);
         doublets.first[static_cast<std::size_t>(source) + 1] = static_cast<std::int32_t>(added);
       }
     }

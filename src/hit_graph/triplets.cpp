@@ -5,29 +5,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <string>
 
-#include "starling/error.h"
+#include "hit_graph/limits.h"
 
 namespace starling {
-namespace {
-
-constexpr std::int64_t kMostTested = std::int64_t{1} << 28, kMostFound = std::int64_t{1} << 25;
-
-[[noreturn]] void refuse(const char* what, std::int64_t most, const HitLayout& hits) {
-  throw Error(ErrorKind::input, "hit graph: more than " + std::to_string(most) + " " + what + " among " +
-                                    std::to_string(hits.size()) + " hits: these windows are not for this event");
-}
-
-}  // namespace
-
 void check_candidates(const HitLayout& hits, const Doublets& doublets, const Csr& into) {
   std::int64_t tested = 0;
   for (std::int32_t middle = 0; middle < hits.size(); ++middle) {
     tested += std::int64_t{into.row_splits[middle + 1] - into.row_splits[middle]} *
               (doublets.first[middle + 1] - doublets.first[middle]);
   }
-  if (tested > kMostTested) refuse("candidate triplets", kMostTested, hits);
+  if (tested > kMostTested) refuse_tested(hits.size());
 }
 
 std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Windows::Content& windows,
@@ -56,9 +44,7 @@ std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Win
               }
             });
         const auto added = static_cast<std::int64_t>(tile.size() - before);
-        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMostFound) {
-          refuse("triplets", kMostFound, hits);
-        }
+        if (total.fetch_add(added, std::memory_order_relaxed) + added > kMostFound) refuse_found(hits.size());
       }
     }
   });

@@ -93,8 +93,8 @@ Session::Session(const InteractionNetwork& network, SimdLevel level)
     : Session(std::make_shared<const Plan>(network, level)) {}
 
 GraphView network_view(const HitGraphView& graph) {
-  return {graph.edges.num_nodes, graph.edges.src,     graph.edges.dst,
-          graph.node_features,   graph.edge_features, graph.order};
+  return {graph.edges.num_nodes, graph.edges.src, graph.edges.dst,  graph.node_features,
+          graph.edge_features,   graph.order,     graph.edges.count};
 }
 
 std::vector<float> Session::logits(const HitGraphView& graph) {
