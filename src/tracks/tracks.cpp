@@ -11,10 +11,9 @@
 #include "starling/config.h"
 #include "starling/error.h"
 #include "starling/hit_graph.h"
-#include "tracks/adjacency.h"
 #include "tracks/backends.h"
-#include "tracks/layers.h"
-#include "tracks/walkthrough.h"
+#include "tracks/host/candidates.h"
+#include "tracks/host/layers.h"
 
 namespace starling {
 namespace {
@@ -25,7 +24,7 @@ const std::map<std::string, TrackBuilder> kBuilders = {{"components", TrackBuild
 
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
-using Lists = std::vector<std::vector<std::int32_t>>;
+using tracks::host::Candidates;
 
 void check_scores(std::span<const float> scores, std::int64_t edges) {
   if (static_cast<std::int64_t>(scores.size()) != edges) {
@@ -93,105 +92,18 @@ std::vector<std::int32_t> ranks(std::span<const std::int32_t> order) {
   return rank;
 }
 
-std::vector<std::uint8_t> above(std::span<const float> scores, float cut) {
-  std::vector<std::uint8_t> keep(scores.size());
-  for (std::size_t e = 0; e < scores.size(); ++e) keep[e] = scores[e] >= cut;
-  return keep;
-}
-
-// Keeps an edge where it is the best outgoing edge of its src and the best incoming edge of its dst.
-void remove_junctions(const EdgeListView& edges, std::span<const float> scores, std::vector<std::uint8_t>& keep) {
-  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-  std::vector<std::size_t> best_out(edges.num_nodes, kNone), best_in(edges.num_nodes, kNone);
-  const auto take = [&](std::size_t& best, std::size_t e, std::span<const std::int32_t> other_end) {
-    if (best == kNone || scores[e] > scores[best] || (scores[e] == scores[best] && other_end[e] < other_end[best])) {
-      best = e;
-    }
-  };
-  for (std::size_t e = 0; e < keep.size(); ++e) {
-    if (!keep[e] || edges.src[e] == edges.dst[e]) continue;
-    take(best_out[edges.src[e]], e, edges.dst);
-    take(best_in[edges.dst[e]], e, edges.src);
-  }
-  for (std::size_t e = 0; e < keep.size(); ++e) {
-    keep[e] = keep[e] && best_out[edges.src[e]] == e && best_in[edges.dst[e]] == e;
-  }
-}
-
-// The smallest node of each node's component.
-std::vector<std::int32_t> component_of(const Adjacency& graph) {
-  std::vector<std::int32_t> parent(graph.num_nodes());
-  std::iota(parent.begin(), parent.end(), 0);
-  const auto root = [&](std::int32_t v) {
-    while (parent[v] != v) v = parent[v] = parent[parent[v]];
-    return v;
-  };
-  for (std::int32_t v = 0; v < graph.num_nodes(); ++v) {
-    for (const Adjacency::Link& link : graph.out(v)) {
-      const auto [low, high] = std::minmax({root(v), root(link.node)});
-      parent[high] = low;
-    }
-  }
-  for (std::int32_t v = 0; v < graph.num_nodes(); ++v) parent[v] = root(v);
-  return parent;
-}
-
-// The components with at least `min_hits` hits, of those that `wanted` (a flag per component) names, hits outwards.
-Lists components(std::span<const std::int32_t> component, std::span<const std::int32_t> order,
-                 std::span<const std::uint8_t> wanted, int min_hits) {
-  std::vector<std::int32_t> size(component.size(), 0), list_of(component.size(), -1);
-  for (const std::int32_t c : component) ++size[c];
-  Lists lists;
-  for (const std::int32_t v : order) {
-    const std::int32_t c = component[v];
-    if (!wanted[c] || size[c] < min_hits) continue;
-    if (list_of[c] < 0) {
-      list_of[c] = static_cast<std::int32_t>(lists.size());
-      lists.emplace_back().reserve(size[c]);
-    }
-    lists[list_of[c]].push_back(v);
-  }
-  return lists;
-}
-
-Lists all_components(const Adjacency& graph, int min_hits) {
-  return components(component_of(graph), outward_order(graph), std::vector<std::uint8_t>(graph.num_nodes(), 1),
-                    min_hits);
-}
-
-Lists walkthrough(const Adjacency& graph, const TrackCuts& cuts) {
-  const std::vector<std::int32_t> component = component_of(graph), order = outward_order(graph);
-  std::vector<std::uint8_t> simple(graph.num_nodes(), 1), walkable(graph.num_nodes());
-  for (std::int32_t v = 0; v < graph.num_nodes(); ++v) {
-    if (graph.degree(v) > 2) simple[component[v]] = 0;
-  }
-  for (std::int32_t v = 0; v < graph.num_nodes(); ++v) walkable[v] = !simple[component[v]];
-  Lists lists = components(component, order, simple, cuts.min_hits);
-  for (auto& path : walk(graph, order, walkable, cuts.walk_add, cuts.min_hits)) lists.push_back(std::move(path));
-  return lists;
-}
-
-// Ties go to the smaller node.
-Lists find_candidates(const EdgeListView& edges, std::span<const float> scores, TrackCuts cuts) {
-  (void)to_string(cuts.builder);  // throws for one that is not known
-  cuts.min_hits = std::max(cuts.min_hits, 1);
-  if (cuts.builder == TrackBuilder::walkthrough) {
-    return walkthrough(Adjacency(edges, scores, above(scores, cuts.walk_min)), cuts);
-  }
-  std::vector<std::uint8_t> keep = above(scores, cuts.score);
-  if (cuts.builder == TrackBuilder::junction_removal) remove_junctions(edges, scores, keep);
-  return all_components(Adjacency(edges, scores, keep), cuts.min_hits);
-}
-
-Tracks pack(const Lists& lists) {
+// Lists of hits as tracks, ordered by their smallest hit.
+Tracks pack(std::span<const std::int32_t> row_splits, std::span<const std::int32_t> hits) {
   std::vector<std::pair<std::int32_t, std::size_t>> by_first;
-  for (std::size_t i = 0; i < lists.size(); ++i) {
-    by_first.emplace_back(*std::min_element(lists[i].begin(), lists[i].end()), i);
+  for (std::size_t i = 1; i < row_splits.size(); ++i) {
+    by_first.emplace_back(*std::min_element(hits.begin() + row_splits[i - 1], hits.begin() + row_splits[i]), i);
   }
   std::sort(by_first.begin(), by_first.end());
   Tracks tracks;
+  tracks.hits.reserve(hits.size());
+  tracks.row_splits.reserve(row_splits.size());
   for (const auto& [first, i] : by_first) {
-    tracks.hits.insert(tracks.hits.end(), lists[i].begin(), lists[i].end());
+    tracks.hits.insert(tracks.hits.end(), hits.begin() + row_splits[i - 1], hits.begin() + row_splits[i]);
     tracks.row_splits.push_back(static_cast<std::int32_t>(tracks.hits.size()));
   }
   return tracks;
@@ -256,28 +168,34 @@ std::string to_string(TrackBuilder builder) {
 Tracks build_tracks(const EdgeListView& edges, std::span<const float> scores, const TrackCuts& cuts) {
   edges.check("build_tracks");
   check_scores(scores, edges.size());
-  return pack(find_candidates(edges, scores, cuts));
+  (void)to_string(cuts.builder);  // throws for one that is not known
+  const Candidates found = tracks::host::find_candidates(edges, scores, cuts, {}, true);
+  return pack(found.row_splits, found.nodes);
 }
 
 Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, const TrackCuts& cuts) {
   check(graph);
   check_scores(scores, graph.edges.size());
-  const std::vector<std::int32_t> rank = ranks(graph.order);
+  (void)to_string(cuts.builder);  // throws for one that is not known
   // Nodes are numbered by their rank, so that ties are broken by it.
-  EdgeList ranked{graph.edges.num_nodes, std::vector<std::int32_t>(scores.size()),
-                  std::vector<std::int32_t>(scores.size())};
-  for (std::size_t e = 0; e < scores.size(); ++e) {
-    ranked.src[e] = rank[graph.edges.src[e]];
-    ranked.dst[e] = rank[graph.edges.dst[e]];
+  const std::vector<std::int32_t> rank = ranks(graph.order);
+  const Candidates found = tracks::host::find_candidates(graph.edges, scores, cuts, rank, false);
+  tracks::host::LayeredTracks layered(graph, rank);
+  Candidates kept;
+  std::vector<std::int32_t> track;
+  for (std::size_t c = 1; c < found.row_splits.size(); ++c) {
+    track.clear();
+    for (std::int32_t i = found.row_splits[c - 1]; i < found.row_splits[c]; ++i) {
+      track.push_back(graph.order[found.nodes[i]]);
+    }
+    layered.sort_outwards(track);
+    if (cuts.chain_layers > 0 && layered.count_layers(track) <= cuts.chain_layers && !layered.is_whole_chain(track)) {
+      continue;
+    }
+    kept.nodes.insert(kept.nodes.end(), track.begin(), track.end());
+    kept.row_splits.push_back(static_cast<std::int32_t>(kept.nodes.size()));
   }
-  Lists lists = find_candidates(ranked, scores, cuts);
-  LayeredTracks layered(graph, rank);
-  std::erase_if(lists, [&](std::vector<std::int32_t>& list) {
-    for (std::int32_t& hit : list) hit = graph.order[hit];
-    layered.sort_outwards(list);
-    return cuts.chain_layers > 0 && layered.count_layers(list) <= cuts.chain_layers && !layered.is_whole_chain(list);
-  });
-  return pack(lists);
+  return pack(kept.row_splits, kept.nodes);
 }
 
 std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts,
@@ -351,15 +269,16 @@ std::vector<std::int32_t> TracksView::track_of_hit(std::int32_t num_hits) const 
 }
 
 Tracks tracks_from_labels(std::span<const std::int32_t> track_of_hit) {
-  std::map<std::int32_t, std::size_t> list_of_label;
-  Lists lists;
+  std::map<std::int32_t, std::vector<std::int32_t>> hits_of;
   for (std::size_t hit = 0; hit < track_of_hit.size(); ++hit) {
-    if (track_of_hit[hit] == -1) continue;
-    const auto [place, added] = list_of_label.try_emplace(track_of_hit[hit], lists.size());
-    if (added) lists.emplace_back();
-    lists[place->second].push_back(static_cast<std::int32_t>(hit));
+    if (track_of_hit[hit] != -1) hits_of[track_of_hit[hit]].push_back(static_cast<std::int32_t>(hit));
   }
-  return pack(lists);
+  Candidates lists;
+  for (const auto& [label, hits] : hits_of) {
+    lists.nodes.insert(lists.nodes.end(), hits.begin(), hits.end());
+    lists.row_splits.push_back(static_cast<std::int32_t>(lists.nodes.size()));
+  }
+  return pack(lists.row_splits, lists.nodes);
 }
 
 }  // namespace starling

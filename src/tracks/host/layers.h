@@ -7,7 +7,7 @@
 #include "starling/graph.h"
 #include "starling/hit_graph.h"
 
-namespace starling {
+namespace starling::tracks::host {
 
 /// What the layers and triplets of a checked hit graph say about candidates.
 class LayeredTracks {
@@ -36,4 +36,4 @@ class LayeredTracks {
   std::vector<std::int32_t> layers_;  // row splits of entries_
 };
 
-}  // namespace starling
+}  // namespace starling::tracks::host

@@ -1,10 +1,10 @@
-#include "tracks/layers.h"
+#include "tracks/host/layers.h"
 
 #include <algorithm>
 #include <bit>
 #include <tuple>
 
-namespace starling {
+namespace starling::tracks::host {
 
 LayeredTracks::LayeredTracks(const HitGraphView& graph, std::span<const std::int32_t> rank)
     : graph_(graph),
@@ -73,4 +73,4 @@ bool LayeredTracks::is_whole_chain(std::span<const std::int32_t> track) {
   return last >= 2 && !edges.empty();
 }
 
-}  // namespace starling
+}  // namespace starling::tracks::host
