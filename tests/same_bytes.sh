@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # usage: same_bytes.sh PROGRAM [EMULATOR…] OTHER_PROGRAM   two builds of `starling` simulate, build graphs and reconstruct alike,
 # byte by byte. Exits 77 where PROGRAM is not built.
-# Edges without their features: the last bit of phi is the C library's (atan2f), and differs between processors.
 set -euo pipefail
 program=$1
 shift
@@ -12,7 +11,7 @@ run() {
   local folder=$1
   shift
   "$@" simulate --events 1 --first 1 --pileup 1 --seed 7 --out "$folder"
-  "$@" graph "$folder/event000000001" --out "$folder"
+  "$@" graph "$folder/event000000001" --features --out "$folder"
   "$@" reconstruct "$folder/event000000001" --out "$folder"
 } >/dev/null
 run "$work/one" "$program"

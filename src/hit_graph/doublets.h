@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -19,7 +18,8 @@ struct SearchRegion {
 };
 
 /// The widest of a pair's windows that hit `a` can need. False where no cell can hold it.
-inline bool widest_window(const Windows::Content& w, std::int32_t pair, const Point& a, float& k, float& z0) {
+template <class Tables>
+STARLING_HOST_DEVICE bool widest_window(const Tables& w, std::int32_t pair, const Point& a, float& k, float& z0) {
   k = z0 = -1.f;
   const std::int32_t last = w.pair_cells[pair + 1];
   float lower = 0.f;
@@ -28,30 +28,33 @@ inline bool widest_window(const Windows::Content& w, std::int32_t pair, const Po
     const float most = (std::fabs(a.z) + w.pair_z0[c]) * 1.0001f;
     const float least = (std::fabs(a.z) - w.pair_z0[c]) * 0.9999f;
     if (most >= lower * a.r && least <= w.pair_cot[c] * arc_length(a.r, w.pair_k[c])) {
-      k = std::max(k, w.pair_k[c]);
-      z0 = std::max(z0, w.pair_z0[c]);
+      k = greater(k, w.pair_k[c]);
+      z0 = greater(z0, w.pair_z0[c]);
     }
     lower = w.pair_cot[c];
   }
   return z0 >= 0.f;
 }
 
+STARLING_HOST_DEVICE float least_of(const float (&v)[4]) { return lesser(lesser(lesser(v[0], v[1]), v[2]), v[3]); }
+STARLING_HOST_DEVICE float most_of(const float (&v)[4]) { return greater(greater(greater(v[0], v[1]), v[2]), v[3]); }
+
 /// False where no hit of the target layer can pass |k| ≤ k_max, |z0| ≤ z0_max with `a`.
-inline bool search_region(const Point& a, const HitLayout::Layer& target, float k_max, float z0_max,
-                          SearchRegion& region) {
+STARLING_HOST_DEVICE bool search_region(const Point& a, const HitLayout::Layer& target, float k_max, float z0_max,
+                                        SearchRegion& region) {
   if (target.first == target.last || !(target.r_max > a.r)) return false;
   const float growth = k_max * k_max * (1.f / 24.f);
   // s(rb)/s(ra) = rb/ra · f with f between 1 and its value at the largest k.
   const auto stretch = [&](float r) { return (1.f + growth * r * r) / (1.f + growth * a.r * a.r); };
   float r_high = target.r_max;
   if (target.along_z) {
-    const float small = std::max(target.r_min, a.r) / a.r, large = target.r_max / a.r * stretch(target.r_max);
+    const float small = greater(target.r_min, a.r) / a.r, large = target.r_max / a.r * stretch(target.r_max);
     const float outer = a.z + z0_max, inner = a.z - z0_max;  // za − z0 at the window's ends
-    region.low =
-        std::min({-z0_max + outer * small, -z0_max + outer * large, z0_max + inner * small, z0_max + inner * large});
-    region.high =
-        std::max({-z0_max + outer * small, -z0_max + outer * large, z0_max + inner * small, z0_max + inner * large});
-    const float margin = 0.02f + 2e-5f * std::max(std::fabs(region.low), std::fabs(region.high));
+    const float ends[4] = {-z0_max + outer * small, -z0_max + outer * large, z0_max + inner * small,
+                           z0_max + inner * large};
+    region.low = least_of(ends);
+    region.high = most_of(ends);
+    const float margin = 0.02f + 2e-5f * greater(std::fabs(region.low), std::fabs(region.high));
     region.low -= margin;
     region.high += margin;
     if (region.low > target.z_max || region.high < target.z_min) return false;
@@ -60,15 +63,15 @@ inline bool search_region(const Point& a, const HitLayout::Layer& target, float 
     if (std::fabs(a.z) > z0_max * 1.0001f + 0.001f) {
       const float ratio[4] = {(target.z_min - z0_max) / (a.z - z0_max), (target.z_max - z0_max) / (a.z - z0_max),
                               (target.z_min + z0_max) / (a.z + z0_max), (target.z_max + z0_max) / (a.z + z0_max)};
-      const float least = *std::min_element(ratio, ratio + 4), most = *std::max_element(ratio, ratio + 4);
+      const float least = least_of(ratio), most = most_of(ratio);
       // Rounding of z matters where the lever arm za ± z0 is short.
       const float margin = 2e-5f + 2e-6f * (std::fabs(a.z) + std::fabs(target.z_max) + std::fabs(target.z_min)) /
                                        (std::fabs(a.z) - z0_max);
-      small = std::max(small, least - margin * (1.f + std::fabs(least)));
-      large = std::min(large, most + margin * (1.f + std::fabs(most)));
+      small = greater(small, least - margin * (1.f + std::fabs(least)));
+      large = lesser(large, most + margin * (1.f + std::fabs(most)));
       if (large < small) return false;
     }
-    region.high = std::min(a.r * large * 1.00002f, target.r_max);
+    region.high = lesser(a.r * large * 1.00002f, target.r_max);
     region.low = a.r * small / stretch(region.high) * 0.99998f;
     if (region.low > target.r_max || region.high < target.r_min) return false;
     r_high = region.high;
@@ -81,33 +84,41 @@ inline bool search_region(const Point& a, const HitLayout::Layer& target, float 
   if (p > 0.f && discriminant >= 0.f) {
     const float h2 = 0.5f * quarter * dr * dr / (p + std::sqrt(discriminant));
     // asin h ≤ h(1 + 0.2215·h²) up to h = √½.
-    if (h2 < 0.5f) region.half_phi = std::min(1.5708f, 2.f * std::sqrt(h2) * (1.f + 0.2215f * h2) * 1.0001f + 2e-6f);
+    if (h2 < 0.5f) region.half_phi = lesser(1.5708f, 2.f * std::sqrt(h2) * (1.f + 0.2215f * h2) * 1.0001f + 2e-6f);
   }
   return true;
 }
 
-/// Two tests that let every partner b of a pass which the exact ones let pass, and need no root and no division: most
-/// hits of a search region fail them.
-class DoubletBounds {
- public:
-  DoubletBounds(const Point& a, float k_max, float z0_max)
-      : a_(a), z0_(z0_max), k2_(k_max * k_max * (1.001f / 8.f)), curvature_(0.2501f * k_max * k_max * a.r * a.r) {}
-
-  bool may_pass(const Point& b) const {
-    // z0·(sb − sa) = za·sb − zb·sa, with s between r and r·(1 + k²r²/24).
-    const float ab = a_.z * b.r, ba = b.z * a_.r;
-    const float stretch = k2_ * b.r * b.r + 1e-5f;
-    const float slack = stretch * (std::fabs(ab) + std::fabs(ba)) + 1e-5f * z0_ * b.r;
-    if (std::fabs(ab - ba) > z0_ * (b.r - a_.r) * (1.f + stretch) + slack) return false;
-    const float dx = b.x - a_.x, dy = b.y - a_.y, cross = a_.x * b.y - a_.y * b.x;
-    const float most = curvature_ * b.r * b.r * (dx * dx + dy * dy);
-    return !(cross * cross > most && most > 1e-30f);  // below, a float has lost too much of it
-  }
-
- private:
-  const Point& a_;
-  float z0_, k2_, curvature_;
+/// The terms of two tests that let every partner b of a pass which the exact ones let pass, and need no root and no
+/// division: most hits of a search region fail them.
+struct DoubletBounds {
+  float z0, k2, curvature;
 };
+
+STARLING_HOST_DEVICE DoubletBounds doublet_bounds(const Point& a, float k_max, float z0_max) {
+  return {z0_max, k_max * k_max * (1.001f / 8.f), 0.2501f * k_max * k_max * a.r * a.r};
+}
+
+STARLING_HOST_DEVICE bool may_pass(const DoubletBounds& bounds, const Point& a, const Point& b) {
+  // z0·(sb − sa) = za·sb − zb·sa, with s between r and r·(1 + k²r²/24).
+  const float ab = a.z * b.r, ba = b.z * a.r;
+  const float stretch = bounds.k2 * b.r * b.r + 1e-5f;
+  const float slack = stretch * (std::fabs(ab) + std::fabs(ba)) + 1e-5f * bounds.z0 * b.r;
+  if (std::fabs(ab - ba) > bounds.z0 * (b.r - a.r) * (1.f + stretch) + slack) return false;
+  const float dx = b.x - a.x, dy = b.y - a.y, cross = a.x * b.y - a.y * b.x;
+  const float most = bounds.curvature * b.r * b.r * (dx * dx + dy * dy);
+  return !(cross * cross > most && most > 1e-30f);  // below, a float has lost too much of it
+}
+
+/// Whether a → b passes the window of its cell, of a pair whose widest window is k_max and z0_max.
+template <class Tables>
+STARLING_HOST_DEVICE bool passes_doublet(const Tables& w, std::int32_t pair, float k_max, float z0_max, const Point& a,
+                                         const Point& b, DoubletFit& fit, std::int32_t& cell) {
+  if (!fit_doublet(a, b, fit)) return false;
+  if (!(std::fabs(fit.k) <= k_max) || !(std::fabs(fit.z0) <= z0_max)) return false;
+  cell = find_cell(w.pair_cot, w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot));
+  return std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell];
+}
 
 /// Calls visit(position of b, pair, fit, cell) for every doublet a → b that passes its window, a at `source`; partners
 /// in ascending order of pair, then of the search.
@@ -121,21 +132,18 @@ void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int
     float k_max, z0_max;
     SearchRegion region;
     if (!widest_window(w, pair, a, k_max, z0_max) || !search_region(a, target, k_max, z0_max, region)) continue;
-    const int low = target.long_bin(region.low), high = target.long_bin(region.high);
+    const int low = long_bin(target, region.low), high = long_bin(target, region.high);
     const int last_row = phi_bin(phi + region.half_phi);
-    const DoubletBounds bounds(a, k_max, z0_max);
+    const DoubletBounds bounds = doublet_bounds(a, k_max, z0_max);
     for (int row = phi_bin(phi - region.half_phi); row <= last_row; ++row) {
       const int wrapped = row & (HitLayout::kPhiBins - 1);
       const std::int32_t* const bins = hits.bins.data() + target.first_bin + wrapped * HitLayout::kLongBins;
       const std::int32_t end = bins[high + 1];
       for (std::int32_t b = bins[low]; b < end; ++b) {
-        if (!bounds.may_pass(hits.points[b])) continue;
+        if (!may_pass(bounds, a, hits.points[b])) continue;
         DoubletFit fit;
-        if (!fit_doublet(a, hits.points[b], fit)) continue;
-        if (!(std::fabs(fit.k) <= k_max) || !(std::fabs(fit.z0) <= z0_max)) continue;
-        const std::int32_t cell =
-            find_cell(w.pair_cot.data(), w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot));
-        if (std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell]) visit(b, pair, fit, cell);
+        std::int32_t cell;
+        if (passes_doublet(w, pair, k_max, z0_max, a, hits.points[b], fit, cell)) visit(b, pair, fit, cell);
       }
     }
   }

@@ -4,16 +4,24 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arithmetic/host_device.h"
 #include "starling/event.h"
 
+// Formulas for host and device. Nothing here may be contracted to fused multiply-adds: the sources that include it are
+// compiled accordingly, so that both give the same bytes.
+
 namespace starling {
+
+/// As std::min and std::max, also for what is not a number.
+STARLING_HOST_DEVICE float lesser(float a, float b) { return b < a ? b : a; }
+STARLING_HOST_DEVICE float greater(float a, float b) { return a < b ? b : a; }
 
 /// A hit as the windows see it: mm; r is the distance from the beam line, which is at x = y = 0.
 struct Point {
   float x, y, z, r;
 };
 
-inline float distance_from_beam(float x, float y) {
+STARLING_HOST_DEVICE float distance_from_beam(float x, float y) {
   return static_cast<float>(std::sqrt(double{x} * x + double{y} * y));
 }
 
@@ -30,10 +38,10 @@ struct DoubletFit {
 };
 
 /// Length of the arc from the beam line out to radius r, to third order in k·r.
-inline float arc_length(float r, float k) { return r * (1.f + k * k * r * r * (1.f / 24.f)); }
+STARLING_HOST_DEVICE float arc_length(float r, float k) { return r * (1.f + k * k * r * r * (1.f / 24.f)); }
 
 /// Fits a → b. False where b does not lie further out, or lies in the other half of the transverse plane.
-inline bool fit_doublet(const Point& a, const Point& b, DoubletFit& fit) {
+STARLING_HOST_DEVICE bool fit_doublet(const Point& a, const Point& b, DoubletFit& fit) {
   const float dx = b.x - a.x, dy = b.y - a.y;
   const float cross = a.x * b.y - a.y * b.x;
   const float dot = a.x * b.x + a.y * b.y;
@@ -51,7 +59,7 @@ struct Step {
   float length;  ///< in space, mm
 };
 
-inline Step make_step(const Point& a, const Point& b) {
+STARLING_HOST_DEVICE Step make_step(const Point& a, const Point& b) {
   Step step{b.x - a.x, b.y - a.y, b.z - a.z, 0.f, 0.f};
   const float chord2 = step.dx * step.dx + step.dy * step.dy;
   step.chord = std::sqrt(chord2);
@@ -66,14 +74,14 @@ struct TripletFit {
   float bend;  ///< sine of the angle between a–b and b–c in the plane of arc length and z
 };
 
-inline float triplet_curvature(const Step& ab, const Step& bc) {
+STARLING_HOST_DEVICE float triplet_curvature(const Step& ab, const Step& bc) {
   const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
   const float dot = ab.dx * bc.dx + ab.dy * bc.dy;
   const float ac2 = ab.chord * ab.chord + bc.chord * bc.chord + 2.f * dot;
   return 2.f * cross / (ab.chord * bc.chord * std::sqrt(ac2));
 }
 
-inline float triplet_bend(const Step& ab, const Step& bc, float k) {
+STARLING_HOST_DEVICE float triplet_bend(const Step& ab, const Step& bc, float k) {
   const float k2 = k * k * (1.f / 24.f);
   const float s_ab = ab.chord * (1.f + k2 * ab.chord * ab.chord);
   const float s_bc = bc.chord * (1.f + k2 * bc.chord * bc.chord);
@@ -81,7 +89,7 @@ inline float triplet_bend(const Step& ab, const Step& bc, float k) {
 }
 
 /// With t the unit tangent at a and n its normal: q = k·|a|² + 2(a·n), d0 = q / (1 + √(1 + k·q)).
-inline float triplet_d0(const Point& a, const Step& ab, float k) {
+STARLING_HOST_DEVICE float triplet_d0(const Point& a, const Step& ab, float k) {
   const float sine = 0.5f * k * ab.chord;
   const float cosine = std::sqrt(1.f - sine * sine);
   const float tx = (ab.dx * cosine + ab.dy * sine) / ab.chord;
@@ -90,7 +98,7 @@ inline float triplet_d0(const Point& a, const Step& ab, float k) {
   return q / (1.f + std::sqrt(1.f + k * q));
 }
 
-inline TripletFit fit_triplet(const Point& a, const Step& ab, const Step& bc) {
+STARLING_HOST_DEVICE TripletFit fit_triplet(const Point& a, const Step& ab, const Step& bc) {
   TripletFit fit;
   fit.k = triplet_curvature(ab, bc);
   fit.bend = triplet_bend(ab, bc, fit.k);
@@ -99,6 +107,6 @@ inline TripletFit fit_triplet(const Point& a, const Step& ab, const Step& bc) {
 }
 
 /// |cot θ| by which the cell of a triplet is chosen.
-inline float triplet_cot(const Step& ab) { return std::fabs(ab.dz / ab.chord); }
+STARLING_HOST_DEVICE float triplet_cot(const Step& ab) { return std::fabs(ab.dz / ab.chord); }
 
 }  // namespace starling

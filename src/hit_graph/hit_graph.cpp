@@ -1,5 +1,8 @@
 #include "starling/hit_graph.h"
 
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +11,7 @@
 
 #include "hit_graph/check.h"
 #include "hit_graph/doublets.h"
+#include "hit_graph/features.h"
 #include "hit_graph/layout.h"
 #include "hit_graph/overlaps.h"
 #include "hit_graph/triplets.h"
@@ -118,9 +122,14 @@ void build_hit_graph(const HitsView& hits, const Windows& windows, const Feature
     graph.layer.swap(layout.layer_of_hit);
     graph.order.assign(layout.hit.begin(), layout.hit.end());
     graph.order.insert(graph.order.end(), layout.outside.begin(), layout.outside.end());
+    graph.node_features.resize(static_cast<std::size_t>(hits.size()) * kNodeFeatures);
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, layout.radius.size(), 4096), [&](const auto& range) {
+      for (std::size_t i = range.begin(); i < range.end(); ++i) {
+        fill_node_features(layout.radius[i], layout.angle[i], hits.z[i], scales,
+                           graph.node_features.data() + i * kNodeFeatures);
+      }
+    });
   }
-  graph.node_features.resize(static_cast<std::size_t>(hits.size()) * kNodeFeatures);
-  node_features(hits, scales, graph.node_features);
   graph.edge_features.resize(static_cast<std::size_t>(graph.edges.size()) * kEdgeFeatures);
   edge_features(graph.node_features, graph.edges, scales, graph.edge_features);
 }

@@ -19,14 +19,14 @@ namespace {
 bool passes_doublet(const Windows::Content& w, std::size_t pair, const Point& a, const Point& b) {
   DoubletFit fit;
   if (!fit_doublet(a, b, fit)) return false;
-  const auto cell = static_cast<std::size_t>(
-      find_cell(w.pair_cot.data(), w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot)));
+  const auto cell =
+      static_cast<std::size_t>(find_cell(w.pair_cot, w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot)));
   return std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell];
 }
 
 bool passes_triplet(const Windows::Content& w, std::size_t triple, const Point& a, const Step& ab, const Step& bc) {
   const auto cell = static_cast<std::size_t>(
-      find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab)));
+      find_cell(w.triple_cot, w.triple_cells[triple], w.triple_cells[triple + 1], triplet_cot(ab)));
   const TripletFit fit = fit_triplet(a, ab, bc);
   return std::fabs(fit.k) <= w.triple_k[cell] && std::fabs(fit.bend) <= w.triple_bend[cell] &&
          std::fabs(fit.d0) <= w.triple_d0[cell];

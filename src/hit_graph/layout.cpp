@@ -7,28 +7,29 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <tuple>
 
+#include "arithmetic/inverse.h"
 #include "hit_graph/check.h"
 
 namespace starling {
 namespace {
 
-constexpr float kFarthest = 1e6f;  // mm; far from overflow in every formula
 constexpr std::int32_t kBinsPerLayer = HitLayout::kPhiBins * HitLayout::kLongBins;
 
-/// Orders hits by what is known of them but their index, which comes last. Any total order of the coordinates serves:
-/// that of their bits needs no rule for zeros and for what is not a number.
 struct ByPlace {
   const HitsView& hits;
 
-  auto key(std::int32_t hit) const {
+  PlaceKey key(std::int32_t hit) const {
     const auto i = static_cast<std::size_t>(hit);
-    return std::tuple(std::bit_cast<std::uint32_t>(hits.x[i]), std::bit_cast<std::uint32_t>(hits.y[i]),
-                      std::bit_cast<std::uint32_t>(hits.z[i]), hits.volume_id[i], hits.layer_id[i], hits.module_id[i],
-                      hit);
+    return {std::bit_cast<std::uint32_t>(hits.x[i]),
+            std::bit_cast<std::uint32_t>(hits.y[i]),
+            std::bit_cast<std::uint32_t>(hits.z[i]),
+            hits.volume_id[i],
+            hits.layer_id[i],
+            hits.module_id[i],
+            hit};
   }
-  bool operator()(std::int32_t a, std::int32_t b) const { return key(a) < key(b); }
+  bool operator()(std::int32_t a, std::int32_t b) const { return comes_before(key(a), key(b)); }
 };
 
 }  // namespace
@@ -46,7 +47,8 @@ HitLayout::HitLayout(const HitsView& hits, const Windows::Content& windows) {
   }
 
   layer_of_hit.resize(n);
-  std::vector<float> radius(n), angle(n);
+  radius.resize(n);
+  angle.resize(n);
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, n, 4096), [&](const auto& range) {
     std::int32_t volume = 0, layer_id = 0, known = -1;
     bool first = true;
@@ -60,9 +62,8 @@ HitLayout::HitLayout(const HitsView& hits, const Windows::Content& windows) {
       const float x = hits.x[i], y = hits.y[i];
       const float r = distance_from_beam(x, y);
       radius[i] = r;
-      angle[i] = std::atan2(y, x);
-      // A hit on the beam line has no direction: on no edge.
-      layer_of_hit[i] = r > 0.f && r < kFarthest && std::fabs(hits.z[i]) < kFarthest ? known : -1;
+      angle[i] = arithmetic::arctan2(y, x);
+      layer_of_hit[i] = has_place(r, hits.z[i]) ? known : -1;
     }
   });
 
@@ -77,21 +78,14 @@ HitLayout::HitLayout(const HitsView& hits, const Windows::Content& windows) {
     grid.z_min = std::min(grid.z_min, hits.z[i]);
     grid.z_max = std::max(grid.z_max, hits.z[i]);
   }
-  for (auto& grid : layers) {
-    const float r_spread = grid.r_max - grid.r_min, z_spread = grid.z_max - grid.z_min;
-    grid.along_z = !(r_spread > z_spread);
-    grid.low = grid.along_z ? grid.z_min : grid.r_min;
-    const float spread = std::max(r_spread, z_spread);
-    grid.scale = spread > 0.f ? kLongBins / spread : 0.f;
-  }
+  for (auto& grid : layers) choose_axis(grid);
 
   bins.assign(layers.size() * kBinsPerLayer + 1, 0);
   std::vector<std::int32_t> bin_of(n);
   for (std::size_t i = 0; i < n; ++i) {
     if (layer_of_hit[i] < 0) continue;
     const auto& grid = layers[static_cast<std::size_t>(layer_of_hit[i])];
-    const int row = std::clamp(phi_bin(angle[i]), 0, kPhiBins - 1);
-    bin_of[i] = grid.first_bin + row * kLongBins + grid.long_bin(grid.along_z ? hits.z[i] : radius[i]);
+    bin_of[i] = bin_of_hit(grid, angle[i], radius[i], hits.z[i]);
     ++bins[static_cast<std::size_t>(bin_of[i]) + 1];
   }
   for (std::size_t b = 1; b < bins.size(); ++b) bins[b] += bins[b - 1];

@@ -336,7 +336,7 @@ class Learner {
     if (!fit_doublet(a, b, fit)) return false;
     const auto p = static_cast<std::size_t>(pair);
     const auto cell = static_cast<std::size_t>(
-        find_cell(content_.pair_cot.data(), content_.pair_cells[p], content_.pair_cells[p + 1], std::fabs(fit.cot)));
+        find_cell(content_.pair_cot, content_.pair_cells[p], content_.pair_cells[p + 1], std::fabs(fit.cot)));
     return std::fabs(fit.k) <= content_.pair_k[cell] && std::fabs(fit.z0) <= content_.pair_z0[cell];
   }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -16,7 +15,7 @@ struct OverlapFit {
   float rphi;      ///< across, mm: the angle between the hits times the smaller radius
 };
 
-inline OverlapFit fit_overlap(const Point& a, const Point& b) {
+STARLING_HOST_DEVICE OverlapFit fit_overlap(const Point& a, const Point& b) {
   const float dx = b.x - a.x, dy = b.y - a.y, dz = b.z - a.z;
   // sin Δφ = cross / (ra·rb): one radius cancels.
   const float cross = a.x * b.y - a.y * b.x;
@@ -25,37 +24,39 @@ inline OverlapFit fit_overlap(const Point& a, const Point& b) {
 
 /// Whether the edge between two hits of a layer starts at the first of them, `a`: the one nearer to the origin, the one
 /// that comes first in the layout in a tie.
-inline bool overlap_starts_at(const Point& a, std::int32_t position_a, const Point& b, std::int32_t position_b) {
+STARLING_HOST_DEVICE bool overlap_starts_at(const Point& a, std::int32_t position_a, const Point& b,
+                                            std::int32_t position_b) {
   const float ra = a.r * a.r + a.z * a.z, rb = b.r * b.r + b.z * b.z;
   return ra != rb ? ra < rb : position_a < position_b;
 }
 
 /// An angle, rad, that |Δφ| ≤ π/2 is not above where |sin Δφ| ≤ `sine`.
-inline float angle_below(float sine) {
+STARLING_HOST_DEVICE float angle_below(float sine) {
   return sine < 0.7f ? sine * (1.f + 0.25f * sine * sine) * 1.0001f + 2e-6f : 3.2f;
 }
 
 /// Calls visit(position of b, whether the edge starts at a, fit) for every overlap of a and another hit b that passes
 /// its layer's window; a at `position`.
-template <class Visit>
-void for_each_overlap(const HitLayout& layout, const Windows::Content& w, std::int32_t position, Visit&& visit) {
+template <class Layout, class Tables, class Visit>
+STARLING_HOST_DEVICE void for_each_overlap(const Layout& layout, const Tables& w, std::int32_t position,
+                                           Visit&& visit) {
   const Point a = layout.points[position];
   const std::int32_t layer_index = layout.layer[position];
   const float distance = w.overlap_distance[layer_index], rphi = w.overlap_rphi[layer_index];
   if (!(distance > 0.f)) return;
   const auto& layer = layout.layers[layer_index];
   const float place = layer.along_z ? a.z : a.r, margin = distance + 0.01f + 1e-5f * std::fabs(place);
-  const int low = layer.long_bin(place - margin), high = layer.long_bin(place + margin);
+  const int low = long_bin(layer, place - margin), high = long_bin(layer, place + margin);
   // Within `distance` of a, the angle is below asin(distance / ra); across, it is below asin(rphi / smaller radius).
   const float smaller = a.r - distance * 1.0001f - 1e-5f * a.r;
   const float across = smaller > 0.f ? angle_below(rphi / smaller) : 3.2f;
-  const float half_phi = std::min(angle_below(distance / a.r), across);
+  const float half_phi = lesser(angle_below(distance / a.r), across);
   const int first_row = phi_bin(layout.phi[position] - half_phi);
-  const int rows = std::min(phi_bin(layout.phi[position] + half_phi) - first_row + 1, HitLayout::kPhiBins);
-  for (int k = 0; k < rows; ++k) {
+  const int rows = phi_bin(layout.phi[position] + half_phi) - first_row + 1;
+  for (int k = 0; k < rows && k < HitLayout::kPhiBins; ++k) {
     const int row = (first_row + k) & (HitLayout::kPhiBins - 1);
-    const std::int32_t* const bins = layout.bins.data() + layer.first_bin + row * HitLayout::kLongBins;
-    for (std::int32_t b = bins[low]; b < bins[high + 1]; ++b) {
+    const std::int32_t bin = layer.first_bin + row * HitLayout::kLongBins, end = layout.bins[bin + high + 1];
+    for (std::int32_t b = layout.bins[bin + low]; b < end; ++b) {
       if (layout.module[b] == layout.module[position]) continue;
       const Point& other = layout.points[b];
       const bool starts = overlap_starts_at(a, position, other, b);

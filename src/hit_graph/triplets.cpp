@@ -37,10 +37,10 @@ std::vector<std::vector<Triplet>> find_triplets(const HitLayout& hits, const Win
         for_each_triplet(
             hits, windows, doublets, into, middle, in, out,
             [&](const TripletArm& ab, const TripletArm* first, const TripletArm* last, std::int32_t triple) {
-              const TripletWindow window(windows, triple, ab.step, triplet_cot(ab.step));
+              const TripletWindow window = triplet_window(windows, triple, ab.step, triplet_cot(ab.step));
               const Point& a = hits.points[ab.other];
               for (const TripletArm* bc = first; bc != last; ++bc) {
-                if (window.passes(a, ab.step, bc->step)) tile.push_back({ab.doublet, bc->doublet});
+                if (passes_triplet(window, a, ab.step, bc->step)) tile.push_back({ab.doublet, bc->doublet});
               }
             });
         const auto added = static_cast<std::int64_t>(tile.size() - before);

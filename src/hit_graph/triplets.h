@@ -21,35 +21,39 @@ struct TripletWindow {
   float k, d0, bend;
   float most_cross2;   ///< no triplet inside has (ab × bc)² above this times |bc|²·|ac|²
   float k2, slack_ab;  ///< k²/24, and how much a bend inside can miss for the arc of ab being taken for its chord
-
-  TripletWindow(const Windows::Content& w, std::int32_t triple, const Step& ab, float cot) {
-    const std::int32_t cell = find_cell(w.triple_cot.data(), w.triple_cells[triple], w.triple_cells[triple + 1], cot);
-    k = w.triple_k[cell];
-    d0 = w.triple_d0[cell];
-    bend = w.triple_bend[cell];
-    most_cross2 = 0.2501f * k * k * ab.chord * ab.chord;
-    k2 = k * k * (1.001f / 24.f);
-    slack_ab = k2 * ab.chord * ab.chord + 1e-5f;
-  }
-
-  /// Whether a → b → c passes. Most do not: two tests that let all pass which the exact ones let pass need no root and
-  /// no division. They are of no use where their terms are too small for a float's precision or too large for its
-  /// range.
-  bool passes(const Point& a, const Step& ab, const Step& bc) const {
-    const float bend_ab = bc.dz * ab.chord, bend_bc = ab.dz * bc.chord;
-    const float slack = std::fabs(bend_ab) * slack_ab + std::fabs(bend_bc) * (k2 * bc.chord * bc.chord + 1e-5f);
-    if (std::fabs(bend_ab - bend_bc) > 1.0001f * bend * ab.length * bc.length + slack + 1e-30f) return false;
-    const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
-    const float bc2 = bc.chord * bc.chord;
-    const float ac2 = ab.chord * ab.chord + bc2 + 2.f * (ab.dx * bc.dx + ab.dy * bc.dy);
-    const float most = most_cross2 * bc2 * ac2;
-    if (cross * cross > most && most > 1e-30f) return false;
-    const float curvature = triplet_curvature(ab, bc);
-    if (!(std::fabs(curvature) <= k)) return false;
-    if (!(std::fabs(triplet_bend(ab, bc, curvature)) <= bend)) return false;
-    return std::fabs(triplet_d0(a, ab, curvature)) <= d0;
-  }
 };
+
+template <class Tables>
+STARLING_HOST_DEVICE TripletWindow triplet_window(const Tables& w, std::int32_t triple, const Step& ab, float cot) {
+  const std::int32_t cell = find_cell(w.triple_cot, w.triple_cells[triple], w.triple_cells[triple + 1], cot);
+  TripletWindow window;
+  window.k = w.triple_k[cell];
+  window.d0 = w.triple_d0[cell];
+  window.bend = w.triple_bend[cell];
+  window.most_cross2 = 0.2501f * window.k * window.k * ab.chord * ab.chord;
+  window.k2 = window.k * window.k * (1.001f / 24.f);
+  window.slack_ab = window.k2 * ab.chord * ab.chord + 1e-5f;
+  return window;
+}
+
+/// Whether a → b → c passes. Most do not: two tests that let all pass which the exact ones let pass need no root and
+/// no division. They are of no use where their terms are too small for a float's precision or too large for its
+/// range.
+STARLING_HOST_DEVICE bool passes_triplet(const TripletWindow& window, const Point& a, const Step& ab, const Step& bc) {
+  const float bend_ab = bc.dz * ab.chord, bend_bc = ab.dz * bc.chord;
+  const float slack =
+      std::fabs(bend_ab) * window.slack_ab + std::fabs(bend_bc) * (window.k2 * bc.chord * bc.chord + 1e-5f);
+  if (std::fabs(bend_ab - bend_bc) > 1.0001f * window.bend * ab.length * bc.length + slack + 1e-30f) return false;
+  const float cross = ab.dx * bc.dy - ab.dy * bc.dx;
+  const float bc2 = bc.chord * bc.chord;
+  const float ac2 = ab.chord * ab.chord + bc2 + 2.f * (ab.dx * bc.dx + ab.dy * bc.dy);
+  const float most = window.most_cross2 * bc2 * ac2;
+  if (cross * cross > most && most > 1e-30f) return false;
+  const float curvature = triplet_curvature(ab, bc);
+  if (!(std::fabs(curvature) <= window.k)) return false;
+  if (!(std::fabs(triplet_bend(ab, bc, curvature)) <= window.bend)) return false;
+  return std::fabs(triplet_d0(a, ab, curvature)) <= window.d0;
+}
 
 /// Throws ErrorKind::input where more than 2^28 pairs of doublets share their middle hit: no event that the windows are
 /// for. `into`: the doublets grouped by their outer hit.

@@ -46,7 +46,7 @@ WindowSearch::WindowSearch(const std::vector<std::vector<Candidate>>& signal_of_
     const auto& signal = signal_of_group[group];
     std::vector<std::int32_t> cell_of;
     for (const auto& candidate : signal) {
-      cell_of.push_back(find_cell(cot_.data(), cells_[group], cells_[group + 1], candidate.abs_cot));
+      cell_of.push_back(find_cell(cot_, cells_[group], cells_[group + 1], candidate.abs_cot));
     }
     for (std::int32_t cell = cells_[group]; cell < cells_[group + 1]; ++cell) {
       for (int k = 0; k < observables_; ++k) {
@@ -82,7 +82,7 @@ std::int64_t WindowSearch::bin(std::int32_t cell, const Candidate& candidate) co
 }
 
 void WindowSearch::add_background(std::int32_t group, const Candidate& candidate) {
-  const std::int32_t cell = find_cell(cot_.data(), cells_[static_cast<std::size_t>(group)],
+  const std::int32_t cell = find_cell(cot_, cells_[static_cast<std::size_t>(group)],
                                       cells_[static_cast<std::size_t>(group) + 1], candidate.abs_cot);
   const std::int64_t at = bin(cell, candidate);
   if (at >= 0) background_[static_cast<std::size_t>(at)].fetch_add(1, std::memory_order_relaxed);

@@ -1,7 +1,5 @@
 #include "hit_graph/windows.h"
 
-#include <algorithm>
-
 namespace starling {
 
 Windows::Windows(std::unique_ptr<const Content> content) : content_(std::move(content)) {}
@@ -19,14 +17,6 @@ const Windows::Content& Windows::content() const {
 double Windows::min_pt() const { return content().min_pt; }
 std::int32_t Windows::layer_pairs() const { return content().pairs(); }
 std::int32_t Windows::layer_triples() const { return content().triples(); }
-
-std::int32_t Windows::Content::find_layer(std::int32_t volume, std::int32_t layer) const {
-  const auto range = std::equal_range(volume_id.begin(), volume_id.end(), volume);
-  const auto first = layer_id.begin() + (range.first - volume_id.begin());
-  const auto last = layer_id.begin() + (range.second - volume_id.begin());
-  const auto at = std::lower_bound(first, last, layer);
-  return at != last && *at == layer ? static_cast<std::int32_t>(at - layer_id.begin()) : -1;
-}
 
 void Windows::Content::index() {
   out_pairs.assign(static_cast<std::size_t>(layers()) + 1, 0);

@@ -5,9 +5,25 @@
 #include <utility>
 #include <vector>
 
+#include "arithmetic/host_device.h"
 #include "starling/hit_graph.h"
 
 namespace starling {
+
+/// The index of a layer among `count` in ascending order, −1 = unknown.
+STARLING_HOST_DEVICE std::int32_t find_layer(const std::int32_t* volume_id, const std::int32_t* layer_id,
+                                             std::int32_t count, std::int32_t volume, std::int32_t layer) {
+  std::int32_t low = 0;
+  for (std::int32_t high = count; low < high;) {
+    const std::int32_t middle = low + (high - low) / 2;
+    if (volume_id[middle] < volume || (volume_id[middle] == volume && layer_id[middle] < layer)) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low < count && volume_id[low] == volume && layer_id[low] == layer ? low : -1;
+}
 
 /// What Windows hold. A layer is a (volume_id, layer_id) that simulated hits have; nothing says what shape it has.
 /// A pair or triple has one window for each of its cells in |cot θ|; cell c covers the values up to its bound, and the
@@ -39,7 +55,9 @@ struct Windows::Content {
   std::int32_t triples() const { return static_cast<std::int32_t>(triple_first.size()); }
 
   /// The layer's index, −1 = unknown.
-  std::int32_t find_layer(std::int32_t volume, std::int32_t layer) const;
+  std::int32_t find_layer(std::int32_t volume, std::int32_t layer) const {
+    return starling::find_layer(volume_id.data(), layer_id.data(), layers(), volume, layer);
+  }
   bool has_overlaps() const {
     return std::any_of(overlap_distance.begin(), overlap_distance.end(), [](float width) { return width > 0.f; });
   }
@@ -48,7 +66,9 @@ struct Windows::Content {
 };
 
 /// The cell of a pair or triple that |cot| falls into, of those from `first` to `last` − 1.
-inline std::int32_t find_cell(const float* bounds, std::int32_t first, std::int32_t last, float abs_cot) {
+template <class Bounds>
+STARLING_HOST_DEVICE std::int32_t find_cell(const Bounds& bounds, std::int32_t first, std::int32_t last,
+                                            float abs_cot) {
   while (first + 1 < last && abs_cot > bounds[first]) ++first;
   return first;
 }
