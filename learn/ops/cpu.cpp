@@ -5,6 +5,7 @@
 #include "learn/ops/condensation_kernels.h"
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
+#include "learn/ops/edges_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
 #include "learn/ops/message_kernels.h"
 #include "learn/ops/neighbor_gradient_kernels.h"
@@ -144,6 +145,7 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
   m.impl("condense", TORCH_FN(condense<Host>));
+  m.impl("check_edges", TORCH_FN(check_edges<Host>));
 }
 
 }  // namespace starling::ops

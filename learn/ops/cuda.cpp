@@ -6,6 +6,7 @@
 #include "learn/ops/condensation_kernels.h"
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
+#include "learn/ops/edges_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
 #include "learn/ops/message_kernels.h"
 #include "learn/ops/neighbor_gradient_kernels.h"
@@ -178,6 +179,7 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
   m.impl("condense", TORCH_FN(condense<Cuda>));
+  m.impl("check_edges", TORCH_FN(check_edges<Cuda>));
 }
 
 }  // namespace starling::ops

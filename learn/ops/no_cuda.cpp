@@ -13,9 +13,10 @@ void no_cuda(const c10::OperatorHandle& op, torch::jit::Stack*) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(starling, CUDA, m) {
-  for (const char* const op : {"knn", "radius", "_distance_gradient", "_distance_tangent", "aggregate",
-                               "_aggregate_gradient", "edge_conv", "_edge_conv_gradient", "gravnet",
-                               "_gravnet_gradient", "condensation_loss", "_condensation_gradient", "condense"})
+  for (const char* const op :
+       {"knn", "radius", "_distance_gradient", "_distance_tangent", "aggregate", "_aggregate_gradient", "edge_conv",
+        "_edge_conv_gradient", "gravnet", "_gravnet_gradient", "condensation_loss", "_condensation_gradient",
+        "condense", "check_edges"})
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&no_cuda>());
 }
 

@@ -98,4 +98,16 @@ TORCH_LIBRARY(starling, m) {
       "condense(Tensor beta, Tensor x, Tensor? row_splits, float t_beta, float t_d, Tensor? scale=None, "
       "str assign='collect') -> (Tensor id, Tensor point)",
       {at::Tag::pt2_compliant_tag});
+
+  // Edges [2, E] of int32 or int64, source above target, as int64. ValueError for an edge that ends at no node.
+  m.def("check_edges(Tensor edge_index, SymInt num_nodes) -> Tensor", {at::Tag::pt2_compliant_tag});
+  // rows[index] of rows [R, W] by index [E], int32 or int64: [E, W].
+  m.def("gather_rows(Tensor rows, Tensor index) -> Tensor", {at::Tag::pt2_compliant_tag});
+  // out[v] = the sum of the rows [E, W] whose index is v, in their order and in float32 at least: [count, W].
+  m.def("sum_rows(Tensor rows, Tensor index, SymInt count) -> Tensor", {at::Tag::pt2_compliant_tag});
+
+  // A model file of the kind tracking or interaction_network (model.h): kind, sections of JSON and arrays. ValueError
+  // for what InteractionNetwork::from_model or TrackFinder::from_model refuses.
+  m.def("_read_network(str file) -> (str kind, Dict(str, str) sections, Dict(str, Tensor) arrays)");
+  m.def("_write_network(str file, str kind, Dict(str, str) sections, Dict(str, Tensor) arrays) -> ()");
 }

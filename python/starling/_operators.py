@@ -24,6 +24,9 @@ def load(file: Path | str) -> None:
         ("condensation_loss", _condensation_loss),
         ("_condensation_gradient", _condensation_gradient),
         ("condense", _condense),
+        ("check_edges", _check_edges),
+        ("gather_rows", _gather_rows),
+        ("sum_rows", _sum_rows),
     ):
         torch.library.register_fake(f"starling::{name}", fake)
     _vmap.register()
@@ -254,3 +257,15 @@ def _condense(
     assign: str = "collect",
 ) -> tuple[Tensor, Tensor]:
     return beta.new_empty(beta.shape, dtype=torch.int64), beta.new_empty(beta.shape, dtype=torch.int64)
+
+
+def _check_edges(edge_index: Tensor, num_nodes: int) -> Tensor:
+    return edge_index.new_empty(edge_index.shape, dtype=torch.int64)
+
+
+def _gather_rows(rows: Tensor, index: Tensor) -> Tensor:
+    return rows.new_empty((index.shape[0], rows.shape[1]))
+
+
+def _sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    return rows.new_empty((count, rows.shape[1]))

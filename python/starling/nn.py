@@ -1,4 +1,5 @@
-"""Layers whose graph is rebuilt inside the network, in place of torch_geometric's and FastGraphCompute's, and their loss.
+"""Layers whose graph is rebuilt inside the network, in place of torch_geometric's and FastGraphCompute's, and their loss;
+the interaction network of tracking.
 
 ====================  ==============================================================================================
 `GravNetConv`         GravNet (arXiv:1902.07987) with the signature and parameters of torch_geometric.nn.GravNetConv
@@ -6,6 +7,7 @@
 `EdgeConv`            EdgeConv (arXiv:1801.07829) with the signature and parameters of torch_geometric.nn.EdgeConv
 `DynamicEdgeConv`     the same over the nearest neighbours in its input, as torch_geometric.nn.DynamicEdgeConv
 `ObjectCondensation`  the loss of object condensation (arXiv:2002.03605)
+`InteractionNetwork`  the network that scores the edges of a hit graph, with the parameters of acorn's InteractionGNN2
 ====================  ==============================================================================================
 
 No [N, k, features] and no [objects, N] tensor is made, forward or backward, and every run gives the same bytes.
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from .edge_conv import DynamicEdgeConv, EdgeConv
 from .events import check_features, row_splits_of_input
+from .interaction_network import InteractionNetwork
 from .search import check_count, check_sizes
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "GravNetConv",
     "GravNetOp",
     "GravNetOutput",
+    "InteractionNetwork",
     "ObjectCondensation",
 ]
 

@@ -1,4 +1,4 @@
-"""The golden vectors of shared/data/dynamic_networks; tests skip where they are absent."""
+"""The golden vectors of shared/data; those of dynamic_networks by case. Tests skip where they are absent."""
 
 import json
 import os
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(os.environ.get("STARLING_DATA", Path(__file__).parent / "../../../shared/data")) / "dynamic_networks"
+DATA = Path(os.environ.get("STARLING_DATA", Path(__file__).parent / "../../../shared/data"))
+GOLDEN = DATA / "dynamic_networks"
 
 
 def cases(file):

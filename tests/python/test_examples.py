@@ -11,7 +11,7 @@ import torch
 SOURCE = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["dynamic_edge_conv", "fastgraphcompute", "gravnet"])
+@pytest.mark.parametrize("name", ["dynamic_edge_conv", "fastgraphcompute", "gravnet", "interaction_network"])
 def test_the_example_agrees_with_the_model_before(name):
     """It exits with 0 only where they agree."""
     command = [sys.executable, SOURCE / f"examples/{name}.py", "--events=3", "--hits=200", "--repeats=1"]

@@ -26,14 +26,22 @@ def reduced(text, replacements):
 @pytest.mark.skipif(not PROGRAM, reason="STARLING_PROGRAM does not name the program starling, which makes the events")
 def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (command,) = blocks("sh")
-    shorter = {"starling simulate": f"{PROGRAM} simulate", "detectors/": f"{SOURCE}/detectors/", "--events 120": "--events 24"}
-    subprocess.run(reduced(command, shorter), shell=True, check=True, capture_output=True)
+    for command in blocks("sh"):
+        shorter = {"starling ": f"{PROGRAM} ", "detectors/": f"{SOURCE}/detectors/"}
+        shorter |= {"--events 120": "--events 24"} if "--events 120" in command else {"--pileup 5": "--pileup 1"}
+        subprocess.run(reduced(command, shorter), shell=True, check=True, capture_output=True)
+    (tmp_path / "models").symlink_to(SOURCE / "models")
     names = {}
     for block in blocks("python"):
         exec(reduced(block, {"steps = 300": "steps = 10"}) if "steps = 300" in block else block, names)
     assert len(names["history"]) == 10
-    assert re.search(r"\d+ of \d+ showers found", capsys.readouterr().out)
+    output = capsys.readouterr().out
+    assert re.search(r"\d+ of \d+ showers found", output)
+    accepted, true = map(float, re.search(r"([\d.]+)% of the true edges accepted, ([\d.]+)% of those true", output).groups())
+    assert accepted > 80 and true > 80
+    run = [PROGRAM, "reconstruct", "tracker", "--model", "mine.safetensors", "--out", "tracks"]
+    subprocess.run(run, check=True, capture_output=True)
+    assert len(list((tmp_path / "tracks").glob("*-tracks.csv"))) == 4
     assert names["found"] <= names["showers"]
     for picture in ("loss.png", "event.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
