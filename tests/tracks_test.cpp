@@ -12,20 +12,16 @@
 
 #include "starling/error.h"
 #include "starling/hit_graph.h"
+#include "tracks_cases.h"
 
 namespace starling {
 namespace {
 
-using Lists = std::vector<std::vector<std::int32_t>>;
+using namespace tracks_cases;
 
 struct ScoredGraph {
   EdgeList edges;
   std::vector<float> scores;
-};
-
-struct ScoredEdge {
-  std::int32_t src, dst;
-  float score;
 };
 
 ScoredGraph graph_of(std::int32_t num_nodes, const std::vector<ScoredEdge>& edges) {
@@ -37,14 +33,6 @@ ScoredGraph graph_of(std::int32_t num_nodes, const std::vector<ScoredEdge>& edge
     graph.scores.push_back(edge.score);
   }
   return graph;
-}
-
-Lists lists_of(const Tracks& tracks) {
-  Lists lists;
-  for (std::int32_t t = 0; t < tracks.size(); ++t) {
-    lists.emplace_back(tracks.hits.begin() + tracks.row_splits[t], tracks.hits.begin() + tracks.row_splits[t + 1]);
-  }
-  return lists;
 }
 
 // The message of the Error of kind usage that `call` throws.
@@ -66,108 +54,14 @@ Lists build(const ScoredGraph& graph, TrackBuilder builder, int min_hits = 3) {
   return lists_of(build_tracks(graph.edges, graph.scores, cuts));
 }
 
-// Adds to the graph a node on this layer, at this distance from the beam line, last in its order.
-void add_node(HitGraph& graph, std::int32_t layer, float radius) {
-  graph.order.push_back(graph.edges.num_nodes++);
-  graph.layer.push_back(layer);
-  graph.node_features.resize(graph.layer.size() * kNodeFeatures);
-  graph.node_features[graph.node_features.size() - kNodeFeatures] = radius;
-}
-
-// A hit graph with these edges, of score 0.9, and triplets: pairs of edges.
-HitGraph layered_graph(const std::vector<std::pair<std::int32_t, float>>& nodes,
-                       const std::vector<std::pair<std::int32_t, std::int32_t>>& edges,
-                       const std::vector<std::pair<std::int32_t, std::int32_t>>& triplets) {
-  HitGraph graph;
-  for (const auto& [layer, radius] : nodes) add_node(graph, layer, radius);
-  for (const auto& [src, dst] : edges) {
-    graph.edges.src.push_back(src);
-    graph.edges.dst.push_back(dst);
-  }
-  std::vector<std::int32_t> first;
-  for (const auto& [ab, bc] : triplets) {
-    first.push_back(ab);
-    graph.triplets.edges.push_back(bc);
-  }
-  graph.triplets.row_splits = group_edges(first, static_cast<std::int32_t>(edges.size())).row_splits;
-  graph.edge_features.resize(edges.size() * kEdgeFeatures);
-  return graph;
-}
-
 Lists build(const HitGraph& graph, const TrackCuts& cuts) {
   return lists_of(build_tracks(graph, std::vector<float>(graph.edges.src.size(), 0.9F), cuts));
 }
 
-TEST(ShortTracks, MustBeWholeChains) {
-  // Three candidates: a whole one, one with a triplet missing, and one over three layers with a second hit beside.
-  const HitGraph graph = layered_graph(
-      {{0, 1}, {1, 2}, {2, 3}, {3, 4}, {0, 1}, {1, 2}, {2, 3}, {3, 4}, {0, 1}, {1, 2}, {2, 3}, {2, 3.01F}},
-      {{0, 1}, {1, 2}, {2, 3}, {4, 5}, {5, 6}, {6, 7}, {8, 9}, {9, 10}, {10, 11}}, {{0, 1}, {1, 2}, {3, 4}, {6, 7}});
-  TrackCuts cuts;
-  const auto found = [&](int chain_layers) {
-    cuts.chain_layers = chain_layers;
-    return build(graph, cuts);
-  };
-  const Lists all = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}}, whole = {{0, 1, 2, 3}, {8, 9, 10, 11}};
-  EXPECT_EQ(found(0), all);
-  EXPECT_EQ(found(3), all) << "the broken one is on four layers";
-  EXPECT_EQ(found(4), whole);
-  EXPECT_EQ(found(5), whole);
-}
-
-TEST(ShortTracks, AChainGoesThroughAnyHitOfALayer) {
-  // Hits 1 and 2 are on one layer: 0→1→3 is no triplet, 0→2→3 is one.
-  const std::vector<std::pair<std::int32_t, float>> nodes = {{0, 1}, {1, 2}, {1, 2.01F}, {2, 3}};
-  const std::vector<std::pair<std::int32_t, std::int32_t>> edges = {{0, 1}, {0, 2}, {1, 3}, {2, 3}};
-  EXPECT_EQ(build(layered_graph(nodes, edges, {{1, 3}}), {}), (Lists{{0, 1, 2, 3}}));
-  EXPECT_EQ(build(layered_graph(nodes, edges, {}), {}), Lists{});
-}
-
-TEST(ShortTracks, TwoLayersAreNoChain) {
-  TrackCuts cuts;
-  cuts.min_hits = 2;
-  const HitGraph graph = layered_graph({{0, 1}, {1, 2}, {1, 2.01F}}, {{0, 1}, {1, 2}}, {});
-  EXPECT_EQ(build(graph, cuts), Lists{});
-  cuts.chain_layers = 1;
-  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 2}}));
-}
-
-TEST(HitsOfATrack, GoOutwardsLayerByLayer) {
-  // 0→1→2→3 with 4 beside 2 and 1→4, so 4 is as far from the inner end as 2, and 5 beside 1 though 0→5→3 skips a layer.
-  HitGraph graph = layered_graph({{7, 1}, {5, 2}, {3, 3}, {8, 4}, {3, 2.9F}, {5, 2.1F}},
-                                 {{0, 1}, {0, 5}, {1, 2}, {1, 4}, {2, 3}, {4, 3}, {5, 3}}, {});
-  TrackCuts cuts;
-  cuts.chain_layers = 0;
-  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 5, 4, 2, 3}}));
-  cuts.builder = TrackBuilder::components;
-  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 5, 4, 2, 3}}));
-}
-
-TEST(HitsOfATrack, TiesGoToTheHitThatComesFirstInTheOrder) {
-  HitGraph graph = layered_graph({{0, 1}, {1, 2}, {2, 3}, {2, 3}}, {{0, 1}, {1, 2}, {1, 3}}, {});
-  TrackCuts cuts;
-  cuts.chain_layers = 0;
-  cuts.walk_add = 0.95F;
-  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 2}}));
-  graph.order = {3, 2, 1, 0};
-  EXPECT_EQ(build(graph, cuts), (Lists{{0, 1, 3}}));
-}
-
-TEST(Components, JoinEdgesAboveTheCut) {
-  const ScoredGraph graph = graph_of(
-      9,
-      {{4, 2, 0.9F}, {2, 0, 0.5F}, {0, 7, 0.49F}, {1, 3, 1}, {3, 5, 1}, {3, 6, 1}, {7, 8, 1}, {0, 1, std::nanf("")}});
-  EXPECT_EQ(build(graph, TrackBuilder::components), (Lists{{4, 2, 0}, {1, 3, 5, 6}})) << "hits go outwards";
-  EXPECT_EQ(build(graph, TrackBuilder::components, 2), (Lists{{4, 2, 0}, {1, 3, 5, 6}, {7, 8}}));
-}
-
-TEST(Builders, TakeEmptyAndOddGraphs) {
-  for (const auto builder : {TrackBuilder::components, TrackBuilder::walkthrough, TrackBuilder::junction_removal}) {
-    EXPECT_EQ(build(graph_of(0, {}), builder), Lists{});
-    EXPECT_EQ(build(graph_of(5, {}), builder), Lists{});
-    EXPECT_EQ(build(graph_of(1, {{0, 0, 1}}), builder), Lists{}) << "an edge to itself joins nothing";
-    EXPECT_EQ(build(graph_of(2, {{0, 1, 1}, {0, 1, 1}}), builder, 2), (Lists{{0, 1}})) << "a repeated edge";
-    EXPECT_EQ(build(graph_of(3, {{0, 1, 1}, {1, 2, 1}, {2, 0, 1}}), builder).size(), 1U) << "a cycle";
+TEST(Builders, FindTheTracksOfTheTable) {
+  for (const Case& test : table()) {
+    SCOPED_TRACE(test.name + ", " + to_string(test.cuts.builder));
+    EXPECT_EQ(lists_of(tracks_cases::build(test)), test.expected);
   }
 }
 
@@ -238,66 +132,6 @@ TEST(Builders, FillTheCallersMemory) {
             "build_tracks: scores is null: expected an array");
   EXPECT_EQ(message_of([&] { (void)build_tracks_bytes(-1, 3, {}); }),
             "build_tracks_bytes: num_nodes is -1: expected 0 to 2147483647");
-}
-
-TEST(JunctionRemoval, KeepsTheBestEdgeOfEachSide) {
-  // 0→1→2→3 with a second continuation at 1 and a second arrival at 2.
-  const ScoredGraph graph =
-      graph_of(7, {{0, 1, 0.9F}, {1, 2, 0.9F}, {2, 3, 0.9F}, {1, 4, 0.8F}, {4, 5, 1}, {5, 6, 1}, {4, 2, 0.7F}});
-  EXPECT_EQ(build(graph, TrackBuilder::junction_removal), (Lists{{0, 1, 2, 3}, {4, 5, 6}}));
-}
-
-TEST(JunctionRemoval, TiesGoToTheSmallerHit) {
-  const ScoredGraph graph = graph_of(5, {{0, 1, 1}, {1, 4, 1}, {1, 3, 1}, {2, 1, 1}});
-  EXPECT_EQ(build(graph, TrackBuilder::junction_removal), (Lists{{0, 1, 3}}));
-}
-
-TEST(Walkthrough, TakesSimpleComponentsWhole) {
-  const ScoredGraph graph = graph_of(6, {{5, 3, 0.2F}, {3, 1, 0.15F}, {1, 0, 0.09F}, {2, 4, 1}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{5, 3, 1}})) << "0.09 is below the walk's minimum";
-}
-
-TEST(Walkthrough, SplitsTwoTracksThatShareAnEdge) {
-  // 0→1→2→3→4 and 5→6→7→8, joined by a poor edge 6→3.
-  const ScoredGraph graph =
-      graph_of(9, {{0, 1, 1}, {1, 2, 1}, {2, 3, 1}, {3, 4, 1}, {5, 6, 1}, {6, 7, 1}, {7, 8, 1}, {6, 3, 0.3F}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 2, 3, 4}, {5, 6, 7, 8}}));
-  EXPECT_EQ(build(graph, TrackBuilder::components).size(), 2U);
-}
-
-TEST(Walkthrough, PrefersTheWayThroughTheMiddleOverTheSkip) {
-  // The skip 0→2 scores best, but 0→1→2 is longer and above the adding cut.
-  const ScoredGraph graph = graph_of(4, {{0, 1, 0.7F}, {0, 2, 0.99F}, {1, 2, 0.7F}, {2, 3, 0.9F}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 2, 3}}));
-  const ScoredGraph weak = graph_of(4, {{0, 1, 0.5F}, {0, 2, 0.99F}, {1, 2, 0.5F}, {2, 3, 0.9F}});
-  EXPECT_EQ(build(weak, TrackBuilder::walkthrough), (Lists{{0, 2, 3}})) << "0.5 is neither best nor above 0.6";
-}
-
-TEST(Walkthrough, TakesSecondHitsOfOverlapsAlong) {
-  // 0→1→2→3→9 with a second hit 4 beside 1 and 5 beside 3; 6→7→10→11 is joined to it by 7→2 and keeps its own.
-  const ScoredGraph graph = graph_of(12, {{0, 1, 0.9F},
-                                          {0, 4, 0.8F},
-                                          {1, 2, 0.9F},
-                                          {4, 2, 0.8F},
-                                          {2, 3, 0.9F},
-                                          {2, 5, 0.8F},
-                                          {3, 9, 0.9F},
-                                          {5, 9, 0.7F},
-                                          {6, 7, 0.9F},
-                                          {7, 10, 0.9F},
-                                          {10, 11, 0.9F},
-                                          {7, 2, 0.7F}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 4, 2, 3, 5, 9}, {6, 7, 10, 11}}));
-}
-
-TEST(Walkthrough, TiesGoToTheSmallerHit) {
-  const ScoredGraph graph = graph_of(6, {{0, 1, 0.9F}, {1, 5, 0.5F}, {1, 4, 0.5F}, {1, 3, 0.5F}, {2, 1, 0.5F}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 3}}));
-}
-
-TEST(Walkthrough, OfEqualLengthsTheBetterScoredGoesFirst) {
-  const ScoredGraph graph = graph_of(5, {{0, 1, 0.9F}, {1, 3, 0.4F}, {1, 4, 0.5F}, {2, 1, 0.5F}});
-  EXPECT_EQ(build(graph, TrackBuilder::walkthrough), (Lists{{0, 1, 4}}));
 }
 
 // The definition read literally: after each path everything is worked out anew by following every way.

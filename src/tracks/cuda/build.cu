@@ -1,0 +1,358 @@
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cub/device/device_scan.cuh>
+
+#include "cuda/call.h"
+#include "cuda/launch.cuh"
+#include "memory/layout.h"
+#include "starling/hit_graph.h"
+#include "tracks/backends.h"
+#include "tracks/cuda/candidate.cuh"
+#include "tracks/cuda/component.cuh"
+#include "tracks/cuda/group.cuh"
+
+// Kernels over edges join them to components and lists, kernels over nodes group these by component, one kernel makes
+// the candidates of each component, and a sum over all hits numbers the tracks. Lists, and the places of components,
+// come in any order: nothing that is found depends on it. No kernel waits for a number that only the device knows.
+namespace starling::tracks::cuda {
+
+using namespace starling::cuda;
+
+namespace {
+
+constexpr int kBlocksPerProcessor = 4;  // of the kernel over components
+// Components that a warp has in shared memory, and those that a block has: with the latter 45 kB in all.
+using WarpNodes = Local<32, 64>;
+using BlockNodes = Local<512, 1024>;
+
+union Shared {
+  WarpNodes warp[kWarps];
+  BlockNodes block;
+};
+
+__device__ int thread_of_grid() { return static_cast<int>(blockIdx.x * kThreads + threadIdx.x); }
+
+__device__ void report(const Problem& p, std::int32_t edge) {
+  // As an unsigned number −1 is above all edges.
+  if (p.bad_row != nullptr) atomicMin(reinterpret_cast<std::uint32_t*>(p.bad_row), static_cast<std::uint32_t>(edge));
+}
+
+__device__ bool is_node(const Problem& p, std::int32_t node) {
+  return static_cast<std::uint32_t>(node) < static_cast<std::uint32_t>(p.num_nodes);
+}
+
+/// The number of a hit's node; −1 where the order does not hold the hit.
+__device__ std::int32_t number_of(const Problem& p, std::int32_t hit) {
+  if (!p.layered()) return hit;
+  const std::int32_t node = p.rank[hit];
+  return is_node(p, node) && p.order[node] == hit ? node : -1;
+}
+
+/// An edge as a number that is larger the better the edge is: by score, then by the smaller node at the other end. −0
+/// becomes 0, which it equals.
+__device__ unsigned long long quality(float score, std::int32_t other) {
+  return static_cast<unsigned long long>(to_ordered(score + 0.f)) << 32 | ~static_cast<std::uint32_t>(other);
+}
+
+// Nodes are only ever given a smaller parent, of their own component: an old one that a cache still holds is above the
+// node too.
+__device__ std::int32_t root_of(std::int32_t* parent, std::int32_t node) {
+  volatile std::int32_t* const above = parent;
+  for (;;) {
+    const std::int32_t next = above[node];
+    if (next == node) return node;
+    const std::int32_t beyond = above[next];
+    if (beyond == next) return next;
+    above[node] = beyond;
+    node = beyond;
+  }
+}
+
+__device__ void join(std::int32_t* parent, std::int32_t a, std::int32_t b) {
+  for (;;) {
+    a = root_of(parent, a);
+    b = root_of(parent, b);
+    if (a == b) return;
+    const std::int32_t high = max(a, b), low = min(a, b);
+    const std::int32_t was = atomicCAS(parent + high, high, low);
+    if (was == high) return;
+    a = was;
+    b = low;
+  }
+}
+
+__global__ void __launch_bounds__(kThreads) clear_kernel(const __grid_constant__ Problem p) {
+  const int i = thread_of_grid();
+  if (i == 0) {
+    *p.counters = {};
+    if (p.bad_row != nullptr) *p.bad_row = -1;
+  }
+  if (i < p.capacity && p.reached != nullptr) p.reached[i] = 0;
+  if (i >= p.num_nodes) return;
+  if (p.layered() && is_node(p, p.order[i])) p.rank[p.order[i]] = i;
+  p.parent[i] = i;
+  p.degree[i] = 0;
+  p.total[i] = 0;
+  p.junction[i] = 0;
+  p.first_out[i] = -1;
+  p.upto[i] = 0;
+  if (p.edge_first != nullptr) {
+    p.edge_first[i] = -1;
+    p.owner[i] = -1;
+  }
+  if (p.junction_removal) p.best_out[i] = p.best_in[i] = 0;
+}
+
+/// The nodes of an edge that takes part, before junctions are removed; false for any other edge.
+__device__ bool takes_part(const Problem& p, std::int32_t edge, std::int32_t& src, std::int32_t& dst) {
+  if (!(p.scores[edge] >= p.cut)) return false;
+  src = p.src[edge];
+  dst = p.dst[edge];
+  if (!is_node(p, src) || !is_node(p, dst) || src == dst) return false;
+  src = number_of(p, src);
+  dst = number_of(p, dst);
+  return src >= 0 && dst >= 0;
+}
+
+__global__ void __launch_bounds__(kThreads) best_kernel(const __grid_constant__ Problem p) {
+  after_previous();
+  const int edge = thread_of_grid();
+  std::int32_t src, dst;
+  if (edge >= p.num_edges() || !takes_part(p, edge, src, dst)) return;
+  atomicMax(p.best_out + src, quality(p.scores[edge], dst));
+  atomicMax(p.best_in + dst, quality(p.scores[edge], src));
+}
+
+__global__ void __launch_bounds__(kThreads) edge_kernel(const __grid_constant__ Problem p) {
+  after_previous();
+  const int edge = thread_of_grid();
+  if (edge >= p.num_edges()) return;
+  std::int32_t src = p.src[edge], dst = p.dst[edge];
+  if (!is_node(p, src) || !is_node(p, dst)) {
+    report(p, edge);
+    return;
+  }
+  if (p.edge_first != nullptr) p.edge_next[edge] = atomicExch(p.edge_first + src, edge);
+  if (number_of(p, src) < 0 || number_of(p, dst) < 0) report(p, edge);
+  if (!takes_part(p, edge, src, dst)) return;
+  const float score = p.scores[edge];
+  if (p.junction_removal && (p.best_out[src] != quality(score, dst) || p.best_in[dst] != quality(score, src))) return;
+  p.links[edge] = {src, dst, atomicExch(p.first_out + src, edge), score};
+  atomicAdd(p.degree + src, 1u);
+  atomicAdd(p.degree + dst, 1u);
+  join(p.parent, src, dst);
+}
+
+__global__ void __launch_bounds__(kThreads) component_kernel(const __grid_constant__ Problem p) {
+  after_previous();
+  const int node = thread_of_grid();
+  if (node >= p.num_nodes) return;
+  const std::uint32_t degree = p.degree[node];
+  std::int32_t position = 0;
+  if (degree > 0) {
+    const std::int32_t root = root_of(p.parent, node);
+    p.parent[node] = root;
+    position = static_cast<std::int32_t>(atomicAdd(p.total + root, (1ull << 32) + degree) >> 32);
+    if (degree > 2) p.junction[root] = 1;
+  }
+  p.position[node] = position;
+}
+
+/// Adds what the lanes of a warp have to a counter; returns where that of this lane begins.
+__device__ std::int32_t reserve(std::int32_t* counter, std::int32_t count) {
+  const auto upto = static_cast<std::int32_t>(sum_upto(static_cast<std::uint32_t>(count)));
+  std::int32_t begin = 0;
+  if (threadIdx.x % 32 == 31 && upto > 0) begin = atomicAdd(counter, upto);
+  return __shfl_sync(kWarp, begin, 31) + upto - count;
+}
+
+__global__ void __launch_bounds__(kThreads) list_kernel(const __grid_constant__ Problem p) {
+  after_previous();
+  const int node = thread_of_grid();
+  Component component{};
+  bool small = false;
+  if (node < p.num_nodes && p.parent[node] == node) {
+    const unsigned long long total = p.total[node];
+    component.size = total == 0 ? 1 : static_cast<std::int32_t>(total >> 32);
+    component.links = static_cast<std::uint32_t>(total) / 2;
+    component.walked = p.walkthrough && p.junction[node] != 0;
+    // A node without an edge may be one that the order names twice.
+    const bool stands =
+        component.size > 1 || !p.layered() || (is_node(p, p.order[node]) && number_of(p, p.order[node]) == node);
+    if (component.size < p.min_hits || !stands) component.size = 0;
+    small = component.size <= WarpNodes::kMostNodes && component.links <= WarpNodes::kMostLinks;
+  }
+  const bool listed = component.size > 0;
+  component.begin = reserve(&p.counters->slots, component.size);
+  const std::int32_t front = reserve(&p.counters->small, listed && small ? 1 : 0);
+  const std::int32_t back = reserve(&p.counters->large, listed && !small ? 1 : 0);
+  if (node >= p.num_nodes) return;
+  p.begin[node] = listed ? component.begin : -1;
+  if (listed) p.components[small ? front : p.num_nodes - 1 - back] = component;
+}
+
+__global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__ Problem p) {
+  after_previous();
+  const int node = thread_of_grid();
+  if (node >= p.num_nodes) return;
+  const std::int32_t begin = p.begin[p.parent[node]];
+  if (begin >= 0) p.nodes[begin + p.position[node]] = node;
+}
+
+__global__ void __launch_bounds__(kThreads) candidate_kernel(const __grid_constant__ Problem p) {
+  __shared__ Shared shared;
+  __shared__ BlockGroup::Scratch scratch;
+  after_previous();
+  // Large ones first: they take longest.
+  const BlockGroup block{&scratch};
+  const std::int32_t large = p.counters->large;
+  for (auto i = static_cast<std::int32_t>(blockIdx.x); i < large;) {
+    build_candidates(p, block, shared.block, p.components[p.num_nodes - 1 - i]);
+    if (block.thread() == 0) i = static_cast<std::int32_t>(gridDim.x) + atomicAdd(&p.counters->next_large, 1);
+    i = block.first(i);
+  }
+  const WarpGroup warp;
+  const std::int32_t small = p.counters->small;
+  for (auto i = static_cast<std::int32_t>(blockIdx.x * kWarps + threadIdx.x / 32); i < small;) {
+    build_candidates(p, warp, shared.warp[threadIdx.x / 32], p.components[i]);
+    if (warp.thread() == 0) i = static_cast<std::int32_t>(gridDim.x * kWarps) + atomicAdd(&p.counters->next_small, 1);
+    i = warp.first(i);
+  }
+}
+
+/// The tracks by their smallest hits: `upto` is 2^32 tracks + hits, of this hit and those before it.
+__global__ void __launch_bounds__(kThreads)
+    number_kernel(const __grid_constant__ Problem p, const __grid_constant__ TracksMemory tracks) {
+  after_previous();
+  const int hit = thread_of_grid();
+  const bool there = hit < p.num_nodes;
+  const unsigned long long before = there && hit > 0 ? p.upto[hit - 1] : 0, upto = there ? p.upto[hit] : 0;
+  const auto first = static_cast<std::int32_t>(before & 0xffffffffu);
+  const bool is_track = there && upto != before;
+  const std::int32_t size = is_track ? static_cast<std::int32_t>(upto - before) : 0;  // the low half
+  const std::int32_t from = is_track ? p.track_begin[hit] : 0;
+  if (is_track) tracks.row_splits[before >> 32] = first;
+  if (hit == max(p.num_nodes - 1, 0)) {
+    tracks.row_splits[upto >> 32] = static_cast<std::int32_t>(upto & 0xffffffffu);
+    *tracks.count = static_cast<std::int32_t>(upto >> 32);
+  }
+  for (unsigned left = __ballot_sync(kWarp, is_track); left != 0; left &= left - 1) {
+    const int lane = __ffs(left) - 1;
+    const std::int32_t hits = __shfl_sync(kWarp, size, lane);
+    const std::int32_t* const source = p.track_hits + __shfl_sync(kWarp, from, lane);
+    std::int32_t* const target = tracks.hits + __shfl_sync(kWarp, first, lane);
+    for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x % 32); i < hits; i += 32) target[i] = source[i];
+  }
+}
+
+/// `layered`: with a graph's layers and order.
+std::size_t lay_out(std::span<std::byte> memory, const TrackCuts& cuts, bool layered, Problem& p, std::byte*& scratch,
+                    std::size_t& scratch_bytes) {
+  memory::Layout layout(memory);
+  const auto n = static_cast<std::size_t>(p.num_nodes), edges = static_cast<std::size_t>(p.capacity);
+  const bool chains = layered && cuts.chain_layers > 0;
+  p.counters = layout.take<Counters>(1);
+  p.rank = layered ? layout.take<std::int32_t>(n) : nullptr;
+  p.parent = layout.take<std::int32_t>(n);
+  p.degree = layout.take<std::uint32_t>(n);
+  p.total = layout.take<unsigned long long>(n);
+  p.junction = layout.take<std::uint8_t>(n);
+  if (cuts.builder == TrackBuilder::junction_removal) {
+    p.best_out = layout.take<unsigned long long>(n);
+    p.best_in = layout.take<unsigned long long>(n);
+  }
+  p.links = layout.take<Link>(edges);
+  p.first_out = layout.take<std::int32_t>(n);
+  p.edge_first = chains ? layout.take<std::int32_t>(n) : nullptr;
+  p.edge_next = chains ? layout.take<std::int32_t>(edges) : nullptr;
+  p.reached = chains ? layout.take<std::uint8_t>(edges) : nullptr;
+  p.owner = chains ? layout.take<std::int32_t>(n) : nullptr;
+  p.position = layout.take<std::int32_t>(n);
+  p.begin = layout.take<std::int32_t>(n);
+  p.nodes = layout.take<std::int32_t>(n);
+  p.components = layout.take<Component>(n);
+  p.track_hits = layout.take<std::int32_t>(n);
+  p.track_begin = layout.take<std::int32_t>(n);
+  p.upto = layout.take<unsigned long long>(n);
+  p.walk_nodes = layout.take<WalkNode>(n);
+  p.next_in = layout.take<std::int32_t>(edges);
+  p.starts = layout.take<std::int32_t>(n);
+  p.stale = layout.take<std::int32_t>(n);
+  p.found = layout.take<std::int32_t>(n);
+  p.track_ends = layout.take<std::int32_t>(n);
+  p.entries = layout.take<Entry>(n);
+  scratch_bytes = 0;
+  if (n > 0) call(cub::DeviceScan::InclusiveSum(nullptr, scratch_bytes, p.upto, p.upto, p.num_nodes));
+  scratch = layout.take<std::byte>(scratch_bytes);
+  return layout.bytes();
+}
+
+Problem sizes(std::int32_t num_nodes, std::int64_t num_edges) {
+  Problem p{};
+  p.num_nodes = num_nodes;
+  p.capacity = static_cast<std::int32_t>(num_edges);
+  return p;
+}
+
+int processors() {
+  int device = 0, count = 0;
+  call(cudaGetDevice(&device));
+  call(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+  return count;
+}
+
+}  // namespace
+
+std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts) {
+  Problem p = sizes(num_nodes, num_edges);
+  std::byte* scratch = nullptr;
+  std::size_t scratch_bytes = 0;
+  return lay_out({}, cuts, true, p, scratch, scratch_bytes);
+}
+
+void build_tracks(const EdgeListView& edges, const HitGraphView* graph, const float* scores, const TrackCuts& cuts,
+                  const TracksMemory& tracks, std::span<std::byte> workspace, const Execution& execution) {
+  Problem p = sizes(edges.num_nodes, edges.size());
+  std::byte* scratch = nullptr;
+  std::size_t scratch_bytes = 0;
+  lay_out(workspace, cuts, graph != nullptr, p, scratch, scratch_bytes);
+  p.src = edges.src.data();
+  p.dst = edges.dst.data();
+  p.count = edges.count;
+  if (graph != nullptr) {
+    p.num_triplets = static_cast<std::int32_t>(graph->triplets.size());
+    p.order = graph->order.data();
+    p.layer = graph->layer.data();
+    p.triplet_splits = graph->triplet_splits.data();
+    p.triplets = graph->triplets.data();
+    p.node_features = graph->node_features.data();
+  }
+  p.scores = scores;
+  p.bad_row = execution.bad_row;
+  p.walkthrough = cuts.builder == TrackBuilder::walkthrough;
+  p.junction_removal = cuts.builder == TrackBuilder::junction_removal;
+  p.cut = p.walkthrough ? cuts.walk_min : cuts.score;
+  p.walk_add = cuts.walk_add;
+  p.min_hits = std::max(cuts.min_hits, 1);
+  p.chain_layers = cuts.chain_layers;
+
+  const cudaStream_t stream = execution.stream;
+  const int over_nodes = std::max(1, blocks_of(p.num_nodes, kThreads));
+  const int over_edges = std::max(1, blocks_of(p.capacity, kThreads));
+  clear_kernel<<<static_cast<unsigned>(std::max(over_nodes, over_edges)), kThreads, 0, stream>>>(p);
+  if (p.junction_removal) launch_after(best_kernel, over_edges, kThreads, 0, stream, p);
+  launch_after(edge_kernel, over_edges, kThreads, 0, stream, p);
+  if (p.num_nodes > 0) {
+    launch_after(component_kernel, over_nodes, kThreads, 0, stream, p);
+    launch_after(list_kernel, over_nodes, kThreads, 0, stream, p);
+    launch_after(group_kernel, over_nodes, kThreads, 0, stream, p);
+    const int blocks = std::min(processors() * kBlocksPerProcessor, blocks_of(p.num_nodes, kWarps));
+    launch_after(candidate_kernel, blocks, kThreads, 0, stream, p);
+    call(cub::DeviceScan::InclusiveSum(scratch, scratch_bytes, p.upto, p.upto, p.num_nodes, stream));
+  }
+  launch_after(number_kernel, over_nodes, kThreads, 0, stream, p, tracks);
+  call(cudaGetLastError());
+}
+
+}  // namespace starling::tracks::cuda
