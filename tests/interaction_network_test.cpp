@@ -9,98 +9,18 @@
 #include <numeric>
 #include <random>
 
-#include "data.h"
 #include "expect_error.h"
+#include "interaction_network_cases.h"
 #include "starling/error.h"
 
 namespace {
 
 using namespace starling;
 
-struct Graph {
-  std::int32_t num_nodes = 0;
-  std::vector<std::int32_t> src, dst;
-  std::vector<float> node_features, edge_features;
-  std::vector<std::int32_t> order;
-
-  GraphView view() const { return {num_nodes, src, dst, node_features, edge_features, order}; }
-};
-
-InteractionNetwork random_network(const InteractionNetworkShape& shape, unsigned seed) {
-  InteractionNetwork network;
-  network.shape = shape;
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.f, 1.f);
-  const auto values = [&](std::size_t count, float scale, float shift) {
-    std::vector<float> out(count);
-    for (float& value : out) value = shift + scale * uniform(random);
-    return out;
-  };
-  for (const DenseLayer& layer : layers(shape)) {
-    for (const ArrayShape& array : arrays(layer)) {
-      const float scale = array.name.ends_with(".weight") ? std::sqrt(3.f / static_cast<float>(layer.in)) : 0.5f;
-      network.weights[array.name] = values(array.count(), scale, array.name.ends_with(".norm_weight") ? 1.f : 0.f);
-    }
-  }
-  return network;
-}
-
-Graph random_graph(const InteractionNetworkShape& shape, std::int32_t nodes, int edges, unsigned seed) {
-  Graph graph;
-  graph.num_nodes = nodes;
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  graph.node_features.resize(std::size_t(nodes) * shape.node_inputs);
-  graph.edge_features.resize(std::size_t(edges) * shape.edge_inputs);
-  for (float& value : graph.node_features) value = normal(random);
-  for (float& value : graph.edge_features) value = normal(random);
-  std::uniform_int_distribution<std::int32_t> node(0, std::max(0, nodes - 1));
-  for (int i = 0; i < edges; ++i) {
-    graph.src.push_back(node(random));
-    graph.dst.push_back(node(random));
-  }
-  return graph;
-}
-
-std::vector<float> run(const Plan& plan, const Graph& graph) {
-  std::vector<float> logits(graph.src.size(), std::nanf(""));
-  // What a workspace holds before is of no consequence.
-  std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, graph.view().num_edges()), std::byte{0xff});
-  plan.run(graph.view(), logits, workspace);
-  return logits;
-}
-
-// The largest difference as a part of the largest expected magnitude.
-double difference(const std::vector<float>& values, const std::vector<double>& expected) {
-  EXPECT_EQ(values.size(), expected.size());
-  double worst = 0., largest = 1e-30;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const double off = std::abs(double{values[i]} - expected[i]);
-    worst = std::isnan(off) ? INFINITY : std::max(worst, off);
-    largest = std::max(largest, std::abs(expected[i]));
-  }
-  return worst / largest;
-}
-
-void expect_agreement(const InteractionNetworkShape& shape, const Graph& graph) {
-  const InteractionNetwork network = random_network(shape, 7);
-  const std::vector<double> expected = network_reference(network, graph.view());
-  for (const SimdLevel level : simd_levels()) {  // EverySimdLevelIsTested says which are not
-    EXPECT_LT(difference(run(Plan(network, level), graph), expected), 1e-4) << to_string(level);
-  }
-}
-
 struct Published {
   InteractionNetworkShape shape;
   std::int64_t parameters;
 };
-
-InteractionNetworkShape plain(int hidden, int steps) {
-  InteractionNetworkShape shape;
-  shape.hidden = hidden;
-  shape.steps = steps;
-  return shape;
-}
 
 TEST(Network, ThePublishedParameterCounts) {
   const auto recurrent = [](int hidden) {
@@ -141,113 +61,33 @@ TEST(Network, EverySimdLevelIsTested) {
   }
 }
 
-struct Golden {
-  const char* name;
-  InteractionNetworkShape shape;
-};
-
-std::vector<Golden> golden_variants() {
-  std::vector<Golden> all = {{"plain", plain(8, 3)},     {"wide", plain(24, 2)},   {"batch", plain(8, 3)},
-                             {"recurrent", plain(8, 3)}, {"no_bias", plain(8, 2)}, {"no_concat", plain(8, 3)},
-                             {"no_norm", plain(8, 2)}};
-  all[2].shape.norm = Norm::batch;
-  all[3].shape.recurrent = true;
-  all[4].shape.bias = false;
-  all[5].shape.concat = false;
-  all[6].shape.norm = Norm::none;
-  return all;
-}
-
 TEST(Network, GoldenLogitsOfEveryVariant) {
   STARLING_NEEDS_DATA("interaction_network");
-  const TensorFile golden = read_safetensors(data_folder() / "interaction_network" / "interaction_network.safetensors");
-  for (const Golden& variant : golden_variants()) {
-    SCOPED_TRACE(variant.name);
-    const std::string prefix = std::string(variant.name) + "/";
-    InteractionNetwork network;
-    network.shape = variant.shape;
-    for (const auto& [name, tensor] : golden.tensors) {
-      if (name.starts_with(prefix) && !name.starts_with(prefix + "grad/") && name.find('.') != std::string::npos) {
-        network.weights[name.substr(prefix.size())] = tensor.f32();
-      }
-    }
-    Graph graph;
-    graph.num_nodes = static_cast<std::int32_t>(golden.at(prefix + "x").shape[0]);
-    graph.node_features = golden.at(prefix + "x").f32();
-    graph.edge_features = golden.at(prefix + "edge_attr").f32();
-    const std::vector<std::int32_t> ends = golden.at(prefix + "edge_index").i32();
-    graph.src.assign(ends.begin(), ends.begin() + std::ssize(ends) / 2);
-    graph.dst.assign(ends.begin() + std::ssize(ends) / 2, ends.end());
-
-    const std::vector<double> logits = golden.at(prefix + "logits").f64();
-    const std::vector<double> reference = network_reference(network, graph.view());
-    ASSERT_EQ(reference.size(), logits.size());
-    for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(reference[i], logits[i], 1e-9) << i;
+  for (const GoldenNetwork& golden : golden_networks()) {
+    SCOPED_TRACE(golden.name);
+    const std::vector<double> reference = network_reference(golden.network, golden.graph.view());
+    ASSERT_EQ(reference.size(), golden.logits.size());
+    for (std::size_t i = 0; i < reference.size(); ++i) EXPECT_NEAR(reference[i], golden.logits[i], 1e-9) << i;
     for (const SimdLevel level : simd_levels()) {
-      EXPECT_LT(difference(run(Plan(network, level), graph), logits), 1e-4) << to_string(level);
+      EXPECT_LT(difference(run(Plan(golden.network, level), golden.graph), golden.logits), 1e-4) << to_string(level);
     }
   }
 }
 
-TEST(Network, EveryWidthAgreesWithTheReference) {
-  for (const int hidden : {1, 2, 3, 7, 8, 9, 16, 17, 31, 47, 48, 64, 96, 128, 200}) {
-    SCOPED_TRACE(hidden);
-    expect_agreement(plain(hidden, 3), random_graph({}, 60, 150, 1));
-  }
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-TEST(Network, TheLargestWidthAgreesWithTheReference) { expect_agreement(plain(1024, 1), random_graph({}, 5, 7, 1)); }
-
-TEST(Network, EveryVariantAgreesWithTheReference) {
-  for (const int hidden : {1, 5, 48}) {
-    for (const int steps : {1, 2, 4}) {
-      for (int variant = 0; variant < 24; ++variant) {
-        InteractionNetworkShape shape = plain(hidden, steps);
-        shape.norm = static_cast<Norm>(variant % 3);
-        shape.recurrent = variant / 3 % 2 == 1;
-        shape.bias = variant / 6 % 2 == 1;
-        shape.concat = variant / 12 == 1;
-        SCOPED_TRACE(testing::Message() << "H " << hidden << ", N " << steps << ", variant " << variant);
-        expect_agreement(shape, random_graph(shape, 40, 90, 2));
-      }
+// One arithmetic: every level agrees with the reference, and with the others to the last bit.
+TEST(Network, EveryCaseAgreesWithTheReferenceAndGivesTheSameBytesAtEveryLevel) {
+  for (const NetworkCase& one : network_cases()) {
+    SCOPED_TRACE(one.name);
+    const std::vector<float> expected = run(Plan(one.network, SimdLevel::reference), one.graph);
+    EXPECT_LT(difference(expected, network_reference(one.network, one.graph.view())), 1e-4);
+    for (const SimdLevel level : simd_levels()) {  // EverySimdLevelIsTested says which are not
+      EXPECT_TRUE(same_bytes(run(Plan(one.network, level), one.graph), expected)) << to_string(level);
     }
   }
-}
-
-TEST(Network, EveryGraphSizeAgreesWithTheReference) {
-  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
-    InteractionNetworkShape shape = plain(12, 2);
-    shape.norm = norm;
-    shape.node_inputs = 3;
-    shape.edge_inputs = 1;
-    for (int edges = 0; edges <= 100; edges += edges < 30 ? 1 : 7) {
-      SCOPED_TRACE(edges);
-      expect_agreement(shape, random_graph(shape, std::max(1, edges / 2), edges, edges));
-    }
-    expect_agreement(shape, random_graph(shape, 900, 2500, 3));
-  }
-}
-
-TEST(Network, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
-  for (const Norm norm : {Norm::layer, Norm::batch}) {
-    InteractionNetworkShape shape = plain(20, 3);
-    shape.norm = norm;
-    Graph graph = random_graph(shape, 3000, 1500, 4);
-    for (int i = 0; i < 500; ++i) graph.src[i] = 17;       // a hub that edges leave
-    for (int i = 500; i < 1000; ++i) graph.dst[i] = 2999;  // a hub that they reach
-    for (int i = 1000; i < 1010; ++i) graph.src[i] = graph.dst[i] = 5;
-    expect_agreement(shape, graph);
-  }
-}
-
-TEST(Network, NodesWithEdgesOneWayOnly) {
-  // Layers of a detector: the inner nodes have no edge in, the outer ones none out.
-  Graph graph = random_graph({}, 300, 400, 5);
-  for (std::size_t i = 0; i < graph.src.size(); ++i) {
-    graph.src[i] = graph.src[i] % 200;
-    graph.dst[i] = 100 + graph.dst[i] % 200;
-  }
-  expect_agreement(plain(16, 3), graph);
 }
 
 TEST(Network, AGraphWithoutEdgesHasNoLogits) {
@@ -277,38 +117,6 @@ TEST(Network, ResultsDoNotDependOnThreadsOrMemory) {
       arena.execute([&] { plan.run(graph.view(), logits, std::span(workspace).subspan(1)); });
       EXPECT_EQ(logits, expected) << threads;
     }
-  }
-}
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-// One arithmetic: the table of variants, with widths that fill vectors and partial sums and that do not.
-TEST(Network, EveryLevelGivesTheSameBytes) {
-  const auto expect_same = [](const InteractionNetworkShape& shape, const Graph& graph) {
-    const InteractionNetwork network = random_network(shape, 7);
-    const std::vector<float> expected = run(Plan(network, SimdLevel::reference), graph);
-    EXPECT_TRUE(std::all_of(expected.begin(), expected.end(), [](float logit) { return std::isfinite(logit); }));
-    for (const SimdLevel level : simd_levels()) {
-      EXPECT_TRUE(same_bytes(run(Plan(network, level), graph), expected)) << to_string(level);
-    }
-  };
-  for (int variant = 0; variant < 24; ++variant) {
-    InteractionNetworkShape shape = plain(0, 2);
-    shape.norm = static_cast<Norm>(variant % 3);
-    shape.recurrent = variant / 3 % 2 == 1;
-    shape.bias = variant / 6 % 2 == 1;
-    shape.concat = variant / 12 == 1;
-    for (const int hidden : {1, 8, 20, 33, 48, 72}) {
-      SCOPED_TRACE(testing::Message() << "H " << hidden << ", variant " << variant);
-      shape.hidden = hidden;
-      expect_same(shape, random_graph(shape, 40, 90, 2));
-    }
-    // Several tiles and chunks, whose moments are merged.
-    shape.hidden = 40;
-    SCOPED_TRACE(testing::Message() << "many rows, variant " << variant);
-    expect_same(shape, random_graph(shape, 900, 2500, 3));
   }
 }
 
@@ -471,6 +279,25 @@ TEST(Network, ASessionGivesTheSigmoidOfTheLogits) {
   EXPECT_EQ(logits, run(Plan(network), random));
   for (std::size_t i = 0; i < logits.size(); ++i)
     EXPECT_NEAR(scores[i], 1. / (1. + std::exp(-double{logits[i]})), 1e-6);
+}
+
+TEST(EdgeScores, AreTheSigmoidOfTheLogits) {
+  const std::vector<float> logits = {-INFINITY, -200.f, -89.f, -1.f, -1e-8f, 0.f, 1e-8f, 3.f, 17.f, 200.f, INFINITY};
+  std::vector<float> scores(logits.size());
+  edge_scores(logits.data(), std::ssize(logits), nullptr, scores.data(), {});
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double expected = 1. / (1. + std::exp(-double{logits[i]}));
+    EXPECT_NEAR(scores[i], expected, 2e-7 * expected + 1e-38) << logits[i];
+  }
+  float in_place = std::nanf("");
+  edge_scores(&in_place, 1, nullptr, &in_place, {});
+  EXPECT_TRUE(std::isnan(in_place));
+  edge_scores(nullptr, 0, nullptr, nullptr, {});
+  expect_error(ErrorKind::usage, "logits is null", [&] { edge_scores(nullptr, 1, nullptr, &in_place, {}); });
+  expect_error(ErrorKind::usage, "num_edges is -1", [&] { edge_scores(&in_place, -1, nullptr, &in_place, {}); });
+  const std::int32_t count = 1;
+  expect_error(ErrorKind::usage, "a count, which only a device reads",
+               [&] { edge_scores(&in_place, 1, &count, &in_place, {}); });
 }
 
 TEST(Network, AFeatureThatIsNotANumberIsSeenInTheLogits) {

@@ -6,23 +6,10 @@
 #include <atomic>
 #include <cstdint>
 
-#include "dense/float_kernels.h"
+#include "dense/tile_rows.h"
 
 /// Rows of dense layers in tiles: a tile goes through several layers while it is in the cache.
 namespace starling::dense {
-
-inline constexpr int kTilesPerChunk = 8;  ///< a chunk is what a thread takes at a time
-
-/// Rows that a tile holds: a multiple of every kernel's block of rows, at most 16 KB per buffer of `width` columns
-/// where that leaves a block. The same at every instruction level.
-inline int tile_rows(int width) {
-  const int padded = (width + kPartialSums - 1) / kPartialSums * kPartialSums;
-  return 24 * std::clamp(4096 / (24 * padded), 1, 4);
-}
-
-inline std::int64_t chunk_count(std::int64_t rows, int tile) {
-  return (rows + std::int64_t{tile} * kTilesPerChunk - 1) / (std::int64_t{tile} * kTilesPerChunk);
-}
 
 /// Calls body(first row, count, slot) for every tile of the rows, with at most `slots` threads, each with a slot of its
 /// own. Tiles and chunks are the same for any number of threads.

@@ -1,0 +1,73 @@
+#include <cuda_runtime.h>
+
+#include <string>
+
+#include "cuda/call.h"
+#include "interaction_network/cuda/device_weights.h"
+#include "interaction_network/cuda/network.h"
+#include "interaction_network/shape.h"
+#include "memory/arguments.h"
+
+namespace starling {
+
+namespace {
+
+using interaction_network::cuda::DeviceNetwork;
+
+std::unique_ptr<DeviceNetwork> make_network(const InteractionNetwork& network, NumberType type) {
+  namespace forms = interaction_network::cuda;
+  (void)to_string(type);  // throws for one that is not known
+  interaction_network::check_weights(network, ErrorKind::usage, "");
+  if (network.shape.norm == Norm::batch || network.shape.hidden > forms::kMostFused)
+    return forms::make_layered_network(network);
+  return forms::make_float_network(network);
+}
+
+}  // namespace
+
+struct InteractionNetworkCudaPlan::Packed {
+  InteractionNetworkShape shape;
+  NumberType type;
+  std::unique_ptr<DeviceNetwork> network;
+};
+
+std::size_t InteractionNetworkCudaPlan::weights_bytes(const InteractionNetworkShape& shape, NumberType type) {
+  InteractionNetwork zeros{shape, {}};
+  for (const ArrayShape& array : arrays(layers(shape))) {
+    zeros.weights[array.name].resize(static_cast<std::size_t>(array.count()));
+  }
+  return make_network(zeros, type)->weights_bytes();
+}
+
+InteractionNetworkCudaPlan::InteractionNetworkCudaPlan(const InteractionNetwork& network, NumberType type,
+                                                       std::span<std::byte> memory)
+    : packed_(new Packed{network.shape, type, make_network(network, type)}) {
+  require_cuda();
+  memory::check_workspace(memory, packed_->network->weights_bytes(), "InteractionNetworkCudaPlan");
+  packed_->network->upload(memory);
+  // A copy from pageable memory may return before the device is done.
+  cuda::call(cudaStreamSynchronize(cudaStreamLegacy));
+}
+
+InteractionNetworkCudaPlan::~InteractionNetworkCudaPlan() = default;
+
+const InteractionNetworkShape& InteractionNetworkCudaPlan::shape() const { return packed_->shape; }
+NumberType InteractionNetworkCudaPlan::type() const { return packed_->type; }
+
+std::size_t InteractionNetworkCudaPlan::workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const {
+  interaction_network::check_size(num_nodes, num_edges);
+  return packed_->network->workspace_bytes(num_nodes, num_edges);
+}
+
+void InteractionNetworkCudaPlan::run(const GraphView& graph, float* logits, std::span<std::byte> workspace,
+                                     const Execution& execution) const {
+  const char* const function = "InteractionNetworkCudaPlan::run";
+  interaction_network::check_arrays(graph, packed_->shape);
+  memory::check_there(function, "logits", logits, graph.num_edges());
+  if (execution.device != Device::cuda || execution.bad_row == nullptr)
+    memory::usage(function, "expected an execution on a CUDA device with a bad_row");
+  memory::check_workspace(workspace, workspace_bytes(graph.num_nodes, graph.num_edges()), function);
+  packed_->network->run(graph, logits, workspace, execution);
+}
+
+}  // namespace starling

@@ -1,0 +1,194 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "interaction_network_cases.h"
+#include "on_device.h"
+
+namespace starling {
+namespace {
+
+struct Result {
+  std::vector<float> logits;
+  std::int32_t bad_row = -2;
+};
+
+/// A graph in device memory, whose arrays have room for `beyond` edges more than there are.
+struct DeviceGraph {
+  DeviceGraph(const Graph& graph, const InteractionNetworkShape& shape, std::size_t beyond)
+      : num_nodes(graph.num_nodes),
+        src(padded(graph.src, beyond)),
+        dst(padded(graph.dst, beyond)),
+        order(graph.order),
+        count(std::vector<std::int32_t>{static_cast<std::int32_t>(graph.src.size())}),
+        node_features(graph.node_features),
+        edge_features(padded(graph.edge_features, beyond * static_cast<std::size_t>(shape.edge_inputs))) {}
+
+  GraphView view(bool counted) const {
+    return {num_nodes,
+            src.span(),
+            dst.span(),
+            node_features.span(),
+            edge_features.span(),
+            order.span(),
+            counted ? count.data() : nullptr};
+  }
+
+  // What is beyond the edges would be seen if it were read: no node has such a number.
+  template <typename T>
+  static std::vector<T> padded(std::vector<T> values, std::size_t beyond) {
+    values.resize(values.size() + beyond, static_cast<T>(1 << 30));
+    return values;
+  }
+
+  std::int32_t num_nodes;
+  OnDevice<std::int32_t> src, dst, order, count;
+  OnDevice<float> node_features, edge_features;
+};
+
+Result run_on_device(const InteractionNetwork& network, const Graph& graph, NumberType type = NumberType::float32,
+                     std::size_t beyond = 0) {
+  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
+  const InteractionNetworkCudaPlan plan(network, type, weights.span());
+  const DeviceGraph there(graph, network.shape, beyond);
+  const GraphView view = there.view(beyond > 0);
+  const std::size_t edges = graph.src.size();
+  const OnDevice<float> logits(edges + beyond);
+  const OnDevice<std::int32_t> bad_row(1);
+  const OnDevice<std::byte> workspace(plan.workspace_bytes(view.num_nodes, view.num_edges()));
+  const Stream stream;
+  const Execution execution{.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()};
+  replay_twice(stream, [&] { plan.run(view, logits.data(), workspace.span(), execution); });
+  Result result{logits.get(), bad_row.get()[0]};
+  for (std::size_t i = edges; i < edges + beyond; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &result.logits[i], sizeof(bits));
+    EXPECT_EQ(bits, 0xCDCDCDCDu) << "a logit beyond the count is written";
+  }
+  if (result.bad_row < 0) result.logits.resize(edges);
+  return result;
+}
+
+class InteractionNetworkCudaTest : public CudaTest {};
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+TEST_F(InteractionNetworkCudaTest, FloatsHaveTheSameBytesAsOnTheHost) {
+  for (const NetworkCase& one : network_cases()) {
+    SCOPED_TRACE(one.name);
+    const Result device = run_on_device(one.network, one.graph);
+    EXPECT_TRUE(same_bytes(device.logits, run(Plan(one.network), one.graph)));
+    EXPECT_EQ(device.bad_row, -1);
+  }
+}
+
+TEST_F(InteractionNetworkCudaTest, ACountBelowTheCapacityGivesTheSameBytes) {
+  for (const int number : {0, 1, 12}) {
+    const InteractionNetworkShape shape = variant(20, 3, number);
+    const InteractionNetwork network = random_network(shape, 3);
+    for (const int edges : {0, 1, 33, 200}) {
+      SCOPED_TRACE(testing::Message() << "variant " << number << ", " << edges << " edges");
+      const Graph graph = random_graph(shape, 50, edges, 4);
+      const Result device = run_on_device(network, graph, NumberType::float32, 100);
+      EXPECT_TRUE(same_bytes(device.logits, run(Plan(network), graph)));
+    }
+  }
+}
+
+TEST_F(InteractionNetworkCudaTest, GoldenLogitsOfEveryVariant) {
+  STARLING_NEEDS_DATA("interaction_network");
+  for (const GoldenNetwork& golden : golden_networks()) {
+    SCOPED_TRACE(golden.name);
+    EXPECT_LT(difference(run_on_device(golden.network, golden.graph).logits, golden.logits), 1e-4);
+  }
+}
+
+TEST_F(InteractionNetworkCudaTest, AnEdgeThatEndsAtNoNodeIsNamedAndNoLogitIsWritten) {
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(8, 2);
+    shape.norm = norm;
+    const InteractionNetwork network = random_network(shape, 1);
+    for (const std::int32_t node : {-1, 10, 1 << 30}) {
+      Graph graph = random_graph(shape, 10, 40, 1);
+      graph.dst[17] = node;
+      graph.src[30] = node;
+      const Result device = run_on_device(network, graph);
+      EXPECT_EQ(device.bad_row, 17);
+      const std::vector<unsigned char> untouched(40 * sizeof(float), 0xCD);
+      EXPECT_EQ(std::memcmp(device.logits.data(), untouched.data(), untouched.size()), 0);
+    }
+    EXPECT_EQ(run_on_device(network, random_graph(shape, 0, 3, 1)).bad_row, 0) << "a graph without nodes";
+  }
+}
+
+TEST_F(InteractionNetworkCudaTest, AFeatureThatIsNotANumberIsSeenInTheLogits) {
+  for (const NumberType type : {NumberType::float32, NumberType::half, NumberType::bfloat16}) {
+    Graph graph = random_graph({}, 30, 70, 2);
+    graph.edge_features[6 * 11] = std::nanf("");
+    EXPECT_TRUE(std::isnan(run_on_device(random_network(plain(8, 2), 1), graph, type).logits[11])) << to_string(type);
+  }
+}
+
+TEST_F(InteractionNetworkCudaTest, AnOrderThatIsNoneReachesNoMemoryOfOthers) {
+  const InteractionNetwork network = random_network(plain(8, 2), 1);
+  Graph graph = random_graph({}, 10, 40, 1);
+  graph.order = {0, 0, -5, 1 << 30, 4, 4, 4, 4, 9, 9};
+  EXPECT_EQ(run_on_device(network, graph).bad_row, -1);  // its logits are unspecified
+}
+
+TEST_F(InteractionNetworkCudaTest, ScoresHaveTheSameBytesAsOnTheHost) {
+  std::vector<float> logits;
+  for (float x = -110.f; x < 110.f; x += 0.37f) logits.push_back(x);
+  for (const float x : {-INFINITY, INFINITY, -0.f}) logits.push_back(x);
+  std::vector<float> expected(logits.size());
+  edge_scores(logits.data(), std::ssize(logits), nullptr, expected.data(), {});
+  const OnDevice<float> there(logits), scores(logits.size());
+  const OnDevice<std::int32_t> count(std::vector<std::int32_t>{100});
+  const Stream stream;
+  const Execution execution{.device = Device::cuda, .stream = stream};
+  replay_twice(stream, [&] { edge_scores(there.data(), std::ssize(logits), nullptr, scores.data(), execution); });
+  EXPECT_TRUE(same_bytes(scores.get(), expected));
+  edge_scores(there.data(), std::ssize(logits), count.data(), there.data(), execution);  // in place
+  expect_ok(cudaStreamSynchronize(stream));
+  std::copy_n(expected.begin(), 100, logits.begin());
+  EXPECT_TRUE(same_bytes(there.get(), logits));
+  edge_scores(nullptr, 0, nullptr, nullptr, execution);
+}
+
+TEST_F(InteractionNetworkCudaTest, WrongArgumentsAreNamed) {
+  const InteractionNetwork network = random_network(plain(8, 2), 1);
+  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape));
+  const NumberType type = NumberType::float32;
+  expect_usage([&] { InteractionNetworkCudaPlan(network, type, weights.span().first(100)); }, "workspace of 100 bytes");
+  expect_usage([&] { InteractionNetworkCudaPlan(network, static_cast<NumberType>(3), weights.span()); },
+               "number type 3: expected float32, half or bfloat16");
+  InteractionNetwork wrong = network;
+  wrong.weights.erase("edge_output.1.bias");
+  expect_usage([&] { InteractionNetworkCudaPlan(wrong, type, weights.span()); }, "edge_output.1.bias is missing");
+  const InteractionNetworkCudaPlan plan(network, type, weights.span());
+  EXPECT_EQ(plan.shape(), network.shape);
+  EXPECT_EQ(plan.type(), type);
+  const Graph graph = random_graph({}, 10, 20, 1);
+  const DeviceGraph there(graph, network.shape, 0);
+  const OnDevice<float> logits(20);
+  const OnDevice<std::int32_t> bad_row(1);
+  const OnDevice<std::byte> workspace(plan.workspace_bytes(10, 20));
+  const Execution execution{.device = Device::cuda, .bad_row = bad_row.data()};
+  const auto run = [&](const GraphView& view, float* out, std::span<std::byte> memory, const Execution& how) {
+    return [&plan, view, out, memory, how] { plan.run(view, out, memory, how); };
+  };
+  const GraphView view = there.view(false);
+  expect_usage(run(view, logits.data(), workspace.span().first(100), execution), "workspace of 100 bytes");
+  expect_usage(run(view, nullptr, workspace.span(), execution), "logits is null");
+  expect_usage(run(view, logits.data(), workspace.span(), {.device = Device::cuda}), "with a bad_row");
+  expect_usage(run(view, logits.data(), workspace.span(), {}), "on a CUDA device");
+  GraphView short_view = view;
+  short_view.dst = view.dst.first(19);
+  expect_usage(run(short_view, logits.data(), workspace.span(), execution), "dst has 19 values, expected 20 x 1");
+  expect_usage([&] { plan.workspace_bytes(-1, 3); }, "a graph of -1 nodes");
+}
+
+}  // namespace
+}  // namespace starling
