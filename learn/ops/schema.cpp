@@ -106,6 +106,33 @@ TORCH_LIBRARY(starling, m) {
   // out[v] = the sum of the rows [E, W] whose index is v, in their order and in float32 at least: [count, W].
   m.def("sum_rows(Tensor rows, Tensor index, SymInt count) -> Tensor", {at::Tag::pt2_compliant_tag});
 
+  // Fake quantisation (docs/definitions.md): values that are codes times a scale, and the scale, [] or per row of x
+  // [rows]. Differentiable once, straight through. quantize_weight: bits 2 to 12. quantize_activation: of ReLU(x), or
+  // of x where is_signed; bits 2 to 12. quantize_bias: at a scale [] or [outputs], bits 2 to 32. calibrated_threshold:
+  // the 99.999th percentile of |x|.
+  m.def(
+      "quantize_weight(Tensor weight, int bits, bool per_channel=False, bool power_of_two=False) -> "
+      "(Tensor values, Tensor scale)",
+      {at::Tag::pt2_compliant_tag});
+  m.def(
+      "quantize_activation(Tensor x, Tensor threshold, int bits, bool is_signed, bool power_of_two=False, "
+      "bool bound_scale=False) -> (Tensor values, Tensor scale)",
+      {at::Tag::pt2_compliant_tag});
+  m.def("quantize_bias(Tensor bias, Tensor scale, int bits) -> Tensor", {at::Tag::pt2_compliant_tag});
+  m.def("calibrated_threshold(Tensor x) -> Tensor", {at::Tag::pt2_compliant_tag});
+  m.def(
+      "_fake_quantize(Tensor x, Tensor magnitude, float divisor, float low, float high, float least, "
+      "bool bound_scale, bool passes_outside, bool power_of_two) -> (Tensor values, Tensor scale)",
+      {at::Tag::pt2_compliant_tag});
+
+  // Masks of weights [outputs, inputs], true where a weight is kept. prune: the blocks of least mean |w| go, over all
+  // matrices, round(amount · remaining weights) in all, but each matrix keeps its floor, a fraction of its weights.
+  // prune_2_of_4: of each four inputs in a row two are kept at most.
+  m.def(
+      "prune(Tensor[] weights, Tensor[] masks, float amount, float[] floors, int block_outputs=1, "
+      "int block_inputs=1) -> Tensor[]");
+  m.def("prune_2_of_4(Tensor weight, Tensor mask) -> Tensor");
+
   // A model file of the kind tracking or interaction_network (model.h): kind, sections of JSON and arrays. ValueError
   // for what InteractionNetwork::from_model or TrackFinder::from_model refuses.
   m.def("_read_network(str file) -> (str kind, Dict(str, str) sections, Dict(str, Tensor) arrays)");

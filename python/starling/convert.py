@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .interaction_network import InteractionNetwork
+from .nn import InteractionNetwork
 
 __all__ = ["acorn_network", "convert", "read_acorn", "read_model", "write_model"]
 
@@ -105,8 +105,12 @@ def acorn_network(hyper_parameters: Mapping[str, Any], state_dict: Mapping[str, 
 
 
 def _load(function: str, network: InteractionNetwork, parameters: Mapping[str, Tensor]) -> None:
-    """load_state_dict, but the error names the first parameter that does not fit."""
+    """load_state_dict, but the error names the first parameter that does not fit. Masks of torch.nn.utils.prune are applied."""
     expected = network.state_dict()
+    pruned = [name.removesuffix("_orig") for name in parameters if name.endswith(".weight_orig") and name.removesuffix("orig") + "mask" in parameters]
+    if pruned:
+        plain = {name: value for name, value in parameters.items() if not name.endswith((".weight_orig", ".weight_mask"))}
+        parameters = plain | {name: parameters[f"{name}_orig"] * parameters[f"{name}_mask"] for name in pruned}
     for name, value in expected.items():
         if name not in parameters:
             raise ValueError(f"{function}: parameter {name} is missing: expected one of shape {list(value.shape)}")
@@ -218,8 +222,10 @@ def write_model(
 
     Raises:
         ValueError: a network that is not finite, one of other features than those of a hit graph together with `like`,
-            scales without `like`, a model `like` that is none, a place where no file can be written.
+            a quantised one, scales without `like`, a model `like` that is none, a place where no file can be written.
     """
+    if network.quantisation is not None:
+        raise ValueError("write_model: a quantised network: expected one in float")
     if like is None:
         if scales is not None:
             raise ValueError(f"write_model: scales is {dict(scales)} without like: expected None: a network alone has none")
@@ -242,8 +248,11 @@ def write_model(
     sections["architecture"] = json.dumps({"kind": "interaction_network", **shape})
     if provenance is not None:
         sections["provenance"] = json.dumps(dict(provenance))
-    for name, value in network.state_dict().items():
-        arrays[_file_name(network, name)] = value.float()
+    for name, module in network.named_modules():
+        for what in ("weight", "bias") if isinstance(module, (nn.Linear, nn.BatchNorm1d)) else ():
+            value = getattr(module, what)  # a masked weight with its zeros
+            if value is not None:
+                arrays[_file_name(network, f"{name}.{what}")] = value.detach().float()
     torch.ops.starling._write_network(str(file), kind, sections, arrays)
 
 

@@ -686,7 +686,7 @@ def test_compiled_code_sees_an_unsorted_batch():
 # --- documentation ---
 
 
-@pytest.mark.parametrize("module", ["condensation", "edge_conv", "edges", "events", "fastgraphcompute", "interaction_network", "models", "nn", "search"])
+@pytest.mark.parametrize("module", ["condensation", "edge_conv", "edges", "events", "fastgraphcompute", "models", "nn", "nn.interaction_network", "nn.prune", "nn.quant", "search"])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(importlib.import_module(f"starling.{module}"), extraglobs={"torch": torch})
     assert result.attempted > 0 and result.failed == 0

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .edge_conv import DynamicEdgeConv, EdgeConv
-from .events import check_features, row_splits_of_input
+from ..edge_conv import DynamicEdgeConv, EdgeConv
+from ..events import check_features, row_splits_of_input
+from ..search import check_count, check_sizes
 from .interaction_network import InteractionNetwork
-from .search import check_count, check_sizes
 
 __all__ = [
     "Condensation",

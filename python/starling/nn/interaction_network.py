@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional
 from torch import Tensor, nn
 
-from . import _library  # noqa: F401
-from .events import check_features
-from .search import check_sizes
+from .. import _library  # noqa: F401
+from ..events import check_features
+from ..search import check_sizes
+from .quant import QuantIdentity, Quantisation, QuantLinear
 
 _WIDEST = 1024  # the limits of a model file (include/starling/interaction_network.h)
 _MOST_STEPS = 64
@@ -31,24 +32,37 @@ class _BatchNorm(nn.BatchNorm1d):
         )
 
 
-def _mlp(widths: list[int], norm: str, bias: bool, *, relu_last: bool = True) -> nn.Sequential:
-    """Linear, normalisation, ReLU, …; the last Linear has no normalisation, and a ReLU where `relu_last`."""
-    modules: list[nn.Module] = []
+def _mlp(
+    name: str, widths: list[int], norm: str, bias: bool, quantisation: Quantisation | None, *, relu_last: bool = True
+) -> nn.Sequential:
+    """Linear, normalisation, ReLU, …; the last Linear has no normalisation, and a ReLU where `relu_last`.
+
+    A quantised one begins with what rounds its input, as in Brevitas' models.
+    """
+    layers: list[nn.Linear] = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-        last = layer == len(widths) - 2
-        modules.append(nn.Linear(inputs, outputs, bias=bias))
-        if norm == "layer" and not last:
-            modules.append(nn.LayerNorm(outputs, elementwise_affine=False))
-        if norm == "batch" and not last:
-            modules.append(_BatchNorm(outputs))
+        if quantisation is None:
+            layers.append(nn.Linear(inputs, outputs, bias))
+        else:
+            layers.append(quantisation.linear(f"{name}.{layer}", inputs, outputs, bias))
+    modules: list[nn.Module] = [] if quantisation is None else [quantisation.input(name, layers[0])]
+    for layer, linear in enumerate(layers):
+        modules.append(linear)
+        last = layer == len(layers) - 1
+        if norm != "none" and not last:
+            width = linear.out_features
+            normalisation = _BatchNorm(width) if norm == "batch" else nn.LayerNorm(width, elementwise_affine=False)
+            modules.append(normalisation if quantisation is None else quantisation.normalisation(f"{name}.{layer}", normalisation))
         if relu_last or not last:
-            modules.append(nn.ReLU())
+            following = None if last else layers[layer + 1]
+            modules.append(nn.ReLU() if quantisation is None else quantisation.relu(f"{name}.{layer}", following))
     return nn.Sequential(*modules)
 
 
 def _finish(mlp: nn.Sequential, sums: Tensor) -> Tensor:
     """The rest of an MLP after the products of its first layer."""
-    for module in list(mlp)[1:]:
+    modules = list(mlp)
+    for module in modules[1 if isinstance(modules[0], nn.Linear) else 2 :]:
         sums = module(sums)
     return sums
 
@@ -56,7 +70,8 @@ def _finish(mlp: nn.Sequential, sums: Tensor) -> Tensor:
 def _encode(mlp: nn.Sequential, features: Tensor) -> Tensor:
     """Features have more digits than 16 bits hold: the first layer multiplies them in float32 at least, under autocast too."""
     first = mlp[0]
-    assert isinstance(first, nn.Linear)
+    if not isinstance(first, nn.Linear):  # quantised
+        return mlp(features)  # type: ignore[no-any-return]
     device, stored = features.device.type, first.weight.dtype
     dtype = torch.float64 if stored == torch.float64 else torch.float32
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
@@ -88,9 +103,12 @@ class InteractionNetwork(nn.Module):
         norm: "layer", "batch" (by the statistics of the input, also in evaluation) or "none".
         bias: whether the Linear layers have biases.
         concat: the outputs of the encoders go into every step.
+        quantisation: the bits of weights, biases, activations and other sites: the network is then one of quantisation-aware
+            training, computed in float32 (float64), under autocast too. Its MLPs begin with a QuantIdentity, so that parameters'
+            names are those of the same model of Brevitas' layers. None is a network in float.
 
     Raises:
-        ValueError: an option out of range.
+        ValueError: an option out of range, a layer in `quantisation` that the network does not have.
 
     >>> _ = torch.manual_seed(0)
     >>> network = InteractionNetwork(hidden=8, steps=2)
@@ -112,6 +130,7 @@ class InteractionNetwork(nn.Module):
         norm: str = "layer",
         bias: bool = True,
         concat: bool = True,
+        quantisation: Quantisation | None = None,
     ) -> None:
         super().__init__()
         check_sizes(hidden=hidden, steps=steps, node_inputs=node_inputs, edge_inputs=edge_inputs)
@@ -129,18 +148,35 @@ class InteractionNetwork(nn.Module):
         self.bias = bias
         self.concat = concat
 
-        def hidden_mlp(inputs: int) -> nn.Sequential:
-            return _mlp([inputs, hidden, hidden, hidden], norm, bias)
+        self.quantisation = quantisation
 
-        def per_step(inputs: int) -> nn.Module:
-            return hidden_mlp(inputs) if recurrent else nn.ModuleList(hidden_mlp(inputs) for _ in range(steps))
+        def hidden_mlp(name: str, inputs: int) -> nn.Sequential:
+            return _mlp(name, [inputs, hidden, hidden, hidden], norm, bias, quantisation)
 
-        self.node_encoder = hidden_mlp(node_inputs)
-        self.edge_encoder = hidden_mlp(edge_inputs)
-        self.edge_network = per_step((6 if concat else 3) * hidden)
-        self.node_network = per_step((4 if concat else 3) * hidden)
-        self.edge_decoder = hidden_mlp(hidden)
-        self.edge_output_transform = _mlp([hidden, hidden, 1], norm, bias, relu_last=False)
+        def per_step(name: str, inputs: int) -> nn.Module:
+            if recurrent:
+                return hidden_mlp(f"{name}.0", inputs)
+            return nn.ModuleList(hidden_mlp(f"{name}.{step}", inputs) for step in range(steps))
+
+        self.node_encoder = hidden_mlp("node_encoder", node_inputs)
+        self.edge_encoder = hidden_mlp("edge_encoder", edge_inputs)
+        self.edge_network = per_step("edge_network", (6 if concat else 3) * hidden)
+        self.node_network = per_step("node_network", (4 if concat else 3) * hidden)
+        self.edge_decoder = hidden_mlp("edge_decoder", hidden)
+        self.edge_output_transform = _mlp("edge_output", [hidden, hidden, 1], norm, bias, quantisation, relu_last=False)
+        if quantisation is not None:
+            self.message_sums = nn.ModuleList(quantisation.sums() for _ in range(1 if recurrent else steps - 1))
+            self._check_names(quantisation)
+
+    def _check_names(self, quantisation: Quantisation) -> None:
+        """Raises where a layer of other bits is none of the network."""
+        mlps = {"node_encoder": 3, "edge_encoder": 3, "edge_decoder": 3, "edge_output": 2}
+        for step in range(1 if self.recurrent else self.steps):
+            mlps |= {f"edge_network.{step}": 3, f"node_network.{step}": 3}
+        names = {*mlps, *(f"{mlp}.{layer}" for mlp, layers in mlps.items() for layer in range(layers)), "edge_network", "node_network"}
+        for name in quantisation.layers:
+            if name not in names:
+                raise ValueError(f"quantisation: layers has {name!r}: expected an MLP or a layer of this network, such as edge_network.0.1")
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
@@ -165,6 +201,12 @@ class InteractionNetwork(nn.Module):
             TypeError: x or edge_attr that is no tensor.
         """
         src, dst = self._check(x, edge_index, edge_attr)
+        if self.quantisation is not None and torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._logits(x, edge_attr, src, dst)
+        return self._logits(x, edge_attr, src, dst)
+
+    def _logits(self, x: Tensor, edge_attr: Tensor, src: Tensor, dst: Tensor) -> Tensor:
         x0 = x = _encode(self.node_encoder, x)
         e0 = e = _encode(self.edge_encoder, edge_attr)
         for step in range(self.steps):
@@ -180,21 +222,45 @@ class InteractionNetwork(nn.Module):
         """
         gather, sum_rows = torch.ops.starling.gather_rows, torch.ops.starling.sum_rows
         edge_network, node_network = self._networks(step)
-        first = edge_network[0]
-        assert isinstance(first, nn.Linear)
-        # Columns of the first layer: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
         states = torch.cat([x, x0], 1) if self.concat else x
-        own, of_source, of_target = torch.split(first.weight, states.shape[1], 1)
-        sums = _add_product(first.bias, e, own[:, : self.hidden])
-        if self.concat:
-            sums = _add_product(sums, e0, own[:, self.hidden :])
-        sums = sums + gather(torch.mm(states, of_source.t()), src)
-        sums = sums + gather(torch.mm(states, of_target.t()), dst)
+        of_nodes, of_edges, weight, bias = self._first_layer(edge_network, states, [e, e0] if self.concat else [e], src, dst)
+        # Columns of the first layer: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
+        own, of_source, of_target = torch.split(weight, states.shape[1], 1)
+        sums = bias
+        for rows, columns in zip(of_edges, torch.split(own, self.hidden, 1)):
+            sums = _add_product(sums, rows, columns)
+        sums = sums + gather(torch.mm(of_nodes, of_source.t()), src)
+        sums = sums + gather(torch.mm(of_nodes, of_target.t()), dst)
         e = _finish(edge_network, sums)
         if step + 1 < self.steps:
             nodes = x.shape[0]
-            x = node_network(torch.cat([sum_rows(e, dst, nodes), sum_rows(e, src, nodes), states], 1))
+            messages = torch.cat([sum_rows(e, dst, nodes), sum_rows(e, src, nodes)], 1)
+            if self.quantisation is not None:
+                messages = self.message_sums[0 if self.recurrent else step](messages)
+            x = node_network(torch.cat([messages, states], 1))
         return x, e
+
+    def _first_layer(
+        self, mlp: nn.Sequential, states: Tensor, of_edges: list[Tensor], src: Tensor, dst: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None]:
+        """What the first layer of an edge network multiplies, of nodes and of edges, its weights and its bias."""
+        front, first = mlp[0], mlp[1]
+        if isinstance(front, nn.Linear):
+            return states, of_edges, front.weight, front.bias
+        scale = None
+        if isinstance(front, QuantIdentity):
+            # One scale serves the whole input, so nodes are rounded before they are gathered. Only a percentile of the
+            # first forwards of a training is over all rows as they are gathered.
+            gather = torch.ops.starling.gather_rows
+            whole = torch.cat([*of_edges, gather(states, src), gather(states, dst)], 1) if front.collects else of_edges[0]
+            threshold = front.threshold_of(whole)
+            states, scale = front.quantise(states, threshold)
+            of_edges = [front.quantise(rows, threshold).value for rows in of_edges]
+        assert isinstance(first, nn.Linear)
+        if not isinstance(first, QuantLinear):
+            return states, of_edges, first.weight, first.bias
+        weight = first.quant_weight()
+        return states, of_edges, weight.value, first.quant_bias(weight.scale, scale)
 
     def _networks(self, step: int) -> tuple[nn.Sequential, nn.Sequential]:
         edge, node = self.edge_network, self.node_network
@@ -219,7 +285,7 @@ class InteractionNetwork(nn.Module):
                 f"{name}: edge_attr has shape {list(edge_attr.shape)}: expected [{edges}, {self.edge_inputs}], "
                 "a row per edge of edge_index"
             )
-        weight = self.node_encoder[0].weight
+        weight = self.node_encoder[0 if self.quantisation is None else 1].weight
         assert isinstance(weight, Tensor)
         for what, value in (("x", x), ("edge_attr", edge_attr)):
             if not value.is_floating_point():
