@@ -341,8 +341,8 @@ def test_only_the_layers_are_exported():
     names: dict[str, object] = {}
     exec("from starling.nn import *\nfrom starling.models import *", names)
     assert {name for name in names if not name.startswith("__")} == {
-        "Condensation", "DynamicEdgeConv", "EdgeConv", "GravNetConv", "GravNetOp", "GravNetOutput", "ObjectCondensation",
-        "DGCNN", "GravNetModel",
+        "Condensation", "DynamicEdgeConv", "EdgeConv", "GravNetConv", "GravNetOp", "GravNetOutput", "InteractionNetwork",
+        "ObjectCondensation", "DGCNN", "GravNetModel",
     }  # fmt: skip
 
 
