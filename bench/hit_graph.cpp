@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "data.h"
 #include "starling/detector.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
@@ -36,11 +37,6 @@ namespace {
 
 using namespace starling;
 namespace fs = std::filesystem;
-
-fs::path data_folder() {
-  const char* const set = std::getenv("STARLING_DATA");
-  return set != nullptr ? fs::path(set) : fs::path(STARLING_SOURCE_DIR).parent_path() / "shared" / "data";
-}
 
 Windows learn(const char* what, double vertex_sigma_z, WindowSettings settings, int events) {
   const Detector detector = read_detector(fs::path(STARLING_SOURCE_DIR) / "detectors" / "trackml.toml");

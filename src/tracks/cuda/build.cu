@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__
   if (begin >= 0) p.nodes[begin + p.position[node]] = node;
 }
 
-__global__ void __launch_bounds__(kThreads) candidate_kernel(const __grid_constant__ Problem p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerProcessor) candidate_kernel(const __grid_constant__ Problem p) {
   __shared__ Shared shared;
   __shared__ BlockGroup::Scratch scratch;
   after_previous();

@@ -214,6 +214,7 @@ __device__ void walk_alone(const Problem& p, const Group& group, const Component
 template <typename Group, typename Nodes>
 __device__ void build_candidates(const Problem& p, const Group& group, Nodes& c, const Component& component) {
   const std::int32_t size = component.size;
+  group.sync();  // the component before is done with
   if (!component.walked && p.layered()) {
     Entry* const entries = size <= Nodes::kMostNodes ? c.entries : p.entries + component.begin;
     for (std::int32_t i = group.thread(); i < size; i += Group::kSize) {
