@@ -22,6 +22,7 @@
 #include "data.h"
 #include "hit_graph/geometry.h"
 #include "hit_graph/windows.h"
+#include "hit_graph_cases.h"
 #include "starling/config.h"
 #include "starling/detector.h"
 #include "starling/error.h"
@@ -30,31 +31,7 @@
 namespace starling {
 namespace {
 
-constexpr float kPi = std::numbers::pi_v<float>;
-constexpr float kMost = std::numeric_limits<float>::max();
-
-void add_hit(Hits& hits, float x, float y, float z, std::int32_t volume = 1, std::int32_t layer = 1,
-             std::int32_t module = 1) {
-  hits.hit_id.push_back(hits.size() + 1);
-  hits.x.push_back(x);
-  hits.y.push_back(y);
-  hits.z.push_back(z);
-  hits.volume_id.push_back(volume);
-  hits.layer_id.push_back(layer);
-  hits.module_id.push_back(module);
-}
-
-const Detector& trackml() {
-  static const Detector detector =
-      read_detector(std::filesystem::path(STARLING_SOURCE_DIR) / "detectors" / "trackml.toml");
-  return detector;
-}
-
-Event simulated(double pileup, std::uint64_t number) {
-  SimulationSettings settings;
-  settings.pileup = pileup;
-  return simulate_event(trackml(), settings, number);
-}
+using namespace hit_graph_cases;
 
 WindowSettings quick_settings() {
   WindowSettings settings;
@@ -409,68 +386,6 @@ TEST(Geometry, ATripletFindsItsHelix) {
 
 // --- Graphs beside the reference
 
-/// Windows between all pairs of `layers` layers with random widths and cells.
-Windows random_windows(int layers, std::mt19937& random, bool overlaps) {
-  std::uniform_real_distribution<float> uniform(0.f, 1.f);
-  auto content = std::make_unique<Windows::Content>();
-  auto& c = *content;
-  c.min_pt = 1.;
-  c.pair_cells = c.triple_cells = {0};
-  for (int l = 0; l < layers; ++l) {
-    c.volume_id.push_back(1 + l / 3);
-    c.layer_id.push_back(2 * l);
-    c.overlap_distance.push_back(overlaps ? 60.f * uniform(random) : 0.f);
-    c.overlap_rphi.push_back(overlaps ? 20.f * uniform(random) : 0.f);
-  }
-  for (int a = 0; a < layers; ++a) {
-    for (int b = 0; b < layers; ++b) {
-      if (a == b) continue;
-      c.pair_src.push_back(a);
-      c.pair_dst.push_back(b);
-      const int cells = 1 + static_cast<int>(3 * uniform(random));
-      for (int k = 0; k < cells; ++k) {
-        c.pair_cot.push_back(k + 1 == cells ? kMost : static_cast<float>(k) + uniform(random));
-        c.pair_k.push_back(std::pow(10.f, -4.f + 2.5f * uniform(random)));
-        c.pair_z0.push_back(200.f * uniform(random));
-      }
-      c.pair_cells.push_back(static_cast<std::int32_t>(c.pair_cot.size()));
-    }
-  }
-  for (std::int32_t p = 0; p < c.pairs(); ++p) {
-    for (std::int32_t q = 0; q < c.pairs(); ++q) {
-      if (c.pair_dst[p] != c.pair_src[q] || c.pair_src[p] == c.pair_dst[q] || uniform(random) < 0.3f) continue;
-      c.triple_first.push_back(p);
-      c.triple_second.push_back(q);
-      for (const float bound : {1.f, kMost}) {
-        c.triple_cot.push_back(bound);
-        c.triple_k.push_back(0.01f * uniform(random));
-        c.triple_d0.push_back(100.f * uniform(random));
-        c.triple_bend.push_back(0.5f * uniform(random));
-      }
-      c.triple_cells.push_back(static_cast<std::int32_t>(c.triple_cot.size()));
-    }
-  }
-  c.index();
-  return Windows(std::move(content));
-}
-
-/// Hits of random_windows' layers: cylinders, discs, and layers that are neither.
-void add_random_hits(Hits& hits, int count, int layers, std::mt19937& random) {
-  std::uniform_real_distribution<float> uniform(0.f, 1.f);
-  for (int i = 0; i < count; ++i) {
-    const int layer = static_cast<int>(static_cast<float>(layers) * uniform(random));
-    const float phi = kPi * (2.f * uniform(random) - 1.f);
-    float r = 30.f + 80.f * static_cast<float>(layer) + 2.f * uniform(random), z = 1000.f * (uniform(random) - 0.5f);
-    if (layer % 3 == 1) {
-      r = 30.f + 300.f * uniform(random);
-      z = (layer % 2 ? 1.f : -1.f) * (200.f + 50.f * static_cast<float>(layer) + uniform(random));
-    } else if (layer % 3 == 2) {
-      r = 500.f * uniform(random);
-    }
-    add_hit(hits, r * std::cos(phi), r * std::sin(phi), z, 1 + layer / 3, 2 * layer, static_cast<int>(phi * 3.f));
-  }
-}
-
 TEST(HitGraph, EqualsTheReferenceOnRandomHits) {
   std::mt19937 random(5);
   std::int64_t edges = 0;
@@ -495,62 +410,20 @@ TEST(HitGraph, EqualsTheReferenceOnSimulatedEvents) {
   }
 }
 
-TEST(HitGraph, AwkwardHits) {
-  std::mt19937 random(6);
-  const Windows windows = random_windows(5, random, true);
-  Hits none;
-  const HitGraph empty = build_hit_graph(none, windows);
-  EXPECT_EQ(empty.edges.num_nodes, 0);
-  EXPECT_TRUE(empty.edges.src.empty());
-  EXPECT_TRUE(empty.node_features.empty());
-
-  Hits one;
-  add_hit(one, 30.f, 1.f, 2.f, 1, 0);
-  EXPECT_EQ(build_hit_graph(one, windows).edges.size(), 0);
-  EXPECT_EQ(build_hit_graph(one, windows).node_features.size(), 12u);
-
-  Hits hits;
-  add_random_hits(hits, 200, 5, random);
-  const auto inside = hits.size();
-  for (int k = 0; k < 30; ++k) {  // duplicates, on the same and on other layers
-    add_hit(hits, hits.x[k], hits.y[k], hits.z[k], hits.volume_id[k], hits.layer_id[k], 77);
-    add_hit(hits, hits.x[k], hits.y[k], hits.z[k], hits.volume_id[k + 1], hits.layer_id[k + 1]);
-  }
-  for (const float y : {0.f, -0.f, 1e-6f, -1e-6f}) {  // where the angle wraps
-    for (int layer = 0; layer < 5; ++layer) {
-      add_hit(hits, -100.f * static_cast<float>(layer + 1), y, 3.f, 1 + layer / 3, 2 * layer);
+TEST(HitGraph, EqualsTheReferenceOnTheTable) {
+  for (const Case& test : table()) {
+    SCOPED_TRACE(test.name);
+    const HitGraph graph = build_hit_graph(test.hits, test.windows);
+    expect_same_edges(graph, hit_graph_reference(test.hits, test.windows));
+    EXPECT_EQ(graph.hits_outside, test.hits_outside);
+    EXPECT_EQ(graph.edges.num_nodes, test.hits.size());
+    EXPECT_EQ(graph.node_features.size(), test.hits.x.size() * kNodeFeatures);
+    EXPECT_EQ(graph.edges.size() > 0, test.has_edges);
+    for (std::size_t e = 0; e < graph.edges.src.size(); ++e) {
+      EXPECT_GE(graph.layer[graph.edges.src[e]], 0);
+      EXPECT_GE(graph.layer[graph.edges.dst[e]], 0);
     }
   }
-  add_hit(hits, 1e-20f, 0.f, 1.f, 1, 0);
-  add_hit(hits, 9e5f, 9e4f, -9e5f, 1, 2);
-  const auto known = hits.size();
-  add_hit(hits, 0.f, 0.f, 100.f, 1, 2);    // on the beam line
-  add_hit(hits, 3e38f, 3e38f, 1.f, 1, 2);  // beyond all bounds
-  add_hit(hits, 10.f, 1.f, -3e38f, 1, 2);
-  add_hit(hits, 50.f, 1.f, 2.f, 1, 1);  // on no layer
-  add_hit(hits, 50.f, 1.f, 2.f, -2000000000, 2000000000);
-  EXPECT_GT(inside, 0);
-  const HitGraph graph = build_hit_graph(hits, windows);
-  EXPECT_EQ(graph.hits_outside, hits.size() - known);
-  EXPECT_EQ(graph.edges.num_nodes, hits.size());
-  expect_same_edges(graph, hit_graph_reference(hits, windows));
-  EXPECT_GT(graph.edges.size(), 0);
-  for (const auto* ends : {&graph.edges.src, &graph.edges.dst}) {
-    for (const auto node : *ends) EXPECT_LT(node, known);
-  }
-}
-
-TEST(HitGraph, AllHitsOnOneLayerOrInOnePlace) {
-  std::mt19937 random(7);
-  const Windows windows = random_windows(4, random, true);
-  Hits layer, place;
-  for (int k = 0; k < 100; ++k) {
-    add_hit(layer, 30.f * std::cos(0.1f * static_cast<float>(k)), 30.f * std::sin(0.1f * static_cast<float>(k)),
-            static_cast<float>(k), 1, 2, k);
-    add_hit(place, 10.f, 20.f, 30.f, 1, 2 * (k % 3), k);
-  }
-  EXPECT_EQ(build_hit_graph(layer, windows).edges.size(), 0);
-  EXPECT_EQ(build_hit_graph(place, windows).edges.size(), 0);
 }
 
 TEST(HitGraph, EdgesAreSortedAndDistinct) {

@@ -17,7 +17,7 @@ STARLING_HOST_DEVICE float lesser(float a, float b) { return b < a ? b : a; }
 STARLING_HOST_DEVICE float greater(float a, float b) { return a < b ? b : a; }
 
 /// A hit as the windows see it: mm; r is the distance from the beam line, which is at x = y = 0.
-struct Point {
+struct alignas(16) Point {
   float x, y, z, r;
 };
 
