@@ -100,6 +100,7 @@ inline std::vector<NetworkCase> network_cases() {
       const InteractionNetworkShape shape = variant(8, steps, number);
       add("variant " + std::to_string(number), shape, random_graph(shape, 40, 90, 2));
     }
+    if (number >= 3 && number < 21) continue;
     // Several tiles and chunks, whose moments are merged.
     const InteractionNetworkShape shape = variant(40, 2, number);
     add("many rows, variant " + std::to_string(number), shape, random_graph(shape, 900, 2500, 3));

@@ -24,6 +24,9 @@ class DeviceNetwork {
 
 /// Floats, all layers of a step in one kernel: at most kMostFused wide, no batch normalisation.
 std::unique_ptr<DeviceNetwork> make_float_network(const InteractionNetwork& network);
+/// States and matrices of 16 bits, products on tensor cores: the same networks.
+std::unique_ptr<DeviceNetwork> make_half_network(const InteractionNetwork& network);
+std::unique_ptr<DeviceNetwork> make_bfloat16_network(const InteractionNetwork& network);
 /// Floats, a kernel per layer: any network.
 std::unique_ptr<DeviceNetwork> make_layered_network(const InteractionNetwork& network);
 

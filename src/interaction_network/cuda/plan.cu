@@ -20,7 +20,14 @@ std::unique_ptr<DeviceNetwork> make_network(const InteractionNetwork& network, N
   interaction_network::check_weights(network, ErrorKind::usage, "");
   if (network.shape.norm == Norm::batch || network.shape.hidden > forms::kMostFused)
     return forms::make_layered_network(network);
-  return forms::make_float_network(network);
+  switch (type) {
+    case NumberType::half:
+      return forms::make_half_network(network);
+    case NumberType::bfloat16:
+      return forms::make_bfloat16_network(network);
+    default:
+      return forms::make_float_network(network);
+  }
 }
 
 }  // namespace
