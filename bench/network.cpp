@@ -5,7 +5,8 @@
 //
 // Columns: ms of one event; ns per edge and step; LibTorch's ms and the ratio; the largest difference of the logits as
 // a part of the largest logit; workspace, and the growth of the process's peak memory through graph, plan, workspace
-// and run (without LibTorch, which comes after).
+// and run (without LibTorch, which comes after). Where there is a CUDA device, rows of it follow: median of 20 runs as
+// a CUDA graph, workspace, and the largest difference of the logits to those of float32.
 
 #include "network.h"
 
@@ -104,6 +105,26 @@ void measure(int hidden, int steps, std::int64_t edges, int threads) {
   std::fflush(stdout);
 }
 
+#ifdef STARLING_BENCH_CUDA
+void measure_cuda(int hidden, int steps, std::int64_t edges) {
+  const InteractionNetwork network = random_network(hidden, steps);
+  const BenchGraph graph = random_graph(100'000, edges);
+  std::vector<float> expected;  // of float32, which has the bytes of the host
+  for (const NumberType type : {NumberType::float32, NumberType::half, NumberType::bfloat16}) {
+    const OnCuda result = run_cuda(network, graph, type);
+    if (type == NumberType::float32) expected = result.logits;
+    double worst = 0., largest = 0.;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      worst = std::max(worst, std::abs(double{result.logits[i]} - double{expected[i]}));
+      largest = std::max(largest, std::abs(double{expected[i]}));
+    }
+    std::printf("%4d %8ld %9s %8.3f %8.1f %8.0e\n", hidden, static_cast<long>(edges), to_string(type).c_str(),
+                result.ms, result.workspace_mb, worst / largest);
+    std::fflush(stdout);
+  }
+}
+#endif
+
 std::vector<int> numbers(int argc, char** argv, int index, std::vector<int> otherwise) {
   if (argc <= index) return otherwise;
   return {std::atoi(argv[index])};
@@ -132,6 +153,16 @@ int main(int argc, char** argv) try {
       }
     }
   }
+#ifdef STARLING_BENCH_CUDA
+  if (!has_cuda()) return 0;
+  std::printf("\nCUDA device, in its memory\n%4s %8s %9s %8s %8s %8s\n", "H", "edges", "numbers", "ms", "work MB",
+              "differ");
+  for (const int steps : numbers(argc, argv, 4, {8})) {
+    for (const int hidden : numbers(argc, argv, 1, {48, 64, 128})) {
+      for (const int edges : numbers(argc, argv, 2, {75'000, 1'000'000})) measure_cuda(hidden, steps, edges);
+    }
+  }
+#endif
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

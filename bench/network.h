@@ -22,3 +22,12 @@ struct Peer {
 };
 Peer run_libtorch(const starling::InteractionNetwork& network, const BenchGraph& graph, int threads);
 std::string libtorch_version();
+
+/// The same network, without the peer, on a CUDA device, one run as a CUDA graph.
+struct OnCuda {
+  double ms;  ///< median
+  double workspace_mb;
+  std::vector<float> logits;
+};
+bool has_cuda();
+OnCuda run_cuda(const starling::InteractionNetwork& network, const BenchGraph& graph, starling::NumberType type);
