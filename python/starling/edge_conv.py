@@ -21,7 +21,7 @@ _BY_ROW = (
 _EDGES_AT_ONCE = 2**18
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether a call of the module runs more than its forward(): weight_norm, spectral_norm and prune work so."""
     hooks = (
         module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks,
@@ -39,7 +39,7 @@ def _linear_layers(module: nn.Module) -> tuple[list[nn.Linear], bool] | None:
     modules = list(module) if type(module) is nn.Sequential else [module]
     if not modules or any(type(m) is not (nn.ReLU if i % 2 else nn.Linear) for i, m in enumerate(modules)):
         return None
-    if any(_has_hooks(m) for m in (module, *modules)):
+    if any(has_hooks(m) for m in (module, *modules)):
         return None
     return [m for m in modules if isinstance(m, nn.Linear)], len(modules) % 2 == 0
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from golden import DATA, deviation
 from torch import nn
 
@@ -126,6 +127,30 @@ def test_it_is_acorns_network(options, nodes, edges, device):
             assert all(g is None or not g.any() for g in (ours, acorns))
         else:
             torch.testing.assert_close(ours, acorns, rtol=0, atol=1e-9 * largest)
+
+
+def test_hooks_of_layers_run(device):
+    """torch.nn.utils.prune makes a layer's weight anew in a hook of each call, spectral_norm in a parametrization."""
+    torch.manual_seed(5)
+    network = InteractionNetwork(6, 2).double().to(device)
+    inputs = graph(20, 50, device=device)
+    for layer in (network.edge_network[0][0], network.edge_network[1][3], network.node_encoder[0]):
+        nn.utils.prune.l1_unstructured(layer, "weight", 0.5)
+    nn.utils.parametrizations.spectral_norm(network.edge_network[1][0])
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(3):
+        logits = network(*inputs)
+        optimiser.zero_grad()
+        logits.square().mean().backward()
+        optimiser.step()
+        network.eval()  # spectral_norm goes on with every call in training
+        torch.testing.assert_close(network(*inputs), AcornNetwork(network)(*inputs))
+        assert not torch.equal(network(*inputs), logits)
+        network.train()
+    called = []
+    network.edge_network[0].register_forward_hook(lambda *_: called.append(1))
+    network(*inputs)
+    assert called == [1]
 
 
 def test_the_order_of_sums_is_fixed(device):

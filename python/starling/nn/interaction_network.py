@@ -8,6 +8,7 @@ import torch.nn.functional
 from torch import Tensor, nn
 
 from .. import _library  # noqa: F401
+from ..edge_conv import has_hooks
 from ..events import check_features
 from ..search import check_sizes
 from .quant import QuantIdentity, Quantisation, QuantLinear
@@ -59,6 +60,12 @@ def _mlp(
     return nn.Sequential(*modules)
 
 
+def _is_called(mlp: nn.Sequential) -> bool:
+    """Whether an MLP must be called as a module, since a call of its first layer runs more than that layer's products: hooks,
+    by which torch.nn.utils.prune and spectral_norm work, too."""
+    return has_hooks(mlp) or has_hooks(mlp[0]) or (not isinstance(mlp[0], nn.Linear) and has_hooks(mlp[1]))
+
+
 def _finish(mlp: nn.Sequential, sums: Tensor) -> Tensor:
     """The rest of an MLP after the products of its first layer."""
     modules = list(mlp)
@@ -70,7 +77,7 @@ def _finish(mlp: nn.Sequential, sums: Tensor) -> Tensor:
 def _encode(mlp: nn.Sequential, features: Tensor) -> Tensor:
     """Features have more digits than 16 bits hold: the first layer multiplies them in float32 at least, under autocast too."""
     first = mlp[0]
-    if not isinstance(first, nn.Linear):  # quantised
+    if not isinstance(first, nn.Linear) or _is_called(mlp):  # quantised, or with hooks
         return mlp(features)  # type: ignore[no-any-return]
     device, stored = features.device.type, first.weight.dtype
     dtype = torch.float64 if stored == torch.float64 else torch.float32
@@ -92,6 +99,9 @@ class InteractionNetwork(nn.Module):
     its checkpoints. The first layer of an edge network is multiplied per node and gathered, so that no [E, 6 H] tensor is
     made. The last node network feeds nothing: it has parameters, and it never runs. Sums over edges are in the order of
     the edges, in float32 at least, and so are those of gradients: every run gives the same bytes.
+
+    Where a layer has hooks, as those that torch.nn.utils.prune and spectral_norm leave, its MLP is called as it is, with a
+    [E, 6 H] tensor; parametrizations need none.
 
     Under autocast, and as a model of float16 or bfloat16, the first layer of both encoders is still computed in float32.
 
@@ -223,15 +233,19 @@ class InteractionNetwork(nn.Module):
         gather, sum_rows = torch.ops.starling.gather_rows, torch.ops.starling.sum_rows
         edge_network, node_network = self._networks(step)
         states = torch.cat([x, x0], 1) if self.concat else x
-        of_nodes, of_edges, weight, bias = self._first_layer(edge_network, states, [e, e0] if self.concat else [e], src, dst)
-        # Columns of the first layer: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
-        own, of_source, of_target = torch.split(weight, states.shape[1], 1)
-        sums = bias
-        for rows, columns in zip(of_edges, torch.split(own, self.hidden, 1)):
-            sums = _add_product(sums, rows, columns)
-        sums = sums + gather(torch.mm(of_nodes, of_source.t()), src)
-        sums = sums + gather(torch.mm(of_nodes, of_target.t()), dst)
-        e = _finish(edge_network, sums)
+        own = [e, e0] if self.concat else [e]
+        if _is_called(edge_network):
+            e = edge_network(torch.cat([*own, gather(states, src), gather(states, dst)], 1))
+        else:
+            of_nodes, of_edges, weight, bias = self._first_layer(edge_network, states, own, src, dst)
+            # Columns of the first layer: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
+            columns, of_source, of_target = torch.split(weight, states.shape[1], 1)
+            sums = bias
+            for rows, part in zip(of_edges, torch.split(columns, self.hidden, 1)):
+                sums = _add_product(sums, rows, part)
+            sums = sums + gather(torch.mm(of_nodes, of_source.t()), src)
+            sums = sums + gather(torch.mm(of_nodes, of_target.t()), dst)
+            e = _finish(edge_network, sums)
         if step + 1 < self.steps:
             nodes = x.shape[0]
             messages = torch.cat([sum_rows(e, dst, nodes), sum_rows(e, src, nodes)], 1)
