@@ -19,22 +19,6 @@ namespace {
 
 using namespace tracks_cases;
 
-struct ScoredGraph {
-  EdgeList edges;
-  std::vector<float> scores;
-};
-
-ScoredGraph graph_of(std::int32_t num_nodes, const std::vector<ScoredEdge>& edges) {
-  ScoredGraph graph;
-  graph.edges.num_nodes = num_nodes;
-  for (const ScoredEdge& edge : edges) {
-    graph.edges.src.push_back(edge.src);
-    graph.edges.dst.push_back(edge.dst);
-    graph.scores.push_back(edge.score);
-  }
-  return graph;
-}
-
 // The message of the Error of kind usage that `call` throws.
 template <class Call>
 std::string message_of(const Call& call) {
@@ -47,13 +31,6 @@ std::string message_of(const Call& call) {
   return "";
 }
 
-Lists build(const ScoredGraph& graph, TrackBuilder builder, int min_hits = 3) {
-  TrackCuts cuts;
-  cuts.builder = builder;
-  cuts.min_hits = min_hits;
-  return lists_of(build_tracks(graph.edges, graph.scores, cuts));
-}
-
 Lists build(const HitGraph& graph, const TrackCuts& cuts) {
   return lists_of(build_tracks(graph, std::vector<float>(graph.edges.src.size(), 0.9F), cuts));
 }
@@ -61,7 +38,22 @@ Lists build(const HitGraph& graph, const TrackCuts& cuts) {
 TEST(Builders, FindTheTracksOfTheTable) {
   for (const Case& test : table()) {
     SCOPED_TRACE(test.name + ", " + to_string(test.cuts.builder));
-    EXPECT_EQ(lists_of(tracks_cases::build(test)), test.expected);
+    EXPECT_EQ(lists_of(build(test)), test.expected);
+  }
+}
+
+TEST(Builders, SayThatThereIsNoCuda) {
+  try {
+    require_cuda();
+    GTEST_SKIP() << "there is a CUDA device";
+  } catch (const Error& error) {
+    try {
+      (void)build_tracks_bytes(3, 2, {}, {.device = Device::cuda});
+      FAIL() << "no error";
+    } catch (const Error& found) {
+      EXPECT_EQ(found.kind(), ErrorKind::device);
+      EXPECT_STREQ(found.what(), error.what());
+    }
   }
 }
 
@@ -135,12 +127,14 @@ TEST(Builders, FillTheCallersMemory) {
 }
 
 // The definition read literally: after each path everything is worked out anew by following every way.
-Lists plain_walkthrough(const ScoredGraph& graph, const TrackCuts& cuts) {
-  const std::int32_t n = graph.edges.num_nodes;
+Lists plain_walkthrough(const Case& test) {
+  const TrackCuts& cuts = test.cuts;
+  const EdgeList& all = test.graph.edges;
+  const std::int32_t n = all.num_nodes;
   std::vector<ScoredEdge> edges;
-  for (std::size_t e = 0; e < graph.scores.size(); ++e) {
-    if (graph.scores[e] >= cuts.walk_min && graph.edges.src[e] != graph.edges.dst[e]) {
-      edges.push_back({graph.edges.src[e], graph.edges.dst[e], graph.scores[e]});
+  for (std::size_t e = 0; e < test.scores.size(); ++e) {
+    if (test.scores[e] >= cuts.walk_min && all.src[e] != all.dst[e]) {
+      edges.push_back({all.src[e], all.dst[e], test.scores[e]});
     }
   }
   std::vector<std::int32_t> label(n), degree(n, 0);
@@ -249,11 +243,9 @@ TEST(Walkthrough, AgreesWithThePlainReading) {
       // Few distinct scores, so that ties are common; sums of eighths are exact in any order.
       if (a != b) edges.push_back({outwards[a], outwards[b], static_cast<float>(random() % 9) / 8});
     }
-    const ScoredGraph graph = graph_of(n, edges);
-    TrackCuts cuts;
-    cuts.min_hits = 2 + static_cast<int>(random() % 2);
-    Lists expected = plain_walkthrough(graph, cuts);
-    Lists found = lists_of(build_tracks(graph.edges, graph.scores, cuts));
+    const Case test = edge_case("", n, edges, TrackBuilder::walkthrough, {}, 2 + static_cast<int>(random() % 2));
+    Lists expected = plain_walkthrough(test);
+    Lists found = lists_of(build(test));
     for (Lists* lists : {&expected, &found}) {
       for (auto& list : *lists) std::sort(list.begin(), list.end());
       std::sort(lists->begin(), lists->end());
@@ -270,10 +262,10 @@ TEST(Builders, DoNotDependOnTheOrderOfEdges) {
     edges.push_back({a, static_cast<std::int32_t>(a + 1 + random() % 9), static_cast<float>(random() % 5) / 4});
   }
   for (const auto builder : {TrackBuilder::components, TrackBuilder::walkthrough, TrackBuilder::junction_removal}) {
-    const Lists first = build(graph_of(310, edges), builder);
+    const Lists first = lists_of(build(edge_case("", 310, edges, builder)));
     std::vector<ScoredEdge> shuffled = edges;
     std::shuffle(shuffled.begin(), shuffled.end(), random);
-    EXPECT_EQ(build(graph_of(310, shuffled), builder), first) << to_string(builder);
+    EXPECT_EQ(lists_of(build(edge_case("", 310, shuffled, builder))), first) << to_string(builder);
   }
 }
 

@@ -1,19 +1,15 @@
-#include "starling/error.h"
 #include "tracks/backends.h"
 
+// A build without CUDA: each function says so.
 namespace starling::tracks::cuda {
-namespace {
 
-[[noreturn]] void absent() {
-  throw Error(ErrorKind::device, "track building on a CUDA device: this build has no CUDA");
+std::size_t build_tracks_bytes(std::int32_t, std::int64_t, const TrackCuts&) {
+  require_cuda();
+  return 0;
 }
-
-}  // namespace
-
-std::size_t build_tracks_bytes(std::int32_t, std::int64_t, const TrackCuts&) { absent(); }
 void build_tracks(const EdgeListView&, const HitGraphView*, const float*, const TrackCuts&, const TracksMemory&,
                   std::span<std::byte>, const Execution&) {
-  absent();
+  require_cuda();
 }
 
 }  // namespace starling::tracks::cuda

@@ -201,6 +201,7 @@ Tracks build_tracks(const HitGraphView& graph, std::span<const float> scores, co
 std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts,
                                const Execution& execution) {
   const char* const function = "build_tracks_bytes";
+  if (execution.device == Device::cuda) require_cuda();
   (void)to_string(cuts.builder);  // throws for one that is not known
   memory::check_count(function, "num_nodes", num_nodes, 0, kMost);
   memory::check_count(function, "num_edges", num_edges, 0, kMost);
