@@ -71,10 +71,11 @@ void run(const std::string& model, std::span<char*> prefixes) {
   for (std::size_t i = 1; i < rows.size(); ++i) {
     const NumberType type = parse_number_type(rows[i].name);
     memory.push_back(
-        std::make_unique<OnDevice<std::byte>>(InteractionNetworkCudaPlan::weights_bytes(finder.network.shape, type)));
-    plans.push_back(std::make_unique<InteractionNetworkCudaPlan>(finder.network, type, memory.back()->span()));
+        std::make_unique<OnDevice<std::byte>>(InteractionNetworkCudaPlan::weights_bytes(finder.shape(), type)));
+    plans.push_back(std::make_unique<InteractionNetworkCudaPlan>(std::get<InteractionNetwork>(finder.network), type,
+                                                                 memory.back()->span()));
   }
-  Session session(finder.network);
+  Session session(finder.plan());
   std::int64_t edges = 0;
   for (const char* const prefix : prefixes) {
     const Event event = read_event(prefix);

@@ -122,7 +122,7 @@ int run_all(int argc, char** argv) {
   print_machine();
   const Timer timer;
   const TrackFinder finder = TrackFinder::load(fs::path(STARLING_SOURCE_DIR) / "models" / "tracking.safetensors");
-  Session session(finder.network);
+  Session session(finder.plan());
   for (const fs::path& event : events) {
     const Hits hits = read_event(event, {.truth = false}).hits;
     Sample sample{

@@ -346,7 +346,7 @@ void Evaluate::run() {
   if (with_network) {
     const TrackFinder finder = TrackFinder::load(options.model);
     cuts = options.tracks.applied_to(finder.cuts, true);
-    oneapi::tbb::enumerable_thread_specific<Session> sessions(std::make_shared<const Plan>(finder.network));
+    oneapi::tbb::enumerable_thread_specific<Session> sessions(finder.plan());
     left_out = for_each_event(
         prefixes, options.events.keep_going, progress,
         [&](const fs::path& prefix) { return evaluate_model(prefix, finder, sessions.local(), cuts, options); }, take);

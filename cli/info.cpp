@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <variant>
 
 #include "command.h"
 #include "model_kind.h"
@@ -31,10 +33,14 @@ void print_layers(const Shape& shape) {
               static_cast<long long>(parameters * 4));
 }
 
-void print_shape(const InteractionNetworkShape& a) {
+void print_heading(const InteractionNetworkShape& a) {
   std::printf("interaction network: H = %d, N = %d%s, %s normalisation, %s biases, %s concatenation\n\n", a.hidden,
               a.steps, a.recurrent ? ", recurrent" : "", to_string(a.norm).c_str(), a.bias ? "with" : "without",
               a.concat ? "with" : "without");
+}
+
+void print_shape(const InteractionNetworkShape& a) {
+  print_heading(a);
   print_layers(a);
 }
 
@@ -46,6 +52,78 @@ void print_shape(const GravNetShape& a) {
       a.subtract ? ", subtracted: own features minus mean and maximum" : "", a.concat ? "with" : "without");
   print_layers(a);
 }
+
+/// The layers of one MLP together, or all of them.
+struct ModuleCost : LayerCost {
+  std::pair<int, int> weights{kMostBits, 0}, inputs{kMostBits, 0};  ///< fewest and most bits
+
+  void add(const LayerCost& layer) {
+    parameters += layer.parameters;
+    nonzero += layer.nonzero;
+    bytes += layer.bytes;
+    macs_per_node += layer.macs_per_node;
+    macs_per_edge += layer.macs_per_edge;
+    bops_per_node += layer.bops_per_node;
+    bops_per_edge += layer.bops_per_edge;
+    weights = {std::min(weights.first, layer.weight_bits), std::max(weights.second, layer.weight_bits)};
+    inputs = {std::min(inputs.first, layer.input_bits), std::max(inputs.second, layer.input_bits)};
+  }
+
+ private:
+  static constexpr int kMostBits = 32;
+};
+
+/// One per MLP, in the order of the network, and their sum under the name "all".
+template <typename Network>
+std::vector<ModuleCost> module_costs(const Network& network) {
+  std::vector<ModuleCost> modules;
+  ModuleCost all;
+  all.name = "all";
+  for (const LayerCost& layer : layer_costs(network)) {
+    const std::string name = layer.name.substr(0, layer.name.rfind('.'));
+    if (modules.empty() || modules.back().name != name) modules.emplace_back().name = name;
+    modules.back().add(layer);
+    all.add(layer);
+  }
+  modules.push_back(all);
+  return modules;
+}
+
+std::string range_text(const std::pair<int, int>& range) {
+  const std::string least = std::to_string(range.first);
+  return range.first == range.second ? least : least + ".." + std::to_string(range.second);
+}
+
+template <typename Network>
+void print_costs(const Network& network) {
+  constexpr double kNodes = 1e5, kEdges = 3e5;
+  std::printf("%-16s %12s %11s %10s %8s %9s %10s %10s\n", "", "bits of", "bits of", "", "", "", "BOPs", "BOPs");
+  std::printf("%-16s %12s %11s %10s %8s %9s %10s %10s\n", "module", "weights", "inputs", "parameters", "zero", "bytes",
+              "per node", "per edge");
+  const std::vector<ModuleCost> modules = module_costs(network);
+  for (const ModuleCost& module : modules) {
+    std::printf("%-16s %12s %11s %10lld %8lld %9lld %10.3g %10.3g\n", module.name.c_str(),
+                range_text(module.weights).c_str(), range_text(module.inputs).c_str(),
+                static_cast<long long>(module.parameters), static_cast<long long>(module.parameters - module.nonzero),
+                static_cast<long long>(module.bytes), module.bops_per_node, module.bops_per_edge);
+  }
+  const ModuleCost& all = modules.back();
+  std::printf("an event of %.0f nodes and %.0f edges takes %.3g BOPs and %.3g multiply-accumulates\n\n", kNodes, kEdges,
+              kNodes * all.bops_per_node + kEdges * all.bops_per_edge,
+              kNodes * all.macs_per_node + kEdges * all.macs_per_edge);
+}
+
+void print_network(const TrackFinder& finder) {
+  if (const auto* const network = std::get_if<InteractionNetwork>(&finder.network)) {
+    print_shape(network->shape);
+    std::printf("\n");
+    return print_costs(*network);
+  }
+  print_heading(finder.shape());
+  print_costs(std::get<QuantizedNetwork>(finder.network));
+}
+
+void print_network(const ShowerFinder& finder) { print_shape(finder.network.shape); }
 
 void print_provenance(const std::string& json) {
   const auto provenance = nlohmann::ordered_json::parse(json, nullptr, false);
@@ -105,7 +183,7 @@ void print_finder(const ShowerFinder& finder) {
 template <typename Finder>
 void print_model(const std::filesystem::path& file, const Finder& finder) {
   std::printf("%s\n", file.c_str());
-  print_shape(finder.network.shape);
+  print_network(finder);
   std::printf("file        %llu bytes\n\n", static_cast<unsigned long long>(std::filesystem::file_size(file)));
   print_finder(finder);
   print_provenance(finder.provenance);
@@ -122,6 +200,31 @@ nlohmann::ordered_json json_of(const Shape& a) {
   }
   return result;
 }
+
+/// The network of a model: its shape, layers and, of an interaction network, what its modules cost.
+nlohmann::ordered_json json_of(const TrackFinder& finder) {
+  nlohmann::ordered_json result = json_of(finder.shape());
+  std::visit(
+      [&](const auto& network) {
+        for (const ModuleCost& module : module_costs(network)) {
+          result["modules"].push_back({{"name", module.name},
+                                       {"weight_bits", {module.weights.first, module.weights.second}},
+                                       {"input_bits", {module.inputs.first, module.inputs.second}},
+                                       {"parameters", module.parameters},
+                                       {"nonzero", module.nonzero},
+                                       {"bytes", module.bytes},
+                                       {"macs_per_node", module.macs_per_node},
+                                       {"macs_per_edge", module.macs_per_edge},
+                                       {"bops_per_node", module.bops_per_node},
+                                       {"bops_per_edge", module.bops_per_edge}});
+        }
+      },
+      finder.network);
+  result["bytes"] = result["modules"].back()["bytes"];
+  return result;
+}
+
+nlohmann::ordered_json json_of(const ShowerFinder& finder) { return json_of(finder.network.shape); }
 
 nlohmann::ordered_json parts_of(const TrackFinder& finder) {
   return {{"windows",
@@ -145,7 +248,7 @@ nlohmann::ordered_json parts_of(const ShowerFinder& finder) {
 template <typename Finder>
 void print_json(const std::filesystem::path& file, const Finder& finder) {
   nlohmann::ordered_json line = {{"model", file.string()}};
-  line.update(json_of(finder.network.shape));
+  line.update(json_of(finder));
   line["file_bytes"] = std::filesystem::file_size(file);
   line.update(parts_of(finder));
   const auto provenance = nlohmann::ordered_json::parse(finder.provenance, nullptr, false);

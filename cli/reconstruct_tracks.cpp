@@ -147,7 +147,7 @@ void TrackReconstruction::check_places() const {
 
 void TrackReconstruction::run() const {
   check_places();
-  oneapi::tbb::enumerable_thread_specific<Session> sessions(std::make_shared<const Plan>(finder_.network));
+  oneapi::tbb::enumerable_thread_specific<Session> sessions(finder_.plan());
   reconstruct_events(options_, *this, [&]() -> Session& { return sessions.local(); });
 }
 

@@ -328,6 +328,35 @@ TEST_F(Cli, EvaluateSaysWhichCutsItSkips) {
   expect_failure("evaluate " + prefix + model(), 3, {"event000000007", "no truth"});
 }
 
+TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
+  TrackFinder finder = TrackFinder::load(path("model.safetensors"));
+  const auto& network = std::get<InteractionNetwork>(finder.network);
+  LearnedQuantization learned;
+  for (const std::string& mlp : mlps(network.shape)) learned.inputs[mlp] = {6, 4.f};
+  for (const DenseLayer& layer : layers(network.shape)) {
+    learned.layers[layer.name] = {.weight_bits = 6, .bias_bits = 16, .output_bits = 6, .threshold = 3.f};
+  }
+  finder.network = quantize(network, learned);
+  finder.save(path("codes.safetensors"));
+  const Result info = run("info " + path("codes.safetensors"));
+  EXPECT_EQ(info.code, 0) << info.err;
+  EXPECT_THAT(info.out, ContainsRegex("edge_network.1 +6 +6 +576 "));
+  EXPECT_THAT(info.out, HasSubstr("BOPs"));
+  const Result json = run("info --json " + path("codes.safetensors"));
+  EXPECT_THAT(json.out, HasSubstr(R"("name":"edge_decoder","weight_bits":[6,6],"input_bits":[6,6],"parameters":216)"));
+  const std::string out = path("codes");
+  const Result result = run("reconstruct " + event() + " --model " + path("codes.safetensors") + " --out " + out);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(fs::exists(out + "/event000000007-tracks.csv"));
+  std::string text = content(path("codes.safetensors"));
+  const std::string version = R"(\"version\":1,\"bits\")";
+  ASSERT_NE(text.find(version), std::string::npos);
+  text[text.find(version) + 12] = '2';
+  write(path("later.safetensors"), text);
+  expect_failure("info " + path("later.safetensors"), 3,
+                 {"later.safetensors: quantization: version = 2, expected 1: a later version needs a later Starling"});
+}
+
 TEST_F(Cli, InfoCountsParameters) {
   EXPECT_THAT(run("info --hidden 48 --steps 8").out, HasSubstr("280177"));
   EXPECT_THAT(run("info --hidden 48 --steps 8 --norm batch").out, HasSubstr("283921"));

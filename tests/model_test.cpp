@@ -80,7 +80,7 @@ TEST(Model, AFileOfFormatOneLoads) {
   EXPECT_EQ(again.section("provenance"), model.section("provenance"));
   const TrackFinder back = TrackFinder::from_model(again);
   EXPECT_EQ(to_json(back.cuts), to_json(finder.cuts));
-  EXPECT_EQ(back.network.shape, finder.network.shape);
+  EXPECT_EQ(back.shape(), finder.shape());
 }
 
 TEST(Model, AWrongFileIsAnInputErrorThatNamesIt) {

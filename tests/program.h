@@ -29,6 +29,7 @@ extern char** environ;
 namespace starling {
 
 namespace fs = std::filesystem;
+using testing::ContainsRegex;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -43,8 +44,9 @@ inline void write(const fs::path& file, const std::string& text) { std::ofstream
 // A model with windows and random weights: good for nothing, but complete.
 inline void make_model(const fs::path& file) {
   TrackFinder model;
-  model.network.shape.hidden = 8;
-  model.network.shape.steps = 2;
+  InteractionNetwork network;
+  network.shape.hidden = 8;
+  network.shape.steps = 2;
   const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
   SimulationSettings simulation;
   simulation.pileup = 5;
@@ -54,13 +56,14 @@ inline void make_model(const fs::path& file) {
   model.windows =
       learn_windows([&](std::uint64_t event) { return simulate_event(detector, simulation, event); }, windows);
   std::mt19937 random(1);
-  for (const DenseLayer& layer : layers(model.network.shape)) {
-    auto& weight = model.network.weights[layer.name + ".weight"];
+  for (const DenseLayer& layer : layers(network.shape)) {
+    auto& weight = network.weights[layer.name + ".weight"];
     for (int i = 0; i < layer.in * layer.out; ++i) {
       weight.push_back((static_cast<float>(random()) / 4294967296.0F - 0.5F) * 4.0F / static_cast<float>(layer.in));
     }
-    model.network.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
+    network.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
   }
+  model.network = std::move(network);
   model.provenance = R"({"data": "random weights"})";
   model.save(file);
 }

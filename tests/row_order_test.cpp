@@ -39,7 +39,7 @@ struct Result {
 Result reconstruct(const Hits& hits) {
   Result result;
   result.graph = build_hit_graph(hits, finder().windows, finder().scales);
-  result.scores = Session(finder().network).run(result.graph);
+  result.scores = Session(finder().plan()).run(result.graph);
   result.tracks = build_tracks(result.graph, result.scores, finder().cuts);
   return result;
 }

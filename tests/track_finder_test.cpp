@@ -24,11 +24,13 @@ InteractionNetworkShape small_shape() {
 // A finder whose weights are all different.
 TrackFinder small_finder(const InteractionNetworkShape& shape = small_shape()) {
   TrackFinder finder;
-  finder.network.shape = shape;
+  InteractionNetwork network;
+  network.shape = shape;
   float value = 0.f;
   for (const ArrayShape& array : arrays(layers(shape))) {
-    for (std::int64_t i = 0; i < array.count(); ++i) finder.network.weights[array.name].push_back(value += 1e-3f);
+    for (std::int64_t i = 0; i < array.count(); ++i) network.weights[array.name].push_back(value += 1e-3f);
   }
+  finder.network = std::move(network);
   return finder;
 }
 
@@ -47,8 +49,8 @@ TEST(TrackFinder, WhatIsSavedIsLoaded) {
     finder.provenance = R"({"seed": 1})";
     finder.save(folder.path() / "m.safetensors");
     const TrackFinder back = TrackFinder::load(folder.path() / "m.safetensors");
-    EXPECT_EQ(back.network.shape, shape);
-    EXPECT_EQ(back.network.weights, finder.network.weights);
+    EXPECT_EQ(back.shape(), shape);
+    EXPECT_EQ(std::get<InteractionNetwork>(back.network).weights, std::get<InteractionNetwork>(finder.network).weights);
     EXPECT_EQ(back.provenance, finder.provenance);
     EXPECT_EQ(back.scales.z, finder.scales.z);
     EXPECT_EQ(back.scales.phi, finder.scales.phi);
@@ -59,13 +61,40 @@ TEST(TrackFinder, WhatIsSavedIsLoaded) {
   }
 }
 
+TEST(TrackFinder, ANetworkInCodesIsSavedLoadedAndRuns) {
+  const TemporaryFolder folder;
+  TrackFinder finder = small_finder();
+  InteractionNetwork network = std::get<InteractionNetwork>(finder.network);
+  network.shape.node_inputs = kNodeFeatures;
+  LearnedQuantization learned;
+  for (const std::string& mlp : mlps(network.shape)) learned.inputs[mlp];
+  for (const DenseLayer& layer : layers(network.shape)) learned.layers[layer.name];
+  finder.network = quantize(network, learned);
+  finder.save(folder.path() / "m.safetensors");
+  const TrackFinder back = TrackFinder::load(folder.path() / "m.safetensors");
+  EXPECT_TRUE(back.network == finder.network);
+  EXPECT_EQ(back.shape(), network.shape);
+
+  HitGraph graph;
+  graph.edges = {2, {0, 1}, {1, 0}};
+  graph.node_features.assign(2 * kNodeFeatures, 0.3f);
+  graph.edge_features.assign(2 * kEdgeFeatures, -0.2f);
+  EXPECT_EQ(Session(back.plan()).logits(graph),
+            quantized_network_reference(std::get<QuantizedNetwork>(finder.network), network_view(graph)));
+
+  TensorFile file = finder.to_model().to_file();
+  file.tensors["more"] = Tensor::of(std::vector<float>{1.f}, {1});
+  expect_error(ErrorKind::input, "tensor \"more\" is not part of the architecture",
+               [&] { TrackFinder::from_model(Model::from_file(file)); });
+}
+
 TEST(TrackFinder, WhatCouldNotBeLoadedIsNotSaved) {
   const TemporaryFolder folder;
   TrackFinder finder = small_finder();
   finder.provenance = "not JSON";
   expect_error(ErrorKind::usage, "provenance", [&] { finder.save(folder.path() / "m"); });
   finder = small_finder();
-  finder.network.weights["edge_output.1.bias"][0] = std::nanf("");
+  std::get<InteractionNetwork>(finder.network).weights["edge_output.1.bias"][0] = std::nanf("");
   expect_error(ErrorKind::usage, "edge_output.1.bias, value 0 is nan", [&] { finder.save(folder.path() / "m"); });
 }
 

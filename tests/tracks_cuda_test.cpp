@@ -218,7 +218,7 @@ void expect_event_as_on_the_host(const Hits& hits, std::int32_t fewest_tracks) {
   const TrackFinder finder =
       TrackFinder::load(std::filesystem::path(STARLING_SOURCE_DIR) / "models" / "tracking.safetensors");
   Case test{"event", build_hit_graph(hits, finder.windows, finder.scales), true, {}, finder.cuts, {}};
-  test.scores = Session(finder.network).run(test.graph);
+  test.scores = Session(finder.plan()).run(test.graph);
   EXPECT_GE(build(test).size(), fewest_tracks);
   for (const auto builder : {TrackBuilder::walkthrough, TrackBuilder::components, TrackBuilder::junction_removal}) {
     test.cuts.builder = builder;

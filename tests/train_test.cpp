@@ -121,7 +121,7 @@ TemporaryFolder* Train::folder_ = nullptr;
 
 TEST_F(Train, LeavesAModelAndWhatLedToIt) {
   const TrackFinder model = TrackFinder::load(path("whole/model.safetensors"));
-  EXPECT_EQ(model.network.shape.hidden, 8);
+  EXPECT_EQ(model.shape().hidden, 8);
   EXPECT_EQ(model.cuts.walk_min, 0.25f);
   EXPECT_EQ(model.cuts.min_hits, 4);
   EXPECT_GT(model.windows.layer_pairs(), 10);

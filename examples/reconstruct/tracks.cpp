@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
     const starling::TrackFinder finder = starling::TrackFinder::load(argv[1]);
     const starling::Event event = starling::read_event(argv[2]);
     const starling::HitGraph graph = starling::build_hit_graph(event.hits, finder.windows, finder.scales);
-    const std::vector<float> scores = starling::Session(finder.network).run(graph);
+    const std::vector<float> scores = starling::Session(finder.plan()).run(graph);
     const starling::Tracks tracks = starling::build_tracks(graph, scores, finder.cuts);
     starling::write_tracks(argv[3], event.hits, tracks);
     std::printf("%d hits, %ld edges, %d tracks\n", event.hits.size(), static_cast<long>(graph.edges.size()),

@@ -42,6 +42,8 @@ struct InteractionNetwork {
   InteractionNetworkShape shape;
   Weights weights;  ///< those of layers(shape), and no others
 
+  bool operator==(const InteractionNetwork&) const = default;
+
   /// Into a model: the section `architecture`, and one F32 array per array of layers(shape). Throws ErrorKind::usage
   /// where the weights are not those of the shape, or not finite.
   void to_model(Model& model) const;
@@ -69,26 +71,36 @@ struct GraphView {
 /// What a network reads of a hit graph: for Plan::run in memory of the caller's.
 GraphView network_view(const HitGraphView& graph);
 
-/// Weights repacked for one instruction set, and the memory that a graph of a given size needs. Immutable: share it
-/// between threads.
-class Plan {
+/// A network that is ready to run on the host, with floats (Plan) or with integers (quantized_network.h). Immutable:
+/// share it between threads.
+class EdgePlan {
+ public:
+  virtual ~EdgePlan() = default;
+
+  virtual const InteractionNetworkShape& shape() const = 0;
+
+  /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too).
+  virtual std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const = 0;
+
+  /// Writes one logit per edge. Runs in the caller's TBB arena; results do not depend on the number of threads.
+  /// Throws ErrorKind::usage for arrays whose sizes do not fit together, an edge that ends at no node, or a workspace
+  /// that is too small.
+  virtual void run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const = 0;
+};
+
+/// Float weights repacked for one instruction set.
+class Plan : public EdgePlan {
  public:
   /// Throws ErrorKind::usage where the weights are not those of the shape, ErrorKind::device where the processor has no
   /// such instructions.
   explicit Plan(const InteractionNetwork& network, SimdLevel level = simd_level());
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
-  ~Plan();
+  ~Plan() override;
 
-  const InteractionNetworkShape& shape() const;
-
-  /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too).
-  std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const;
-
-  /// Writes one logit per edge. Runs in the caller's TBB arena; results do not depend on the number of threads.
-  /// Throws ErrorKind::usage for arrays whose sizes do not fit together, an edge that ends at no node, or a workspace
-  /// that is too small.
-  void run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const;
+  const InteractionNetworkShape& shape() const override;
+  std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const override;
+  void run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const override;
 
  private:
   struct Packed;
@@ -144,7 +156,7 @@ void edge_scores(const float* logits, std::int64_t num_edges, const std::int32_t
 class Session {
  public:
   /// Throws ErrorKind::usage for no plan, and for a network of other features than those of a hit graph.
-  explicit Session(std::shared_ptr<const Plan> plan);
+  explicit Session(std::shared_ptr<const EdgePlan> plan);
   explicit Session(const InteractionNetwork& network, SimdLevel level = simd_level());
   Session(Session&&) noexcept;
   ~Session();
@@ -155,7 +167,7 @@ class Session {
 
  private:
   class Memory;
-  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const EdgePlan> plan_;
   std::unique_ptr<Memory> workspace_;
 };
 

@@ -29,6 +29,7 @@ struct Tensor {
   /// f32, or f16 or bf16 rounded to nearest, ties to even.
   static Tensor of(const std::vector<float>& values, std::vector<std::int64_t> shape, Type type = Type::f32);
   static Tensor of(const std::vector<std::int32_t>& values, std::vector<std::int64_t> shape);
+  static Tensor of(const std::vector<std::int16_t>& values, std::vector<std::int64_t> shape);
   /// i8, i4 or i2.
   static Tensor of(const std::vector<std::int8_t>& values, std::vector<std::int64_t> shape, Type type = Type::i8);
 
@@ -36,6 +37,7 @@ struct Tensor {
   std::vector<float> f32() const;
   std::vector<double> f64() const;
   std::vector<std::int32_t> i32() const;
+  std::vector<std::int16_t> i16() const;
   std::vector<float> widened() const;      ///< f32, f16 or bf16; exact
   std::vector<std::int8_t> codes() const;  ///< i8, i4 or i2
 };

@@ -17,7 +17,37 @@ constexpr FloatLevel kFloatLevels[] = {
 #endif
 };
 
+// Whether a processor that has the level has all that the kernels use.
+bool always() { return true; }
+#if defined(__x86_64__)
+bool has_vnni() { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"); }
+#endif
+
+struct IntegerLevel {
+  SimdLevel level;
+  const IntegerKernels* kernels;
+  bool (*runs_here)();
+};
+// The fastest last.
+constexpr IntegerLevel kIntegerLevels[] = {
+    {SimdLevel::reference, &kIntegerReference16, always},  {SimdLevel::reference, &kIntegerReference8, always},
+#if defined(__x86_64__)
+    {SimdLevel::avx2, &kIntegerAvx2Of16, always},          {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni},
+    {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
+#endif
+};
+
 }  // namespace
+
+const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide) {
+  require_simd_level(level);
+  if (wide) return kIntegerWide16;
+  const IntegerKernels* fastest = nullptr;
+  for (const IntegerLevel& entry : kIntegerLevels) {
+    if (entry.level <= level && entry.kernels->code_bytes >= code_bytes && entry.runs_here()) fastest = entry.kernels;
+  }
+  return *fastest;
+}
 
 const FloatKernels& float_kernels(SimdLevel level) {
   require_simd_level(level);

@@ -51,22 +51,10 @@ std::size_t Plan::workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges
 
 void Plan::run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const {
   interaction_network::check_graph(graph, packed_->shape);
-  if (logits.size() != static_cast<std::size_t>(graph.num_edges())) {
-    throw Error(ErrorKind::usage, "room for " + std::to_string(logits.size()) +
-                                      " logits, expected one per edge: " + std::to_string(graph.num_edges()));
-  }
+  const int slots = interaction_network::slots_of(
+      graph, logits, workspace, tbb::this_task_arena::max_concurrency(),
+      [&](int count) { return packed_->bytes(graph.num_nodes, graph.num_edges(), count); });
   if (graph.num_edges() == 0) return;
-
-  // A workspace that was measured in a smaller arena serves, with fewer threads.
-  const std::size_t one = packed_->bytes(graph.num_nodes, graph.num_edges(), 1);
-  const std::size_t each = packed_->bytes(graph.num_nodes, graph.num_edges(), 2) - one;
-  if (workspace.size() < one) {
-    throw Error(ErrorKind::usage, "a workspace of " + std::to_string(workspace.size()) + " bytes, expected at least " +
-                                      std::to_string(one) + ": see Plan::workspace_bytes");
-  }
-  const int slots = static_cast<int>(
-      std::min<std::size_t>(tbb::this_task_arena::max_concurrency(), 1 + (workspace.size() - one) / each));
-
   memory::Layout layout(workspace);
   interaction_network::Workspace arrays(layout, packed_->shape, packed_->weights, packed_->kernels, graph.num_nodes,
                                         graph.num_edges(), slots);
@@ -78,7 +66,8 @@ class Session::Memory : public memory::Growing {};
 Session::Session(Session&&) noexcept = default;
 Session::~Session() = default;
 
-Session::Session(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), workspace_(std::make_unique<Memory>()) {
+Session::Session(std::shared_ptr<const EdgePlan> plan)
+    : plan_(std::move(plan)), workspace_(std::make_unique<Memory>()) {
   if (plan_ == nullptr) throw Error(ErrorKind::usage, "a session without a plan, expected one");
   const InteractionNetworkShape& shape = plan_->shape();
   if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) {

@@ -1,5 +1,6 @@
 #include "interaction_network/shape.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +36,10 @@ InteractionNetworkShape shape_from_json(const std::string& text, const std::stri
 }  // namespace
 
 namespace interaction_network {
+
+InteractionNetworkShape shape_of(const Model& model) {
+  return shape_from_json(model.section(kSection), model.content.name + ": " + kSection);
+}
 
 void check(const InteractionNetworkShape& shape, ErrorKind kind, const std::string& where) {
   const auto in_range = [&](const char* key, int value, int most) {
@@ -89,6 +94,21 @@ void check_arrays(const GraphView& graph, const InteractionNetworkShape& shape) 
   size("node_features", graph.node_features.size(), graph.num_nodes, shape.node_inputs);
   size("edge_features", graph.edge_features.size(), edges, shape.edge_inputs);
   if (!graph.order.empty()) size("order", graph.order.size(), graph.num_nodes, 1);
+}
+
+int slots_of(const GraphView& graph, std::span<const float> logits, std::span<const std::byte> workspace, int most,
+             const std::function<std::size_t(int)>& bytes) {
+  if (logits.size() != static_cast<std::size_t>(graph.num_edges())) {
+    throw Error(ErrorKind::usage, "room for " + std::to_string(logits.size()) +
+                                      " logits, expected one per edge: " + std::to_string(graph.num_edges()));
+  }
+  if (graph.num_edges() == 0) return 1;
+  const std::size_t one = bytes(1), each = bytes(2) - one;
+  if (workspace.size() < one) {
+    throw Error(ErrorKind::usage, "a workspace of " + std::to_string(workspace.size()) + " bytes, expected at least " +
+                                      std::to_string(one) + ": see EdgePlan::workspace_bytes");
+  }
+  return static_cast<int>(std::min<std::size_t>(most, 1 + (workspace.size() - one) / each));
 }
 
 }  // namespace interaction_network
@@ -146,9 +166,8 @@ void InteractionNetwork::to_model(Model& model) const {
 }
 
 InteractionNetwork InteractionNetwork::from_model(const Model& model) {
-  const std::string where = model.content.name + ": ";
   InteractionNetwork network;
-  network.shape = shape_from_json(model.section(kSection), where + kSection);
+  network.shape = interaction_network::shape_of(model);
   network.weights = dense::weights_from_model(model, layers(network.shape));
   return network;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "starling/error.h"
@@ -11,6 +12,9 @@ inline constexpr int kMaxHidden = 1024, kMaxSteps = 64, kMaxInputs = 1024;
 
 /// Throws `kind`, the message starting with `where`, for a value out of range.
 void check(const InteractionNetworkShape& shape, ErrorKind kind, const std::string& where);
+
+/// The shape in the section `architecture`. Throws ErrorKind::input, naming the model's file.
+InteractionNetworkShape shape_of(const Model& model);
 
 /// Throws `kind` unless the network holds exactly the arrays of its shape, every value finite.
 void check_weights(const InteractionNetwork& network, ErrorKind kind, const std::string& where);
@@ -24,5 +28,11 @@ void check_graph(const GraphView& graph, const InteractionNetworkShape& shape);
 
 /// The part of check_graph() that reads no array: sizes.
 void check_arrays(const GraphView& graph, const InteractionNetworkShape& shape);
+
+/// How many threads a run on a checked graph may use, at most `most`: a workspace that was measured in a smaller arena
+/// serves, with fewer. bytes(n) is what n threads need. Throws ErrorKind::usage where the logits are not one per edge,
+/// or the workspace is too small for one thread.
+int slots_of(const GraphView& graph, std::span<const float> logits, std::span<const std::byte> workspace, int most,
+             const std::function<std::size_t(int)>& bytes);
 
 }  // namespace starling::interaction_network

@@ -271,6 +271,10 @@ Tensor Tensor::of(const std::vector<std::int32_t>& values, std::vector<std::int6
   return make(Type::i32, values, std::move(shape));
 }
 
+Tensor Tensor::of(const std::vector<std::int16_t>& values, std::vector<std::int64_t> shape) {
+  return make(Type::i16, values, std::move(shape));
+}
+
 Tensor Tensor::of(const std::vector<std::int8_t>& values, std::vector<std::int64_t> shape, Type type) {
   if (type != Type::i8 && type != Type::i4 && type != Type::i2) {
     throw Error(ErrorKind::usage, "codes as a tensor: expected I8, I4 or I2");
@@ -295,6 +299,8 @@ Tensor Tensor::of(const std::vector<std::int8_t>& values, std::vector<std::int64
 std::vector<float> Tensor::f32() const { return values<float>(*this, Type::f32); }
 std::vector<double> Tensor::f64() const { return values<double>(*this, Type::f64); }
 std::vector<std::int32_t> Tensor::i32() const { return values<std::int32_t>(*this, Type::i32); }
+
+std::vector<std::int16_t> Tensor::i16() const { return values<std::int16_t>(*this, Type::i16); }
 
 std::vector<float> Tensor::widened() const {
   if (type == Type::f32) return f32();

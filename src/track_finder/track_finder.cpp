@@ -50,10 +50,21 @@ std::string to_json(const TrackCuts& cuts) {
       .dump();
 }
 
+const InteractionNetworkShape& TrackFinder::shape() const {
+  return std::visit([](const auto& any) -> const InteractionNetworkShape& { return any.shape; }, network);
+}
+
+std::shared_ptr<const EdgePlan> TrackFinder::plan(SimdLevel level) const {
+  if (const auto* const codes = std::get_if<QuantizedNetwork>(&network)) {
+    return std::make_shared<const QuantizedPlan>(*codes, level);
+  }
+  return std::make_shared<const Plan>(std::get<InteractionNetwork>(network), level);
+}
+
 Model TrackFinder::to_model() const {
   Model model;
   model.kind = kKind;
-  network.to_model(model);
+  std::visit([&](const auto& any) { any.to_model(model); }, network);
   windows.to_file(model.content);
   model.content.metadata["scales"] =
       Json{{"r", scales.r}, {"phi", scales.phi}, {"z", scales.z}, {"eta", scales.eta}}.dump();
@@ -69,7 +80,11 @@ TrackFinder TrackFinder::from_model(const Model& model) {
     throw Error(ErrorKind::input, name + ": kind = " + json::quoted(model.kind) + ", expected \"" + kKind + "\"");
   }
   TrackFinder finder;
-  finder.network = InteractionNetwork::from_model(model);
+  if (QuantizedNetwork::is_in(model)) {
+    finder.network = QuantizedNetwork::from_model(model);
+  } else {
+    finder.network = InteractionNetwork::from_model(model);
+  }
   finder.scales = scales_from_json(model.section("scales"), name + ": scales");
   finder.cuts = cuts_from_json(model.section("cuts"), name + ": cuts");
   const auto history = model.content.metadata.find("provenance");
@@ -77,8 +92,10 @@ TrackFinder TrackFinder::from_model(const Model& model) {
     json::parse_object(history->second, name + ": \"provenance\"");
     finder.provenance = history->second;
   }
+  Model known;
+  std::visit([&](const auto& any) { any.to_model(known); }, finder.network);
   for (const auto& [tensor, unused] : model.content.tensors) {
-    if (!finder.network.weights.contains(tensor) && !tensor.starts_with("windows.")) {
+    if (!known.content.tensors.contains(tensor) && !tensor.starts_with("windows.")) {
       throw Error(ErrorKind::input, name + ": tensor " + json::quoted(tensor) + " is not part of the architecture");
     }
   }

@@ -54,9 +54,9 @@ void use(const TrackFinder& finder) {
   static const Hits hits = some_hits();
   const HitGraph graph = build_hit_graph(hits, finder.windows, finder.scales);
   // Models of other feature counts are for other graphs.
-  const InteractionNetworkShape& shape = finder.network.shape;
+  const InteractionNetworkShape& shape = finder.shape();
   if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) return;
-  const std::vector<float> scores = Session(finder.network).run(graph);
+  const std::vector<float> scores = Session(finder.plan()).run(graph);
   require(scores.size() == graph.edges.src.size(), "one score per edge");
 }
 
@@ -79,7 +79,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
               "a finder goes out as it came in");
       return;
     }
-    use(TrackFinder::from_model(model));
+    const TrackFinder finder = TrackFinder::from_model(model);
+    require(TrackFinder::from_model(Model::from_file(finder.to_model().to_file())).network == finder.network,
+            "a network goes out as it came in");
+    use(finder);
   });
   return 0;
 }

@@ -131,12 +131,21 @@ void model_seeds(const fs::path& folder) {
   model.windows = small_windows();
   model.provenance = "{}";
   for (const Norm norm : {Norm::none, Norm::layer, Norm::batch}) {
-    model.network.shape = {.hidden = 1, .steps = 2, .recurrent = norm == Norm::none, .norm = norm};
-    model.network.weights.clear();
-    for (const ArrayShape& array : arrays(layers(model.network.shape))) {
+    InteractionNetwork network;
+    network.shape = {.hidden = 1, .steps = 2, .recurrent = norm == Norm::none, .norm = norm};
+    for (const ArrayShape& array : arrays(layers(network.shape))) {
       const float value = array.name.ends_with(".weight") ? 0.5f : array.name.ends_with(".bias") ? 0.1f : 1.f;
-      model.network.weights[array.name].assign(static_cast<std::size_t>(array.count()), value);
+      network.weights[array.name].assign(static_cast<std::size_t>(array.count()), value);
     }
+    LearnedQuantization learned;
+    for (const std::string& mlp : mlps(network.shape)) learned.inputs[mlp];
+    for (const DenseLayer& layer : layers(network.shape)) {
+      learned.layers[layer.name] = {.weight_bits = norm == Norm::batch ? 12 : 4, .per_channel = norm == Norm::batch};
+      if (norm == Norm::none) learned.layers[layer.name].kept.assign(std::size_t(layer.in) * layer.out, 1);
+    }
+    model.network = quantize(network, learned);
+    model.save(folder / ("codes" + std::to_string(static_cast<int>(norm))));
+    model.network = network;
     model.save(folder / ("network" + std::to_string(static_cast<int>(norm))));
   }
 

@@ -1,0 +1,101 @@
+// Times the integer runtime of quantized_network.h beside the float one of interaction_network.h on the hit graph of an
+// event, one thread. The network is the shipped one, quantised after training on a small simulated event: its time is
+// that of any network of its shape.
+//
+//   build/release/bench/bench_quantized_network [EVENT [BITS [MODEL.safetensors]]]
+//
+// EVENT is a path with its event's name, such as events/event000001005; without one, or with "-", an event is
+// simulated. MODEL: where the quantised model is written, for `starling evaluate`. Columns: ms of processor time of the
+// best of three runs, and how many times as long the float runtime takes at its fastest level; the part of the edges
+// whose score is on the other side of 0.5; the file's bytes.
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+
+#include "calibration.h"
+#include "starling/detector.h"
+#include "starling/event.h"
+#include "starling/simulate.h"
+#include "starling/track_finder.h"
+#include "timing.h"
+
+namespace {
+
+using namespace starling;
+
+Hits simulated(double pileup) {
+  const std::filesystem::path detectors = std::filesystem::path(STARLING_SOURCE_DIR) / "detectors";
+  SimulationSettings settings;
+  settings.pileup = pileup;
+  return simulate_event(read_detector(detectors / "trackml.toml"), settings, 1).hits;
+}
+
+struct Run {
+  double ms;
+  std::vector<float> logits;
+};
+
+Run timed(const EdgePlan& plan, const GraphView& graph) {
+  Run run;
+  run.logits.resize(graph.src.size());
+  std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, graph.num_edges()));
+  run.ms = best_times(3, [&] { plan.run(graph, run.logits, workspace); }).cpu_ms;
+  return run;
+}
+
+void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector<int>& all_bits, const char* model) {
+  const auto& network = std::get<InteractionNetwork>(finder.network);
+  const GraphView view = network_view(graph);
+  const Run peer = timed(Plan(network), view);
+  std::printf("%d nodes, %ld edges; H = %d, N = %d; float32, %s: %.0f ms\n", view.num_nodes,
+              static_cast<long>(view.num_edges()), network.shape.hidden, network.shape.steps,
+              to_string(simd_level()).c_str(), peer.ms);
+  std::printf("%5s %-30s %8s %8s %10s %9s\n", "bits", "kernels", "ms", "ratio", "decided", "bytes");
+  const HitGraph small = build_hit_graph(simulated(20.), finder.windows, finder.scales);
+  for (const int bits : all_bits) {
+    const QuantizedNetwork codes = calibration::quantized_after_training(network, network_view(small), bits);
+    std::int64_t bytes = 0;
+    for (const LayerCost& cost : layer_costs(codes)) bytes += cost.bytes;
+    std::vector<float> first;
+    for (const SimdLevel level : simd_levels()) {
+      if (level == SimdLevel::reference) continue;
+      const QuantizedPlan plan(codes, level);
+      const Run run = timed(plan, view);
+      std::int64_t differ = 0;
+      for (std::size_t i = 0; i < run.logits.size(); ++i) differ += (run.logits[i] > 0) != (peer.logits[i] > 0);
+      std::printf("%5d %-30s %8.0f %7.2fx %9.3f%% %9ld\n", bits, plan.kernels().c_str(), run.ms, peer.ms / run.ms,
+                  100. * static_cast<double>(differ) / static_cast<double>(run.logits.size()),
+                  static_cast<long>(bytes));
+      std::fflush(stdout);
+      if (!first.empty() && first != run.logits) throw std::runtime_error("levels differ");
+      first = run.logits;
+    }
+    if (model == nullptr) continue;
+    TrackFinder quantized = finder;
+    quantized.network = codes;
+    quantized.save(model);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, 1);
+  print_machine();
+  const TrackFinder finder =
+      TrackFinder::load(std::filesystem::path(STARLING_SOURCE_DIR) / "models" / "tracking.safetensors");
+  const bool simulate = argc < 2 || std::strcmp(argv[1], "-") == 0;
+  const Hits hits = simulate ? simulated(200.) : read_event(argv[1], {.truth = false}).hits;
+  const HitGraph graph = build_hit_graph(hits, finder.windows, finder.scales);
+  const std::vector<int> bits = argc > 2 ? std::vector<int>{std::atoi(argv[2])} : std::vector<int>{12, 8, 6, 4};
+  tbb::task_arena(1).execute([&] { measure(graph, finder, bits, argc > 3 ? argv[3] : nullptr); });
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}

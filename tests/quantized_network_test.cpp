@@ -1,0 +1,510 @@
+#include "starling/quantized_network.h"
+
+#include <gmock/gmock.h>
+#include <tbb/task_arena.h>
+
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <set>
+
+#include "data.h"
+#include "expect_error.h"
+#include "quantized_cases.h"
+#include "starling/error.h"
+#include "temporary_folder.h"
+
+namespace {
+
+using namespace starling;
+using namespace starling::quantized_cases;
+
+std::vector<float> run(const EdgePlan& plan, const GraphView& graph) {
+  std::vector<float> logits(graph.src.size(), std::nanf(""));
+  // What a workspace holds before is of no consequence.
+  std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, graph.num_edges()), std::byte{0xff});
+  plan.run(graph, logits, workspace);
+  return logits;
+}
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// Every level gives the bytes of the reference, which is returned.
+std::vector<float> expect_agreement(const QuantizedNetwork& network, const Graph& graph) {
+  const std::vector<float> expected = quantized_network_reference(network, graph.view());
+  for (const SimdLevel level : simd_levels()) {
+    const QuantizedPlan plan(network, level);
+    EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << to_string(level) << ": " << plan.kernels();
+  }
+  return expected;
+}
+
+InteractionNetworkShape plain(int hidden, int steps) {
+  InteractionNetworkShape shape;
+  shape.hidden = hidden;
+  shape.steps = steps;
+  return shape;
+}
+
+std::size_t distinct(const std::vector<float>& values) { return std::set<float>(values.begin(), values.end()).size(); }
+
+struct Golden {
+  InteractionNetwork network;
+  LearnedQuantization learned;
+  Graph graph;
+};
+
+Golden golden_case(const TensorFile& file, const std::string& prefix, int bits) {
+  Golden golden;
+  golden.network.shape = plain(8, 2);
+  for (const DenseLayer& layer : layers(golden.network.shape)) {
+    for (const ArrayShape& array : arrays(layer)) {
+      golden.network.weights[array.name] = file.at(prefix + array.name).f32();
+    }
+    LearnedQuantization::Layer& one = golden.learned.layers[layer.name];
+    one.weight_bits = one.bias_bits = one.output_bits = bits;
+    if (layer.relu) one.threshold = file.at(prefix + layer.name + ".threshold").f32().front();
+  }
+  for (const std::string& mlp : mlps(golden.network.shape)) {
+    golden.learned.inputs[mlp] = {bits, file.at(prefix + mlp + ".in.threshold").f32().front()};
+  }
+  Graph& graph = golden.graph;
+  graph.num_nodes = static_cast<std::int32_t>(file.at(prefix + "x").shape[0]);
+  graph.node_features = file.at(prefix + "x").f32();
+  graph.edge_features = file.at(prefix + "edge_attr").f32();
+  const std::vector<std::int32_t> ends = file.at(prefix + "edge_index").i32();
+  graph.src.assign(ends.begin(), ends.begin() + std::ssize(ends) / 2);
+  graph.dst.assign(ends.begin() + std::ssize(ends) / 2, ends.end());
+  return golden;
+}
+
+TEST(QuantizedNetwork, GoldenCodesAndLogits) {
+  STARLING_NEEDS_DATA("quantisation");
+  const TensorFile file = read_safetensors(data_folder() / "quantisation" / "gnn.safetensors");
+  for (const int bits : {4, 6, 8}) {
+    SCOPED_TRACE(bits);
+    const std::string prefix = "b" + std::to_string(bits) + "/";
+    const Golden golden = golden_case(file, prefix, bits);
+    const QuantizedNetwork network = quantize(golden.network, golden.learned);
+    int scales = 0, arrays = 0;
+    for (const auto& [name, layer] : network.layers) {
+      const auto found = file.tensors.find(prefix + "scale/" + name + ".weight");
+      if (found == file.tensors.end()) continue;  // of the node network that never runs
+      EXPECT_EQ(layer.weight_scale, found->second.f32()) << name;
+      ++scales;
+    }
+    EXPECT_EQ(scales, 20);
+    std::map<std::string, std::vector<std::int32_t>> codes;
+    const std::vector<float> logits = quantized_network_reference(network, golden.graph.view(), &codes);
+    for (const auto& [name, values] : codes) {
+      const std::string array = prefix + "codes/" + name + (name.ends_with(".in") ? "" : ".out");
+      const std::vector<std::int16_t> expected = file.at(array).i16();
+      EXPECT_EQ(values, std::vector<std::int32_t>(expected.begin(), expected.end())) << name;
+      ++arrays;
+    }
+    EXPECT_EQ(arrays, 26);
+    const std::vector<float> expected = file.at(prefix + "logits").f32();
+    ASSERT_EQ(logits.size(), expected.size());
+    for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-6) << i;
+    expect_agreement(network, golden.graph);
+  }
+}
+
+TEST(QuantizedNetwork, EveryWidth) {
+  for (const int hidden : {1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 47, 48, 64, 65, 96, 128}) {
+    SCOPED_TRACE(hidden);
+    const Graph graph = random_graph({}, 40, 90, 1);
+    const std::vector<float> logits = expect_agreement(quantized(plain(hidden, 2), {}), graph);
+    if (hidden > 3) {
+      EXPECT_GT(distinct(logits), 3u);
+    }
+  }
+}
+
+TEST(QuantizedNetwork, EveryNumberOfBits) {
+  for (int bits = 2; bits <= 12; ++bits) {
+    for (const bool per_channel : {false, true}) {
+      SCOPED_TRACE(testing::Message() << bits << " bits, per channel " << per_channel);
+      const Settings settings{
+          .weight_bits = bits, .activation_bits = bits, .bias_bits = 32, .per_channel = per_channel};
+      for (const int hidden : {8, 48}) {
+        expect_agreement(quantized(plain(hidden, 3), settings), random_graph({}, 50, 120, bits));
+      }
+    }
+  }
+}
+
+TEST(QuantizedNetwork, EveryVariant) {
+  for (int variant = 0; variant < 24; ++variant) {
+    InteractionNetworkShape shape = plain(20, 3);
+    shape.norm = static_cast<Norm>(variant % 3);
+    shape.recurrent = variant / 3 % 2 == 1;
+    shape.bias = variant / 6 % 2 == 1;
+    shape.concat = variant / 12 == 1;
+    for (const Settings& settings : {Settings{}, Settings{.mixed = true, .pruned = 0.8},
+                                     Settings{.weight_bits = 12, .activation_bits = 12, .mixed = true},
+                                     Settings{.bias_bits = 16, .per_channel = true}}) {
+      SCOPED_TRACE(testing::Message() << "variant " << variant << ", bits " << settings.weight_bits);
+      expect_agreement(quantized(shape, settings), random_graph(shape, 40, 90, 2));
+      shape.steps = 1 + shape.steps % 3;
+    }
+  }
+}
+
+TEST(QuantizedNetwork, EveryGraphSize) {
+  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
+    InteractionNetworkShape shape = plain(12, 2);
+    shape.norm = norm;
+    shape.node_inputs = 3;
+    shape.edge_inputs = 1;
+    const QuantizedNetwork network = quantized(shape, {});
+    for (int edges = 0; edges <= 70; edges += edges < 20 ? 1 : 7) {
+      SCOPED_TRACE(edges);
+      expect_agreement(network, random_graph(shape, std::max(1, edges / 2), edges, edges));
+    }
+    expect_agreement(network, random_graph(shape, 900, 2500, 3));
+  }
+}
+
+// Sums that 32 bits do not hold: the largest weights and codes there are.
+TEST(QuantizedNetwork, SumsBeyond32Bits) {
+  const Settings settings{.weight_bits = 12, .activation_bits = 12, .bias_bits = 32};
+  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
+    InteractionNetworkShape shape = plain(128, 2);
+    shape.norm = norm;
+    QuantizedNetwork network = quantized(shape, settings);
+    for (auto& [name, layer] : network.layers) {
+      for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 7 == 0 ? -2047 : 2047;
+    }
+    Graph graph = random_graph(shape, 10, 20, 1);
+    for (float& value : graph.edge_features) value = 1e6f;
+    EXPECT_THAT(QuantizedPlan(network).kernels(), testing::HasSubstr("64 bits"));
+    expect_agreement(network, graph);
+  }
+}
+
+TEST(QuantizedNetwork, ValuesOutsideEveryRange) {
+  const InteractionNetworkShape shape = plain(16, 2);
+  Graph graph = random_graph(shape, 10, 40, 1);
+  const float values[] = {INFINITY, -INFINITY, std::nanf(""), 3e38f, -3e38f, 1e-45f, -0.f};
+  for (std::size_t i = 0; i < graph.edge_features.size(); ++i) graph.edge_features[i] = values[i % 7];
+  for (std::size_t i = 0; i < graph.node_features.size(); ++i) graph.node_features[i] = values[i % 7];
+  for (const float threshold : {1e-9f, 1e-3f, 1e3f, 1e9f}) {
+    for (const int bits : {2, 8, 12}) {
+      SCOPED_TRACE(testing::Message() << threshold << ", " << bits << " bits");
+      expect_agreement(quantized(shape, {.weight_bits = bits, .activation_bits = bits, .threshold = threshold}), graph);
+    }
+  }
+}
+
+// Rows whose sums are all equal, or nearly: nothing is left of their variance but rounding and epsilon.
+TEST(QuantizedNetwork, RowsWithoutVariance) {
+  for (const int different : {0, 1, 5}) {
+    for (const float scale : {1e-6f, 1e-3f, 1.f}) {
+      SCOPED_TRACE(testing::Message() << different << " rows differ, scale " << scale);
+      QuantizedNetwork network = quantized(plain(48, 2), {.bias_bits = 32});
+      for (auto& [name, layer] : network.layers) {
+        const std::size_t in = layer.weight.size() / std::max<std::size_t>(1, layer.bias.size());
+        for (std::size_t i = different * in; i < layer.weight.size(); ++i) layer.weight[i] = layer.weight[i % in];
+        for (std::size_t i = 0; i < layer.bias.size(); ++i) layer.bias[i] = 100000000 / static_cast<int>(in);
+        layer.weight_scale.assign(1, scale);
+      }
+      expect_agreement(network, random_graph({}, 30, 70, 1));
+    }
+  }
+}
+
+TEST(QuantizedNetwork, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(20, 3);
+    shape.norm = norm;
+    Graph graph = random_graph(shape, 1500, 1500, 4);
+    for (int i = 0; i < 500; ++i) graph.src[i] = 17;       // a hub that edges leave
+    for (int i = 500; i < 1000; ++i) graph.dst[i] = 1499;  // a hub that they reach
+    for (int i = 1000; i < 1010; ++i) graph.src[i] = graph.dst[i] = 5;
+    expect_agreement(quantized(shape, {}), graph);
+  }
+  // All edges between two nodes.
+  Graph graph = random_graph({}, 3, 300, 5);
+  std::fill(graph.src.begin(), graph.src.end(), 0);
+  std::fill(graph.dst.begin(), graph.dst.end(), 2);
+  expect_agreement(quantized(plain(48, 3), {}), graph);
+}
+
+TEST(QuantizedNetwork, ResultsDoNotDependOnThreadsOrMemory) {
+  for (const Norm norm : {Norm::layer, Norm::batch}) {
+    InteractionNetworkShape shape = plain(16, 2);
+    shape.norm = norm;
+    const Graph graph = random_graph(shape, 3000, 12000, 9);
+    const QuantizedPlan plan(quantized(shape, {}));
+    std::vector<float> expected(graph.src.size());
+    tbb::task_arena(1).execute([&] { expected = run(plan, graph.view()); });
+    for (const int threads : {2, 3, 8}) {
+      tbb::task_arena arena(threads);
+      EXPECT_EQ(arena.execute([&] { return run(plan, graph.view()); }), expected) << threads;
+      // A workspace for one thread serves as well.
+      std::size_t bytes = 0;
+      tbb::task_arena(1).execute([&] { bytes = plan.workspace_bytes(graph.num_nodes, graph.view().num_edges()); });
+      std::vector<std::byte> workspace(bytes + 1);
+      std::vector<float> logits(graph.src.size());
+      arena.execute([&] { plan.run(graph.view(), logits, std::span(workspace).subspan(1)); });
+      EXPECT_EQ(logits, expected) << threads;
+    }
+  }
+}
+
+TEST(QuantizedNetwork, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
+  const Graph graph = random_graph({}, 500, 3000, 9);
+  std::vector<std::int32_t> number(graph.num_nodes);
+  std::vector<std::size_t> order(graph.src.size());
+  std::iota(number.begin(), number.end(), 0);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::mt19937 random(1);
+  std::shuffle(number.begin(), number.end(), random);
+  std::shuffle(order.begin(), order.end(), random);
+  Graph shuffled = graph;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    shuffled.src[i] = number[graph.src[order[i]]];
+    shuffled.dst[i] = number[graph.dst[order[i]]];
+    std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
+  }
+  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
+    std::copy_n(graph.node_features.begin() + v * 12, 12, shuffled.node_features.begin() + number[v] * 12);
+  }
+  const QuantizedPlan plan(quantized(plain(16, 2), {}));
+  const std::vector<float> before = run(plan, graph.view()), after = run(plan, shuffled.view());
+  for (std::size_t i = 0; i < order.size(); ++i) EXPECT_EQ(after[i], before[order[i]]);
+}
+
+TEST(QuantizedNetwork, WrongArgumentsAreUsageErrors) {
+  const QuantizedPlan plan(quantized(plain(8, 2), {}));
+  Graph graph = random_graph({}, 10, 20, 1);
+  std::vector<float> logits(20);
+  std::vector<std::byte> workspace(plan.workspace_bytes(10, 20));
+  expect_error(ErrorKind::usage, "room for 19 logits",
+               [&] { plan.run(graph.view(), std::span(logits).first(19), workspace); });
+  expect_error(ErrorKind::usage, "a workspace of 100 bytes",
+               [&] { plan.run(graph.view(), logits, std::span(workspace).first(100)); });
+  graph.dst[7] = 10;
+  expect_error(ErrorKind::usage, "edge 7 ends at node 10, expected 0..9",
+               [&] { plan.run(graph.view(), logits, workspace); });
+  expect_error(ErrorKind::usage, "edge 7 ends at node 10",
+               [&] { quantized_network_reference(quantized(plain(8, 2), {}), graph.view()); });
+}
+
+TEST(QuantizedNetwork, WhatTrainingGivesIsChecked) {
+  const InteractionNetwork network = random_network(plain(4, 2), 1);
+  const LearnedQuantization right = learned(network, {}, 1);
+  const auto refused = [&](const std::string& what, const std::function<void(LearnedQuantization&)>& change) {
+    LearnedQuantization wrong = right;
+    change(wrong);
+    expect_error(ErrorKind::usage, what, [&] { quantize(network, wrong); });
+  };
+  refused("edge_encoder.1.weight: 13 bits, expected 2..12",
+          [](auto& l) { l.layers["edge_encoder.1"].weight_bits = 13; });
+  refused("edge_encoder.1.output: 1 bits, expected 2..12", [](auto& l) { l.layers["edge_encoder.1"].output_bits = 1; });
+  refused("edge_encoder.1.bias: 33 bits, expected 2..32", [](auto& l) { l.layers["edge_encoder.1"].bias_bits = 33; });
+  refused("edge_encoder.input: 0 bits, expected 2..12", [](auto& l) { l.inputs["edge_encoder"].bits = 0; });
+  refused("layer edge_encoder.1 is missing", [](auto& l) { l.layers.erase("edge_encoder.1"); });
+  refused("input of edge_encoder is missing", [](auto& l) { l.inputs.erase("edge_encoder"); });
+  refused("quantisation of 24 layers and 8 inputs, expected 23 and 8", [](auto& l) { l.layers["more"] = {}; });
+  refused("edge_encoder.input: threshold is nan", [](auto& l) { l.inputs["edge_encoder"].threshold = std::nanf(""); });
+  refused("edge_encoder.1.weight_mask has 3 values, expected 16", [](auto& l) {
+    l.layers["edge_encoder.1"].kept = {1, 1, 1};
+  });
+}
+
+// The smallest scale, a negative threshold, and a matrix of zeros: as training has them.
+TEST(QuantizedNetwork, EdgesOfTheFormulas) {
+  InteractionNetwork network = random_network(plain(2, 1), 1);
+  network.weights["edge_decoder.0.weight"].assign(4, 0.f);
+  network.weights["edge_decoder.0.bias"] = {1e30f, -1e30f};
+  LearnedQuantization learned = quantized_cases::learned(network, {.bias_bits = 32}, 1);
+  learned.inputs["edge_decoder"].threshold = -4.f;
+  learned.layers["edge_decoder.0"].threshold = 0.f;
+  const QuantizedNetwork codes = quantize(network, learned);
+  const QuantizedLayer& layer = codes.layers.at("edge_decoder.0");
+  EXPECT_EQ(layer.weight_scale, std::vector<float>{1e-10f / 127.f});
+  EXPECT_EQ(layer.weight, std::vector<std::int16_t>(4, 0));
+  EXPECT_EQ(layer.bias, (std::vector<std::int32_t>{2147483647, -2147483647 - 1}));
+  EXPECT_EQ(layer.output.scale, 1e-10f / 255.f);
+  EXPECT_EQ(codes.inputs.at("edge_decoder").scale, 4.f / 128.f);
+  expect_agreement(codes, random_graph({}, 5, 9, 1));
+}
+
+std::vector<QuantizedNetwork> saved_variants() {
+  std::vector<QuantizedNetwork> all;
+  for (int variant = 0; variant < 6; ++variant) {
+    InteractionNetworkShape shape = plain(5 + variant, 2);
+    shape.norm = static_cast<Norm>(variant % 3);
+    shape.recurrent = variant == 1;
+    shape.bias = variant != 2;
+    shape.concat = variant != 3;
+    all.push_back(quantized(shape, {.weight_bits = variant < 4 ? 2 * (variant + 1) : 12,
+                                    .activation_bits = 8,
+                                    .bias_bits = variant == 5 ? 32 : 4 * (variant + 1),
+                                    .per_channel = variant % 2 == 1,
+                                    .mixed = variant == 4,
+                                    .pruned = variant % 2 == 0 ? 0.7 : 0.}));
+  }
+  return all;
+}
+
+TEST(QuantizedNetwork, WhatIsSavedIsLoaded) {
+  const TemporaryFolder folder;
+  for (const QuantizedNetwork& network : saved_variants()) {
+    Model model;
+    model.kind = "codes";
+    network.to_model(model);
+    model.save(folder.path() / "m");
+    const Model loaded = Model::load(folder.path() / "m");
+    EXPECT_TRUE(QuantizedNetwork::is_in(loaded));
+    EXPECT_TRUE(QuantizedNetwork::from_model(loaded) == network);
+    // Pruned weights have no codes in the file.
+    const QuantizedLayer& layer = network.layers.at("edge_network.0.0");
+    if (!layer.kept.empty()) {
+      EXPECT_EQ(loaded.content.at("edge_network.0.0.weight").count(),
+                std::count(layer.kept.begin(), layer.kept.end(), 1));
+    }
+    // The bytes that a cost says are those of the arrays.
+    std::int64_t bytes = 0, said = 0;
+    for (const auto& [name, tensor] : loaded.content.tensors) bytes += std::ssize(tensor.bytes);
+    for (const LayerCost& cost : layer_costs(network)) said += cost.bytes;
+    EXPECT_EQ(said, bytes);
+  }
+}
+
+TEST(QuantizedNetwork, AWrongFileIsAnInputErrorThatNamesIt) {
+  Model model;
+  model.kind = "codes";
+  quantized(plain(5, 2), {.weight_bits = 4, .pruned = 0.5}).to_model(model);
+  QuantizedNetwork other = quantized(plain(5, 2), {.per_channel = true});
+  Model per_channel;
+  per_channel.kind = "codes";
+  other.to_model(per_channel);
+  const auto refused_of = [&](const Model& from, const std::string& what,
+                              const std::function<void(TensorFile&)>& change) {
+    TensorFile file = from.to_file();
+    file.name = "m.safetensors";
+    change(file);
+    const auto load = [&] { QuantizedNetwork::from_model(Model::from_file(file)); };
+    expect_error(ErrorKind::input, what, load);
+    expect_error(ErrorKind::input, "m.safetensors: ", load);
+  };
+  const auto refused = [&](const std::string& what, const std::function<void(TensorFile&)>& change) {
+    refused_of(model, what, change);
+  };
+  const auto edited = [&](const std::string& from, const std::string& to, const std::string& what) {
+    refused(what, [&](TensorFile& file) {
+      std::string& text = file.metadata["quantization"];
+      ASSERT_NE(text.find(from), std::string::npos) << from;
+      text.replace(text.find(from), from.size(), to);
+    });
+  };
+  edited("\"version\":1", "\"version\":2",
+         "quantization: version = 2, expected 1: a later version needs a later Starling");
+  edited("\"version\":1,", "", "quantization: version is missing");
+  edited("\"bits\":{", "\"bites\":{", "quantization: bits is missing");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.input\":1",
+         "edge_encoder.input = 1, expected a whole number in 2..12");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.input\":13", "edge_encoder.input = 13, expected");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.input\":-8", "edge_encoder.input = -8, expected");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.input\":8.5", "edge_encoder.input = 8.5, expected");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.inputs\":8", "edge_encoder.input is missing");
+  edited("\"edge_encoder.input\":8", "\"edge_encoder.input\":8,\"more\":3", "quantization: bits: unknown key \"more\"");
+  edited("\"edge_encoder.0.bias\":8", "\"edge_encoder.0.bias\":33",
+         "edge_encoder.0.bias = 33, expected a whole number in 2..32");
+  edited("\"edge_encoder.0.weight\":4", "\"edge_encoder.0.weight\":8",
+         "tensor edge_encoder.0.weight has another type than its bits take: expected I8");
+  refused("tensor edge_encoder.0.weight_scale is missing",
+          [](TensorFile& file) { file.tensors.erase("edge_encoder.0.weight_scale"); });
+  refused("tensor edge_encoder.0.weight has the shape",
+          [](TensorFile& file) { file.tensors.erase("edge_encoder.0.weight_mask"); });
+  refused("tensor edge_encoder.0.weight_mask has the shape [1,5], expected [5,1]", [](TensorFile& file) {
+    file.tensors["edge_encoder.0.weight_mask"].shape = {1, 5};
+  });
+  refused("tensor edge_encoder.0.weight_mask has bits beyond its columns",
+          [](TensorFile& file) { file.tensors["edge_encoder.0.weight_mask"].bytes[0] |= std::byte{0x80}; });
+  refused("tensor edge_encoder.0.weight has the shape",
+          [](TensorFile& file) { file.tensors["edge_encoder.0.weight_mask"].bytes[0] ^= std::byte{1}; });
+  for (const float value : {0.f, -1.f, INFINITY, std::nanf("")}) {
+    const auto set = [&](const char* name) {
+      return [=](TensorFile& file) { file.tensors[name] = Tensor::of(std::vector<float>{value}, {1}); };
+    };
+    refused("edge_encoder.0.weight_scale is " + std::to_string(value), set("edge_encoder.0.weight_scale"));
+    refused("edge_encoder.input_scale is " + std::to_string(value), set("edge_encoder.input_scale"));
+    refused("edge_encoder.0.output_scale is " + std::to_string(value), set("edge_encoder.0.output_scale"));
+  }
+  refused("edge_encoder.0.weight_scale is 0.000000: times the scale of the input", [](TensorFile& file) {
+    file.tensors["edge_encoder.0.weight_scale"] = Tensor::of(std::vector<float>{1e-38f}, {1});
+  });
+  refused_of(per_channel, "edge_encoder.0.weight, value 0 is -128, expected -127..127",
+             [](TensorFile& file) { file.tensors["edge_encoder.0.weight"].bytes[0] = std::byte{0x80}; });
+  refused_of(per_channel, "tensor edge_encoder.0.weight_scale has the shape [4], expected [5]", [](TensorFile& file) {
+    file.tensors["edge_encoder.0.weight_scale"] = Tensor::of(std::vector<float>(4, 1.f), {4});
+  });
+}
+
+TEST(QuantizedNetwork, WhatCouldNotBeLoadedIsNotSavedNorRun) {
+  const QuantizedNetwork right = quantized(plain(4, 2), {.pruned = 0.5});
+  const auto refused = [&](const std::string& what, const std::function<void(QuantizedNetwork&)>& change) {
+    QuantizedNetwork wrong = right;
+    change(wrong);
+    Model model;
+    expect_error(ErrorKind::usage, what, [&] { wrong.to_model(model); });
+    expect_error(ErrorKind::usage, what, [&] { QuantizedPlan plan(wrong); });
+  };
+  refused("layer edge_output.1 is missing", [](auto& n) { n.layers.erase("edge_output.1"); });
+  refused("a network of 24 layers and 8 inputs, expected 23 and 8", [](auto& n) { n.layers["more"] = {}; });
+  refused("hidden = 0", [](auto& n) { n.shape.hidden = 0; });
+  refused("edge_output.0.weight has 15 values, expected 16",
+          [](auto& n) { n.layers["edge_output.0"].weight.pop_back(); });
+  refused("edge_output.0.bias has 3 values, expected 4", [](auto& n) { n.layers["edge_output.0"].bias.pop_back(); });
+  refused("edge_output.0.bias, value 1 is 128, expected -128..127",
+          [](auto& n) { n.layers["edge_output.0"].bias[1] = 128; });
+  refused("expected 0: it is pruned", [](auto& n) {
+    auto& layer = n.layers["edge_output.0"];
+    layer.kept.assign(16, 0);
+    layer.weight[3] = 1;
+  });
+  refused("edge_output.0.weight_scale has 0 values, expected 4",
+          [](auto& n) { n.layers["edge_output.0"].weight_scale.clear(); });
+}
+
+TEST(QuantizedNetwork, Costs) {
+  // 48 -> 48 at 6 x 8 bits, half of the weights zero; and in float.
+  InteractionNetworkShape shape = plain(48, 8);
+  const InteractionNetwork network = random_network(shape, 1);
+  LearnedQuantization learned = quantized_cases::learned(network, {.weight_bits = 6}, 1);
+  LearnedQuantization::Layer& layer = learned.layers.at("edge_network.3.1");
+  layer.kept.assign(48 * 48, 1);
+  for (int i = 0; i < 48 * 24; ++i) layer.kept[i] = 0;
+  const QuantizedNetwork codes = quantize(network, learned);
+  std::int64_t parameters = 0;
+  for (const LayerCost& cost : layer_costs(codes)) {
+    parameters += cost.parameters;
+    if (cost.name.starts_with("node_network.7")) {
+      EXPECT_EQ(cost.bops_per_node + cost.bops_per_edge, 0.);
+    } else if (cost.name == "edge_network.3.1") {
+      const double kept = 48 * 48 - static_cast<double>(std::count(codes.layers.at(cost.name).weight.begin(),
+                                                                   codes.layers.at(cost.name).weight.end(), 0));
+      EXPECT_NEAR(kept, 48 * 24, 60);
+      EXPECT_DOUBLE_EQ(cost.bops_per_edge, kept * 48 + 48 * 48 * (8 + 6 + std::log2(48.)));
+      EXPECT_EQ(cost.bops_per_node, 0.);
+      EXPECT_EQ(cost.bytes, 48 * 24 + 48 * 6 + 48 + 4 + 4);  // codes, mask, biases, scales
+    }
+  }
+  EXPECT_EQ(parameters, parameter_count(shape));
+  for (const LayerCost& cost : layer_costs(network)) {
+    if (cost.name == "edge_network.0.0") {
+      EXPECT_DOUBLE_EQ(cost.bops_per_edge, 48 * 96 * (1024 + 64 + std::log2(96.)));
+      EXPECT_DOUBLE_EQ(cost.bops_per_node, 2 * 48 * 96 * (1024 + 64 + std::log2(96.)));
+      EXPECT_EQ(cost.macs_per_edge, 48 * 96);
+    }
+    EXPECT_EQ(cost.bytes, 4 * cost.parameters);
+  }
+}
+
+}  // namespace
