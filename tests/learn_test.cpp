@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data.h"
+#include "expect_error.h"
 #include "learn/nn/interaction_network.h"
 #include "learn/tasks/tracking/events.h"
 #include "learn/tasks/tracking/labelled_graph.h"
@@ -62,21 +63,27 @@ GraphTensors random_graph(std::int64_t nodes, std::int64_t edges) {
   return graph;
 }
 
+/// |a − b| / |b| as vectors.
+double distance(const torch::Tensor& a, const torch::Tensor& b) {
+  return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
+}
+
 class GoldenNetwork : public testing::TestWithParam<std::string> {};
 
-TEST_P(GoldenNetwork, LogitsLossAndGradients) {
-  STARLING_NEEDS_DATA("interaction_network");
+void expect_golden(const std::string& name_of_variant, Form form, torch::Device device) {
   const TensorFile file = read_safetensors(data_folder() / "interaction_network/interaction_network.safetensors");
-  const auto golden = [&](const std::string& name) { return tensor(file.at(GetParam() + "/" + name)); };
-  learn::InteractionNetwork network(variant(GetParam()));
+  const auto golden = [&](const std::string& name) { return tensor(file.at(name_of_variant + "/" + name)).to(device); };
+  learn::InteractionNetwork network(variant(name_of_variant));
   std::map<std::string, std::vector<float>> weights;
   for (const auto& [name, unused] : network->weights()->values())
-    weights[name] = file.at(GetParam() + "/" + name).f32();
+    weights[name] = file.at(name_of_variant + "/" + name).f32();
   network->weights()->set_values(weights);
   EXPECT_EQ(network->weights()->values(), weights);
+  network->to(device);
 
   const torch::Tensor ends = golden("edge_index");
-  const torch::Tensor logits = network->forward({golden("x"), golden("edge_attr"), ends[0], ends[1]});
+  const torch::Tensor logits =
+      network->forward({golden("x"), golden("edge_attr"), ends[0], ends[1]}, torch::kFloat, form);
   EXPECT_LT(largest(logits - golden("logits")), 1e-4 * std::max(1.0, largest(golden("logits"))));
   const torch::Tensor loss = edge_loss(logits, golden("y"), golden("weight"));
   EXPECT_NEAR(loss.item<double>(), golden("loss").item<double>(), 1e-5);
@@ -88,6 +95,18 @@ TEST_P(GoldenNetwork, LogitsLossAndGradients) {
     const bool none = largest(expected) < 1e-15;
     EXPECT_LE(largest(gradient - expected), none ? 1e-6 : 1e-4 * largest(expected)) << name;
   }
+}
+
+TEST_P(GoldenNetwork, LogitsLossAndGradients) {
+  STARLING_NEEDS_DATA("interaction_network");
+  expect_golden(GetParam(), Form::composed, torch::kCPU);
+}
+
+TEST_P(GoldenNetwork, LogitsLossAndGradientsOfTheOperators) {
+  STARLING_NEEDS_DATA("interaction_network");
+  if (!can_be_fused(variant(GetParam()))) GTEST_SKIP() << "the operators have no batch normalisation";
+  expect_golden(GetParam(), Form::fused, torch::kCPU);
+  if (torch::cuda::is_available()) expect_golden(GetParam(), Form::fused, torch::kCUDA);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, GoldenNetwork,
@@ -146,6 +165,66 @@ TEST(InteractionNetwork, GivesTheSameBytesAgain) {
     return network->weights()->flat().grad();
   };
   EXPECT_TRUE(torch::equal(gradient(), gradient()));
+}
+
+struct Pass {
+  torch::Tensor logits, gradient;
+};
+Pass run(const InteractionNetworkShape& shape, const GraphTensors& graph, torch::ScalarType type, Form form) {
+  learn::InteractionNetwork network(shape, 7);
+  network->to(graph.nodes.device());
+  const torch::Tensor logits = network->forward(graph, type, form);
+  (logits * logits.detach().cos()).sum().backward();
+  return {logits.detach(), network->weights()->flat().grad()};
+}
+
+TEST(InteractionNetwork, OperatorsAreTheComposedFormInDouble) {
+  const GraphTensors graph = random_graph(20, 60);
+  for (const char* const name : {"plain", "recurrent", "no_bias", "no_concat", "no_norm"}) {
+    SCOPED_TRACE(name);
+    const Pass composed = run(variant(name), graph, torch::kDouble, Form::composed),
+               fused = run(variant(name), graph, torch::kDouble, Form::fused);
+    EXPECT_EQ(fused.logits.scalar_type(), torch::kDouble);
+    EXPECT_LT(distance(fused.logits, composed.logits), 1e-12);
+    EXPECT_LT(distance(fused.gradient, composed.gradient), 1e-6);  // which is kept in float
+  }
+}
+
+TEST(InteractionNetwork, OperatorsInBFloat16AreNearDouble) {
+  const GraphTensors graph = random_graph(20, 60);
+  const Pass composed = run(architecture(16, 3), graph, torch::kDouble, Form::composed),
+             mixed = run(architecture(16, 3), graph, torch::kBFloat16, Form::fused);
+  EXPECT_EQ(mixed.logits.scalar_type(), torch::kFloat);
+  EXPECT_LT(distance(mixed.logits, composed.logits), 0.05);
+  EXPECT_GT(distance(mixed.logits, composed.logits), 1e-6);
+  EXPECT_LT(distance(mixed.gradient, composed.gradient), 0.3);
+}
+
+TEST(InteractionNetwork, OperatorsRefuseWhatTheyHaveNot) {
+  const GraphTensors graph = random_graph(20, 60);
+  learn::InteractionNetwork batch(variant("batch")), wide(architecture(136, 2));
+  expect_error(ErrorKind::usage, "norm batch, hidden 8: fused operators have no batch normalisation",
+               [&] { batch->forward(graph, torch::kFloat, Form::fused); });
+  expect_error(ErrorKind::usage, "hidden 136: fused operators",
+               [&] { wide->forward(graph, torch::kFloat, Form::fused); });
+}
+
+TEST(InteractionNetwork, OperatorsOnAGpuAreNearDoubleAndRepeatTheirBytes) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+  const GraphTensors graph = random_graph(3000, 200000);
+  const GraphTensors there{graph.nodes.cuda(), graph.edges.cuda(), graph.src.cuda(), graph.dst.cuda()};
+  for (const int hidden : {16, 48, 128}) {
+    SCOPED_TRACE(hidden);
+    const InteractionNetworkShape shape = architecture(hidden, 3);
+    const Pass exact = run(shape, there, torch::kDouble, Form::composed);
+    for (const auto& [type, tolerance] : {std::pair(torch::kFloat, 1e-4), std::pair(torch::kBFloat16, 0.1)}) {
+      const Pass fused = run(shape, there, type, Form::fused), again = run(shape, there, type, Form::fused);
+      EXPECT_LT(distance(fused.logits, exact.logits), tolerance);
+      EXPECT_LT(distance(fused.gradient, exact.gradient), 3 * tolerance);
+      EXPECT_TRUE(torch::equal(fused.logits, again.logits));
+      EXPECT_TRUE(torch::equal(fused.gradient, again.gradient));
+    }
+  }
 }
 
 TEST(InteractionNetwork, MixedPrecisionIsNearFloat) {

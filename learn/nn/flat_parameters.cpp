@@ -33,6 +33,18 @@ std::vector<Tensor> FlatParametersImpl::unpack(torch::ScalarType type) const {
   return tensors;
 }
 
+std::vector<Tensor> FlatParametersImpl::unpack_joined(torch::ScalarType type,
+                                                      const std::vector<std::size_t>& counts) const {
+  std::vector<std::int64_t> joined;
+  auto size = sizes_.begin();
+  for (const std::size_t count : counts) {
+    std::int64_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += *size++;
+    joined.push_back(total);
+  }
+  return flat_.to(type).split_with_sizes(joined);
+}
+
 std::map<std::string, Tensor> FlatParametersImpl::split(const Tensor& flat) const {
   const std::vector<Tensor> parts = flat.split_with_sizes(sizes_);
   std::map<std::string, Tensor> named;

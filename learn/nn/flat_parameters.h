@@ -28,6 +28,9 @@ class FlatParametersImpl : public torch::nn::Module {
   /// `type`.
   std::vector<torch::Tensor> unpack(torch::ScalarType type) const;
 
+  /// The same in turn `counts` of them joined as they lie in flat(), a tensor of one dimension per count.
+  std::vector<torch::Tensor> unpack_joined(torch::ScalarType type, const std::vector<std::size_t>& counts) const;
+
   /// Splits an array laid out as flat() by name: parameters, or their gradient.
   std::map<std::string, torch::Tensor> split(const torch::Tensor& flat) const;
 

@@ -1,8 +1,13 @@
 #include "learn/nn/interaction_network.h"
 
+#include <algorithm>
+#include <map>
+#include <tuple>
 #include <utility>
 
+#include "learn/nn/operators.h"
 #include "starling/error.h"
+#include "starling/interaction_step.h"
 
 namespace starling::learn {
 namespace {
@@ -55,6 +60,11 @@ Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
 }
 
 }  // namespace
+
+bool can_be_fused(const InteractionNetworkShape& shape) {
+  return shape.norm != Norm::batch &&
+         std::max({shape.hidden, shape.node_inputs, shape.edge_inputs}) <= kMaxTrainedWidth;
+}
 
 InteractionNetworkImpl::InteractionNetworkImpl(const InteractionNetworkShape& shape, std::uint64_t seed)
     : shape_(shape), layers_(starling::layers(shape)) {
@@ -113,9 +123,64 @@ Tensor InteractionNetworkImpl::encode(const std::string& mlp, const Tensor& inpu
                 layer, weights, type);
 }
 
-Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarType type) {
+Tensor InteractionNetworkImpl::fused_forward(const GraphTensors& graph, torch::ScalarType type) const {
+  const auto full = accumulation_type(type);
+  // The parameters of each MLP lie together.
+  std::vector<std::string> mlps;
+  std::vector<std::size_t> counts;
+  for (const DenseLayer& layer : layers_) {
+    if (mlps.empty() || mlps.back() != mlp_of(layer.name)) {
+      mlps.push_back(mlp_of(layer.name));
+      counts.push_back(0);
+    }
+    counts.back() += arrays(layer).size();
+  }
+  const std::vector<Tensor> joined = weights_->unpack_joined(full, counts);
+  std::map<std::string, Tensor> parameters;
+  for (std::size_t i = 0; i < mlps.size(); ++i) parameters[mlps[i]] = joined[i];
+
+  const auto mlp = [&](const char* name, const Tensor& inputs, int outputs, int depth, bool relu,
+                       torch::ScalarType to) {
+    const MlpShape shape{static_cast<int>(inputs.size(1)), shape_.hidden, outputs, depth, shape_.bias,
+                         shape_.norm == Norm::layer,       relu};
+    return mlp_rows(inputs, parameters.at(name), shape, to);
+  };
+  StepInputs step;
+  step.x = mlp("node_encoder", graph.nodes.to(full), shape_.hidden, 3, true, type);
+  step.e = mlp("edge_encoder", graph.edges.to(full), shape_.hidden, 3, true, type);
+  if (shape_.concat) {
+    step.x0 = step.x;
+    step.e0 = step.e;
+  }
+  step.src = graph.src;
+  step.dst = graph.dst;
+  for (const Tensor& ends : {graph.src, graph.dst}) {
+    auto [begin, edge] = edges_of_nodes(ends, graph.nodes.size(0));
+    step.lists.push_back(std::move(begin));
+    step.lists.push_back(std::move(edge));
+  }
+  step.bias = shape_.bias;
+  step.norm = shape_.norm == Norm::layer;
+  for (int i = 0; i < shape_.steps; ++i) {
+    const std::string number = std::to_string(shape_.recurrent ? 0 : i);
+    step.edge_parameters = parameters.at("edge_network." + number);
+    // The last node network feeds nothing.
+    step.node_parameters = i + 1 < shape_.steps ? parameters.at("node_network." + number) : Tensor();
+    std::tie(step.e, step.x) = interaction_step(step);
+  }
+  const Tensor decoded = mlp("edge_decoder", step.e, shape_.hidden, 3, true, type);
+  return mlp("edge_output", decoded, 1, 2, false, full).squeeze(1);
+}
+
+Tensor InteractionNetworkImpl::forward(const GraphTensors& graph, torch::ScalarType type, Form form) {
   const std::int64_t nodes = graph.nodes.size(0), hidden = shape_.hidden;
   if (graph.edges.size(0) == 0) return torch::zeros({0}, graph.edges.options());
+  if (form == Form::fused) {
+    if (can_be_fused(shape_)) return fused_forward(graph, type);
+    throw Error(ErrorKind::usage, "interaction network: norm " + to_string(shape_.norm) + ", hidden " +
+                                      std::to_string(shape_.hidden) + ": fused operators have no batch " +
+                                      "normalisation and widths of at most " + std::to_string(kMaxTrainedWidth));
+  }
   const std::vector<Weights> weights = unpack(type);
 
   const Tensor x0 = encode("node_encoder", graph.nodes, weights, type);

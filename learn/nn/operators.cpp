@@ -16,7 +16,33 @@ auto find(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 
+MaybeTensor maybe(const Tensor& tensor) { return tensor.defined() ? MaybeTensor(tensor) : std::nullopt; }
+
 }  // namespace
+
+std::pair<Tensor, Tensor> edges_of_nodes(const Tensor& ends, std::int64_t num_nodes) {
+  static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, c10::SymInt)>("starling::edges_of_nodes");
+  auto [begin, edge] = op.call(ends, num_nodes);
+  return {std::move(begin), std::move(edge)};
+}
+
+std::pair<Tensor, Tensor> interaction_step(const StepInputs& inputs) {
+  static const auto op =
+      find<std::tuple<Tensor, Tensor>(const Tensor&, const MaybeTensor&, const Tensor&, const MaybeTensor&,
+                                      const Tensor&, const Tensor&, at::TensorList, const Tensor&, const MaybeTensor&,
+                                      bool, bool, std::optional<bool>)>("starling::interaction_step");
+  auto [edges, nodes] =
+      op.call(inputs.x, maybe(inputs.x0), inputs.e, maybe(inputs.e0), inputs.src, inputs.dst, inputs.lists,
+              inputs.edge_parameters, maybe(inputs.node_parameters), inputs.bias, inputs.norm, /*tf32=*/std::nullopt);
+  return {std::move(edges), std::move(nodes)};
+}
+
+Tensor mlp_rows(const Tensor& inputs, const Tensor& parameters, const MlpShape& shape, torch::ScalarType type) {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, std::int64_t, std::int64_t, std::int64_t, bool, bool,
+                                     bool, std::optional<at::ScalarType>, std::optional<bool>)>("starling::mlp_rows");
+  return op.call(inputs, parameters, shape.hidden, shape.outputs, shape.layers, shape.bias, shape.norm, shape.relu,
+                 type, /*tf32=*/std::nullopt);
+}
 
 Tensor gravnet(const Tensor& space, const Tensor& features, int k, const Tensor& row_splits, double factor,
                bool subtract) {

@@ -4,6 +4,10 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "starling/interaction_step.h"
 
 // The operators of learn/ops, differentiable, as functions. Shapes, types and errors are those of learn/ops/schema.cpp.
 namespace starling::learn {
@@ -12,6 +16,26 @@ namespace starling::learn {
 /// its event, itself among them, side by side: [N, 2 P]. With `subtract`, a row's own features minus these.
 torch::Tensor gravnet(const torch::Tensor& space, const torch::Tensor& features, int k, const torch::Tensor& row_splits,
                       double factor, bool subtract);
+
+/// The edges that end at each node, ascending: begin [num_nodes + 1] and edge [E] of `ends` [E], all int32.
+std::pair<torch::Tensor, torch::Tensor> edges_of_nodes(const torch::Tensor& ends, std::int64_t num_nodes);
+
+/// What one message-passing step reads (starling/interaction_step.h): states in the type that they are stored in,
+/// parameters in float, in double with states in double. x0 and e0 are undefined without concat, node_parameters
+/// without a node network.
+struct StepInputs {
+  torch::Tensor x, x0, e, e0;
+  torch::Tensor src, dst;
+  std::vector<torch::Tensor> lists;  ///< edges_of_nodes() of src, then of dst
+  torch::Tensor edge_parameters, node_parameters;
+  bool bias = true, norm = true;
+};
+/// e' [E, H], and x' [N, H] or [0, H] without a node network.
+std::pair<torch::Tensor, torch::Tensor> interaction_step(const StepInputs& inputs);
+
+/// The MLP of `shape` on inputs [R, inputs]: [R, outputs] of `type`.
+torch::Tensor mlp_rows(const torch::Tensor& inputs, const torch::Tensor& parameters, const MlpShape& shape,
+                       torch::ScalarType type);
 
 /// The terms of object condensation: one value per event [B], payload [B, P].
 struct CondensationTensors {

@@ -7,6 +7,7 @@
 #include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/edges_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
+#include "learn/ops/interaction_step_kernels.h"
 #include "learn/ops/message_kernels.h"
 #include "learn/ops/neighbor_gradient_kernels.h"
 #include "learn/ops/neighbors_kernels.h"
@@ -91,6 +92,28 @@ class Host {
     in_arena([&] { starling::edge_conv_gradient(conv, out_gradient, kept, gradients, bytes(workspace)); });
   }
 
+  template <typename S>
+  void interaction_step(const InteractionStep<S>& step, S* edges, S* nodes) const {
+    starling::interaction_step(step, edges, nodes, {});
+  }
+
+  template <typename S>
+  void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, const S* edges_gradient,
+                                 const S* nodes_gradient, const InteractionStepGradients<S>& gradients) const {
+    starling::interaction_step_gradient(step, edges, edges_gradient, nodes_gradient, gradients, {});
+  }
+
+  template <typename In, typename Out>
+  void mlp_rows(const MlpRows<In, Out>& rows, Out* out) const {
+    starling::mlp_rows(rows, out, {});
+  }
+
+  template <typename In, typename Out>
+  void mlp_rows_gradient(const MlpRows<In, Out>& rows, const Out* out_gradient, In* inputs_gradient,
+                         ParameterOf<Out>* parameters_gradient) const {
+    starling::mlp_rows_gradient(rows, out_gradient, inputs_gradient, parameters_gradient, {});
+  }
+
   template <typename T>
   at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                                const CondensationTerms<T>& terms) const {
@@ -142,6 +165,11 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Host>));
   m.impl("gravnet", TORCH_FN(gravnet<Host>));
   m.impl("_gravnet_gradient", TORCH_FN(gravnet_gradient<Host>));
+  m.impl("edges_of_nodes", TORCH_FN(edges_of_nodes<Host>));
+  m.impl("interaction_step", TORCH_FN(interaction_step<Host>));
+  m.impl("_interaction_step_gradient", TORCH_FN(interaction_step_gradient<Host>));
+  m.impl("mlp_rows", TORCH_FN(mlp_rows<Host>));
+  m.impl("_mlp_rows_gradient", TORCH_FN(mlp_rows_gradient<Host>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Host>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
   m.impl("condense", TORCH_FN(condense<Host>));

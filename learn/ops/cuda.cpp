@@ -8,6 +8,7 @@
 #include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/edges_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
+#include "learn/ops/interaction_step_kernels.h"
 #include "learn/ops/message_kernels.h"
 #include "learn/ops/neighbor_gradient_kernels.h"
 #include "learn/ops/neighbors_kernels.h"
@@ -102,6 +103,37 @@ class Cuda {
     starling::edge_conv_gradient(conv, out_gradient, kept, gradients, bytes(workspace), execution);
   }
 
+  template <typename S>
+  void interaction_step(const InteractionStep<S>& step, S* edges, S* nodes) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(interaction_step_workspace_bytes(step, execution), points_);
+    starling::interaction_step(step, edges, nodes, bytes(workspace), execution);
+  }
+
+  template <typename S>
+  void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, const S* edges_gradient,
+                                 const S* nodes_gradient, const InteractionStepGradients<S>& gradients) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(interaction_step_gradient_workspace_bytes(step, execution), points_);
+    starling::interaction_step_gradient(step, edges, edges_gradient, nodes_gradient, gradients, bytes(workspace),
+                                        execution);
+  }
+
+  template <typename In, typename Out>
+  void mlp_rows(const MlpRows<In, Out>& rows, Out* out) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(mlp_rows_workspace_bytes(rows, execution), points_);
+    starling::mlp_rows(rows, out, bytes(workspace), execution);
+  }
+
+  template <typename In, typename Out>
+  void mlp_rows_gradient(const MlpRows<In, Out>& rows, const Out* out_gradient, In* inputs_gradient,
+                         ParameterOf<Out>* parameters_gradient) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(mlp_rows_gradient_workspace_bytes(rows, execution), points_);
+    starling::mlp_rows_gradient(rows, out_gradient, inputs_gradient, parameters_gradient, bytes(workspace), execution);
+  }
+
   template <typename T>
   at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                                const CondensationTerms<T>& terms) const {
@@ -176,6 +208,11 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("_edge_conv_gradient", TORCH_FN(edge_conv_gradient<Cuda>));
   m.impl("gravnet", TORCH_FN(gravnet<Cuda>));
   m.impl("_gravnet_gradient", TORCH_FN(gravnet_gradient<Cuda>));
+  m.impl("edges_of_nodes", TORCH_FN(edges_of_nodes<Cuda>));
+  m.impl("interaction_step", TORCH_FN(interaction_step<Cuda>));
+  m.impl("_interaction_step_gradient", TORCH_FN(interaction_step_gradient<Cuda>));
+  m.impl("mlp_rows", TORCH_FN(mlp_rows<Cuda>));
+  m.impl("_mlp_rows_gradient", TORCH_FN(mlp_rows_gradient<Cuda>));
   m.impl("condensation_loss", TORCH_FN(condensation_loss<Cuda>));
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
   m.impl("condense", TORCH_FN(condense<Cuda>));

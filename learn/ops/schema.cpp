@@ -133,6 +133,36 @@ TORCH_LIBRARY(starling, m) {
       "int block_inputs=1) -> Tensor[]");
   m.def("prune_2_of_4(Tensor weight, Tensor mask) -> Tensor");
 
+  // For training on the interaction network (interaction_step.h). The edges that end at each node, ascending: those of
+  // node v are edge[begin[v]:begin[v + 1]]. All int32: ends [E], begin [num_nodes + 1], edge [E].
+  m.def("edges_of_nodes(Tensor ends, SymInt num_nodes) -> (Tensor begin, Tensor edge)", {at::Tag::pt2_compliant_tag});
+  // What starling::interaction_step gives of x and x0 [N, H], e and e0 [E, H], float32 or bfloat16, and of src and dst
+  // [E], int32: edges [E, H], nodes [N, H], or [0, H] without node_parameters. lists: edges_of_nodes of src, then of
+  // dst. Parameters are float32, one after the other. float64 on the CPU, which computes all in it, row by row.
+  // tf32=None: as torch.backends.cuda.matmul says.
+  m.def(
+      "interaction_step(Tensor x, Tensor? x0, Tensor e, Tensor? e0, Tensor src, Tensor dst, Tensor[] lists, "
+      "Tensor edge_parameters, Tensor? node_parameters=None, bool bias=True, bool norm=True, bool? tf32=None) -> "
+      "(Tensor edges, Tensor nodes)",
+      {at::Tag::pt2_compliant_tag});
+  // Autograd's: gradients of what has one; those of what is not given are empty.
+  m.def(
+      "_interaction_step_gradient(Tensor x, Tensor? x0, Tensor e, Tensor? e0, Tensor src, Tensor dst, Tensor[] lists, "
+      "Tensor edge_parameters, Tensor? node_parameters, bool bias, bool norm, bool? tf32, Tensor edges, "
+      "Tensor? edges_gradient, Tensor? nodes_gradient) -> (Tensor x_gradient, Tensor x0_gradient, Tensor e_gradient, "
+      "Tensor e0_gradient, Tensor edge_parameters_gradient, Tensor node_parameters_gradient)",
+      {at::Tag::pt2_compliant_tag});
+  // What starling::mlp_rows gives of inputs [R, inputs]: [R, outputs] of `type`, as the inputs where there is none.
+  m.def(
+      "mlp_rows(Tensor inputs, Tensor parameters, int hidden, int outputs, int layers=3, bool bias=True, "
+      "bool norm=True, bool relu=True, ScalarType? type=None, bool? tf32=None) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+  m.def(
+      "_mlp_rows_gradient(Tensor inputs, Tensor parameters, int hidden, int outputs, int layers, bool bias, bool norm, "
+      "bool relu, bool? tf32, Tensor out_gradient, bool wants_inputs) -> "
+      "(Tensor inputs_gradient, Tensor parameters_gradient)",
+      {at::Tag::pt2_compliant_tag});
+
   // A model file of the kind tracking or interaction_network (model.h): kind, sections of JSON and arrays. ValueError
   // for what InteractionNetwork::from_model or TrackFinder::from_model refuses.
   m.def("_read_network(str file) -> (str kind, Dict(str, str) sections, Dict(str, Tensor) arrays)");

@@ -25,6 +25,11 @@ def load(file: Path | str) -> None:
         ("_condensation_gradient", _condensation_gradient),
         ("condense", _condense),
         ("check_edges", _check_edges),
+        ("edges_of_nodes", _edges_of_nodes),
+        ("interaction_step", _interaction_step),
+        ("_interaction_step_gradient", _interaction_step_gradient),
+        ("mlp_rows", _mlp_rows),
+        ("_mlp_rows_gradient", _mlp_rows_gradient),
         ("gather_rows", _gather_rows),
         ("sum_rows", _sum_rows),
         ("_fake_quantize", _fake_quantize),
@@ -262,6 +267,82 @@ def _condense(
 
 def _check_edges(edge_index: Tensor, num_nodes: int) -> Tensor:
     return edge_index.new_empty(edge_index.shape, dtype=torch.int64)
+
+
+def _edges_of_nodes(ends: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
+    return ends.new_empty((num_nodes + 1,)), ends.new_empty(ends.shape)
+
+
+def _interaction_step(
+    x: Tensor,
+    x0: Tensor | None,
+    e: Tensor,
+    e0: Tensor | None,
+    src: Tensor,
+    dst: Tensor,
+    lists: list[Tensor],
+    edge_parameters: Tensor,
+    node_parameters: Tensor | None = None,
+    bias: bool = True,
+    norm: bool = True,
+    tf32: bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    return e.new_empty(e.shape), x.new_empty((0 if node_parameters is None else x.shape[0], x.shape[1]))
+
+
+def _interaction_step_gradient(
+    x: Tensor,
+    x0: Tensor | None,
+    e: Tensor,
+    e0: Tensor | None,
+    src: Tensor,
+    dst: Tensor,
+    lists: list[Tensor],
+    edge_parameters: Tensor,
+    node_parameters: Tensor | None,
+    bias: bool,
+    norm: bool,
+    tf32: bool | None,
+    edges: Tensor,
+    edges_gradient: Tensor | None,
+    nodes_gradient: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def like(values: Tensor | None) -> Tensor:
+        return x.new_empty((0,)) if values is None else values.new_empty(values.shape)
+
+    return like(x), like(x0), like(e), like(e0), like(edge_parameters), like(node_parameters)
+
+
+def _mlp_rows(
+    inputs: Tensor,
+    parameters: Tensor,
+    hidden: int,
+    outputs: int,
+    layers: int = 3,
+    bias: bool = True,
+    norm: bool = True,
+    relu: bool = True,
+    type: torch.dtype | None = None,
+    tf32: bool | None = None,
+) -> Tensor:
+    return inputs.new_empty((inputs.shape[0], outputs), dtype=type or inputs.dtype)
+
+
+def _mlp_rows_gradient(
+    inputs: Tensor,
+    parameters: Tensor,
+    hidden: int,
+    outputs: int,
+    layers: int,
+    bias: bool,
+    norm: bool,
+    relu: bool,
+    tf32: bool | None,
+    out_gradient: Tensor,
+    wants_inputs: bool,
+) -> tuple[Tensor, Tensor]:
+    shape = inputs.shape if wants_inputs else (0,)
+    return inputs.new_empty(shape), parameters.new_empty(parameters.shape)
 
 
 def _gather_rows(rows: Tensor, index: Tensor) -> Tensor:

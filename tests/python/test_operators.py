@@ -524,6 +524,69 @@ def test_opcheck(device):
         assert set(checks.values()) == {"SUCCESS"}
 
 
+def interaction_arguments(device, dtype, concat=True, node=True):
+    """What starling::interaction_step takes, for 7 nodes, 20 edges and 4 features."""
+    generator = torch.Generator().manual_seed(1)
+    src, dst = torch.randint(7, (2, 20), generator=generator, dtype=torch.int32).to(device)
+
+    def values(*shape):
+        numbers = torch.rand(shape, generator=generator, dtype=torch.float64) - 0.3
+        return numbers.to(device, dtype).requires_grad_()
+
+    x0, e0 = (values(7, 4), values(20, 4)) if concat else (None, None)
+    lists = [*ops.edges_of_nodes(src, 7), *ops.edges_of_nodes(dst, 7)]
+    edge, nodes = ((6, 4) if concat else (3, 3))
+    parameters = values(4 * 4 * (edge + 2) + 12)
+    node_parameters = values(4 * 4 * (nodes + 2) + 12) if node else None
+    return values(7, 4), x0, values(20, 4), e0, src, dst, lists, parameters, node_parameters
+
+
+def test_edges_of_nodes(device):
+    ends = torch.tensor([2, 0, 2, 3, 2], dtype=torch.int32, device=device)
+    begin, edge = ops.edges_of_nodes(ends, 5)
+    assert begin.tolist() == [0, 1, 1, 4, 5, 5] and edge.tolist() == [1, 0, 2, 4, 3]
+    assert begin.dtype == edge.dtype == torch.int32
+
+
+def test_interaction_step_opcheck(device):
+    for concat in (True, False):
+        for node in (True, False):
+            arguments = interaction_arguments(device, torch.float32, concat, node)
+            checks = torch.library.opcheck(ops.interaction_step.default, arguments)
+            assert set(checks.values()) == {"SUCCESS"}
+    inputs = uniform(20, 3).to(device).requires_grad_()
+    parameters = uniform(56, 1, seed=1).to(device)[:, 0].requires_grad_()
+    checks = torch.library.opcheck(ops.mlp_rows.default, (inputs, parameters, 4, 4))
+    assert set(checks.values()) == {"SUCCESS"}
+    ends = torch.tensor([2, 0, 2], dtype=torch.int32, device=device)
+    assert set(torch.library.opcheck(ops.edges_of_nodes.default, (ends, 4)).values()) == {"SUCCESS"}
+
+
+def test_interaction_step_gradient_in_double():
+    x, x0, e, e0, src, dst, lists, edge, node = interaction_arguments("cpu", torch.float64)
+
+    def step(x, x0, e, e0, edge, node):
+        return ops.interaction_step(x, x0, e, e0, src, dst, lists, edge, node)
+
+    assert torch.autograd.gradcheck(step, (x, x0, e, e0, edge, node))
+    with pytest.raises(NotImplementedError, match="second derivative"):
+        (gradient,) = torch.autograd.grad(step(x, x0, e, e0, edge, node)[0].sum(), e, create_graph=True)
+        gradient.sum().backward()
+
+
+def test_interaction_step_wrong_arguments(device):
+    x, x0, e, e0, src, dst, lists, edge, node = interaction_arguments(device, torch.float32)
+    for text, arguments in (
+        ("x0 and e0: expected both or none", (x, None, e, e0, src, dst, lists, edge)),
+        ("e0 is Float", (x, x0, e, e0[1:], src, dst, lists, edge)),
+        ("src is Long", (x, x0, e, e0, src.long(), dst, lists, edge)),
+        ("lists has 2 tensors: expected", (x, x0, e, e0, src, dst, lists[:2], edge)),
+        ("edge_parameters is Float", (x, x0, e, e0, src, dst, lists, edge[1:])),
+    ):
+        with pytest.raises(ValueError, match=text):
+            ops.interaction_step(*arguments)
+
+
 def test_traced_derivatives(device):
     # opcheck adds up all outputs, which with gradients fails for the integer ones: here for d² alone.
     x, y = uniform(20, 3).to(device).requires_grad_(), uniform(7, 3, seed=1).to(device).requires_grad_()
