@@ -135,6 +135,69 @@ TEST_F(TracksCudaTest, ComponentsOfAnySizeAreAsOnTheHost) {
   }
 }
 
+// A CUDA graph that is launched again reads the number of edges and the scores of then, and nothing that was left
+// behind.
+TEST_F(TracksCudaTest, ALaunchReadsWhatIsThereThen) {
+  Case test = random_case({120, 220, 5, 0}, 4);
+  test.cuts.chain_layers = 5;
+  test.cuts.builder = TrackBuilder::walkthrough;
+  const HitGraph& graph = test.graph;
+  const OnDevice<std::int32_t> src(graph.edges.src), dst(graph.edges.dst), layer(graph.layer), order(graph.order),
+      triplet_splits(graph.triplets.row_splits), triplets(graph.triplets.edges), count(1), row_splits(121), hits(120),
+      number(1);
+  const OnDevice<float> scores(test.scores), node_features(graph.node_features), edge_features(graph.edge_features);
+  const HitGraphView view{{120, src.span(), dst.span(), count.data()},
+                          node_features.span(),
+                          edge_features.span(),
+                          layer.span(),
+                          order.span(),
+                          triplet_splits.span(),
+                          triplets.span()};
+  const Stream stream;
+  const Execution execution{.device = Device::cuda, .stream = stream};
+  const OnDevice<std::byte> workspace(build_tracks_bytes(120, 220, test.cuts, execution));
+  cudaGraph_t captured = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  expect_ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  build_tracks(view, scores.data(), test.cuts, {row_splits.data(), hits.data(), number.data()}, workspace.span(),
+               execution);
+  expect_ok(cudaStreamEndCapture(stream, &captured));
+  expect_ok(cudaGraphInstantiate(&executable, captured, 0));
+  for (const std::int32_t edges : {220, 0, 130, 1, 220}) {
+    SCOPED_TRACE(edges);
+    for (float& score : test.scores) score = 1 - score / 2;
+    Case part = test;  // the first edges alone
+    Pairs ends, followed;
+    for (std::int32_t ab = 0; ab < edges; ++ab) {
+      for (std::int32_t i = graph.triplets.row_splits[ab]; i < graph.triplets.row_splits[ab + 1]; ++i) {
+        if (graph.triplets.edges[i] < edges) followed.emplace_back(ab, graph.triplets.edges[i]);
+      }
+    }
+    std::vector<std::pair<std::int32_t, float>> nodes;
+    for (std::size_t v = 0; v < graph.layer.size(); ++v) {
+      nodes.emplace_back(graph.layer[v], graph.node_features[v * kNodeFeatures]);
+    }
+    for (std::int32_t e = 0; e < edges; ++e) ends.emplace_back(graph.edges.src[e], graph.edges.dst[e]);
+    part.graph = layered_graph(nodes, ends, followed);
+    part.graph.order = graph.order;
+    part.scores.resize(static_cast<std::size_t>(edges));
+    const Tracks host = build(part);
+    expect_ok(cudaMemcpy(scores.data(), test.scores.data(), 220 * sizeof(float), cudaMemcpyHostToDevice));
+    expect_ok(cudaMemcpy(count.data(), &edges, sizeof edges, cudaMemcpyHostToDevice));
+    expect_ok(cudaDeviceSynchronize());
+    expect_ok(cudaGraphLaunch(executable, stream));
+    expect_ok(cudaStreamSynchronize(stream));
+    ASSERT_EQ(number.get()[0], host.size());
+    std::vector<std::int32_t> found_splits = row_splits.get(), found_hits = hits.get();
+    found_splits.resize(host.row_splits.size());
+    found_hits.resize(host.hits.size());
+    EXPECT_EQ(found_splits, host.row_splits);
+    EXPECT_EQ(found_hits, host.hits);
+  }
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(captured);
+}
+
 TEST_F(TracksCudaTest, AllEdgesOnOneNode) {
   constexpr std::int32_t kNodes = 3000;
   for (const auto builder : {TrackBuilder::components, TrackBuilder::walkthrough, TrackBuilder::junction_removal}) {

@@ -159,14 +159,6 @@ __global__ void __launch_bounds__(kThreads) component_kernel(const __grid_consta
   p.position[node] = position;
 }
 
-/// Adds what the lanes of a warp have to a counter; returns where that of this lane begins.
-__device__ std::int32_t reserve(std::int32_t* counter, std::int32_t count) {
-  const auto upto = static_cast<std::int32_t>(sum_upto(static_cast<std::uint32_t>(count)));
-  std::int32_t begin = 0;
-  if (threadIdx.x % 32 == 31 && upto > 0) begin = atomicAdd(counter, upto);
-  return __shfl_sync(kWarp, begin, 31) + upto - count;
-}
-
 __global__ void __launch_bounds__(kThreads) list_kernel(const __grid_constant__ Problem p) {
   after_previous();
   const int node = thread_of_grid();
@@ -184,12 +176,21 @@ __global__ void __launch_bounds__(kThreads) list_kernel(const __grid_constant__ 
     small = component.size <= WarpNodes::kMostNodes && component.links <= WarpNodes::kMostLinks;
   }
   const bool listed = component.size > 0;
-  component.begin = reserve(&p.counters->slots, component.size);
-  const std::int32_t front = reserve(&p.counters->small, listed && small ? 1 : 0);
-  const std::int32_t back = reserve(&p.counters->large, listed && !small ? 1 : 0);
+  // One addition per warp, since all go to one place.
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const std::uint32_t upto = sum_upto(static_cast<std::uint32_t>(component.size));
+  const unsigned smalls = __ballot_sync(kWarp, listed && small);
+  unsigned long long first = 0;
+  if (lane == 31 && upto > 0) {
+    first = atomicAdd(&p.counters->listed, (static_cast<unsigned long long>(__popc(smalls)) << 32) + upto);
+  }
+  first = __shfl_sync(kWarp, first, 31);
+  component.begin = static_cast<std::int32_t>(first & 0xffffffffu) + static_cast<std::int32_t>(upto) - component.size;
+  const int front = static_cast<int>(first >> 32) + __popc(smalls & lanes_before(lane));
   if (node >= p.num_nodes) return;
   p.begin[node] = listed ? component.begin : -1;
-  if (listed) p.components[small ? front : p.num_nodes - 1 - back] = component;
+  if (!listed) return;
+  p.components[small ? front : p.num_nodes - 1 - atomicAdd(&p.counters->large, 1)] = component;
 }
 
 __global__ void __launch_bounds__(kThreads) group_kernel(const __grid_constant__ Problem p) {
@@ -213,7 +214,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor) candidate_kerne
     i = block.first(i);
   }
   const WarpGroup warp;
-  const std::int32_t small = p.counters->small;
+  const auto small = static_cast<std::int32_t>(p.counters->listed >> 32);
   for (auto i = static_cast<std::int32_t>(blockIdx.x * kWarps + threadIdx.x / 32); i < small;) {
     build_candidates(p, warp, shared.warp[threadIdx.x / 32], p.components[i]);
     if (warp.thread() == 0) i = static_cast<std::int32_t>(gridDim.x * kWarps) + atomicAdd(&p.counters->next_small, 1);

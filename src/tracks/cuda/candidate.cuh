@@ -28,7 +28,8 @@ struct Entry {
 };
 
 struct Counters {
-  std::int32_t slots, small, large;     ///< entries of `nodes`, and components in each list
+  unsigned long long listed;            ///< 2^32 small components + entries of `nodes`
+  std::int32_t large;                   ///< components
   std::int32_t next_small, next_large;  ///< taken from each list, beyond the first ones
 };
 
