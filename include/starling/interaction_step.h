@@ -85,7 +85,7 @@ struct InteractionStep {
   const S *e = nullptr, *e0 = nullptr;                ///< [num_edges, H]; e0 null without concat
   const std::int32_t *src = nullptr, *dst = nullptr;  ///< [num_edges] nodes
   /// The edges that start and that end at each node, as find_holders() gives them for lists of one entry per edge
-  /// (k = 1): src and dst turned round. Sums run over them in ascending order.
+  /// (k = 1): src and dst turned round. Sums run over them in this order.
   Holders outgoing, incoming;
   /// As those of MlpShape{6H, H, H} and {4H, H, H}, 3H without concat: the weights of the first layer are wider than
   /// kMaxTrainedWidth. `node_parameters` may be null: then there is no x' (the last step of a network).
@@ -123,9 +123,8 @@ struct InteractionStepGradients {
 };
 
 /// Gradients from those of e' and x'; `edges` is e' as interaction_step() wrote it. `edges_gradient` may be null where
-/// there is a node network: then it is 0. Sums over the edges of a node run in ascending order, those over rows in
-/// blocks that depend on the sizes alone: the same bytes on every call on one kind of device. Errors as
-/// interaction_step().
+/// there is a node network: then it is 0. Sums run in the order of docs/definitions.md, Training step: the same bytes
+/// on every call on one kind of device. Errors as interaction_step().
 template <typename S>
 void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, const S* edges_gradient,
                                const S* nodes_gradient, const InteractionStepGradients<S>& gradients,

@@ -6,43 +6,75 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
+/// Longer lists are divided among the warps of a block: nodes may have all edges.
+constexpr std::uint32_t kLongList = 128;
 
-/// One warp per node and end (blockIdx.y): lanes take two columns each, and add up the rows in the order of the list.
+/// The sum over places `from` to `to` − 1 of a list, in their order: of a lane's two columns.
+__device__ Pair sum_of_list(const Rows& rows, const std::uint32_t* entry, std::uint32_t from, std::uint32_t to,
+                            int column) {
+  constexpr int kAtOnce = 8;
+  const unsigned lane = threadIdx.x % 32;
+  Pair sum;
+  for (std::uint32_t batch = from; batch < to; batch += 32) {
+    const std::uint32_t mine = batch + lane < to ? entry[batch + lane] : 0;
+    const int count = to - batch < 32 ? static_cast<int>(to - batch) : 32;
+    for (int n = 0; n < count; n += kAtOnce) {
+      Pair value[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const std::uint32_t row = __shfl_sync(0xFFFFFFFFU, mine, n + i);
+        value[i] = n + i < count ? load_pair(rows, row, column) : Pair{};
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (n + i >= count) break;
+        sum.x += value[i].x;
+        sum.y += value[i].y;
+      }
+    }
+  }
+  return sum;
+}
+
+/// One warp per node and end (blockIdx.y): lanes take two columns each. Then the block takes the long lists of its
+/// nodes together: a stretch per warp, whose sums are added in order.
 __global__ void __launch_bounds__(kThreads)
     sum_kernel(const __grid_constant__ Rows rows, EndLists first, EndLists second, std::int32_t num_nodes,
                const __grid_constant__ MutableRows sums) {
-  constexpr int kAtOnce = 8;
-  const int lane = threadIdx.x % 32;
-  const std::int64_t node = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  if (node >= num_nodes) return;
+  __shared__ float2 parts[kWarps][32];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, width = rows.width;
+  const int begin_column = static_cast<int>(blockIdx.y) * width;
   const EndLists lists = blockIdx.y == 0 ? first : second;
-  const std::uint32_t begin = lists.begin[node], end = lists.begin[node + 1];
-  const int width = rows.width;
-  for (int turn = 0; turn < width; turn += 64) {
-    const int column = turn + 2 * lane;
-    Pair sum;
-    for (std::uint32_t batch = begin; batch < end; batch += 32) {
-      const std::uint32_t mine = batch + lane < end ? lists.entry[batch + lane] : 0;
-      const int count = end - batch < 32 ? static_cast<int>(end - batch) : 32;
-      for (int n = 0; n < count; n += kAtOnce) {
-        Pair value[kAtOnce];
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          const std::uint32_t entry = __shfl_sync(0xFFFFFFFFU, mine, n + i);
-          value[i] = n + i < count ? load_pair(rows, entry, column) : Pair{};
+  const std::int64_t first_node = std::int64_t{blockIdx.x} * kWarps;
+  const auto store = [&](std::int64_t node, int column, const Pair& sum) {
+    if (column >= width) return;
+    float* const to = static_cast<float*>(sums.data) + node * sums.stride + begin_column + column;
+    to[0] = sum.x;
+    if (column + 1 < width) to[1] = sum.y;
+  };
+  if (const std::int64_t node = first_node + warp; node < num_nodes) {
+    const std::uint32_t begin = lists.begin[node], end = lists.begin[node + 1];
+    for (int column = 2 * lane; end - begin <= kLongList && column - 2 * lane < width; column += 64)
+      store(node, column, sum_of_list(rows, lists.entry, begin, end, column));
+  }
+  for (std::int64_t node = first_node; node < min(first_node + kWarps, std::int64_t{num_nodes}); ++node) {
+    const std::uint32_t begin = lists.begin[node], end = lists.begin[node + 1];
+    if (end - begin <= kLongList) continue;
+    const std::uint32_t each = (end - begin + kWarps - 1) / kWarps;
+    const std::uint32_t from = min(begin + warp * each, end), to = min(from + each, end);
+    for (int column = 2 * lane; column - 2 * lane < width; column += 64) {
+      const Pair part = sum_of_list(rows, lists.entry, from, to, column);
+      parts[warp][lane] = {part.x, part.y};
+      __syncthreads();
+      if (warp == 0) {
+        Pair sum;
+        for (int w = 0; w < kWarps; ++w) {
+          sum.x += parts[w][lane].x;
+          sum.y += parts[w][lane].y;
         }
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          if (n + i >= count) break;
-          sum.x += value[i].x;
-          sum.y += value[i].y;
-        }
+        store(node, column, sum);
       }
-    }
-    if (column < width) {
-      float* const to = static_cast<float*>(sums.data) + node * sums.stride + blockIdx.y * width + column;
-      to[0] = sum.x;
-      if (column + 1 < width) to[1] = sum.y;
+      __syncthreads();
     }
   }
 }
