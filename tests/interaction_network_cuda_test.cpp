@@ -46,16 +46,35 @@ struct DeviceGraph {
   OnDevice<float> node_features, edge_features;
 };
 
+/// Memory that begins anywhere, between bytes that must stay.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size) : memory_(size + 2 * kGuard), size_(size) {}
+  std::span<std::byte> span() const { return memory_.span().subspan(kGuard, size_); }
+  void expect_untouched() const {
+    const std::vector<std::byte> bytes = memory_.get();
+    for (std::size_t i = 0; i < kGuard; ++i) {
+      EXPECT_EQ(bytes[i], std::byte{0xCD});
+      EXPECT_EQ(bytes[kGuard + size_ + i], std::byte{0xCD});
+    }
+  }
+
+ private:
+  static constexpr std::size_t kGuard = 37;
+  OnDevice<std::byte> memory_;
+  std::size_t size_;
+};
+
 Result run_on_device(const InteractionNetwork& network, const Graph& graph, NumberType type = NumberType::float32,
                      std::size_t beyond = 0) {
-  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
+  const Guarded weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
   const InteractionNetworkCudaPlan plan(network, type, weights.span());
   const DeviceGraph there(graph, network.shape, beyond);
   const GraphView view = there.view(beyond > 0);
   const std::size_t edges = graph.src.size();
   const OnDevice<float> logits(edges + beyond);
   const OnDevice<std::int32_t> bad_row(1);
-  const OnDevice<std::byte> workspace(plan.workspace_bytes(view.num_nodes, view.num_edges()));
+  const Guarded workspace(plan.workspace_bytes(view.num_nodes, view.num_edges()));
   const Stream stream;
   const Execution execution{.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()};
   replay_twice(stream, [&] { plan.run(view, logits.data(), workspace.span(), execution); });
@@ -66,6 +85,8 @@ Result run_on_device(const InteractionNetwork& network, const Graph& graph, Numb
     EXPECT_EQ(bits, 0xCDCDCDCDu) << "a logit beyond the count is written";
   }
   if (result.bad_row < 0) result.logits.resize(edges);
+  weights.expect_untouched();
+  workspace.expect_untouched();
   return result;
 }
 

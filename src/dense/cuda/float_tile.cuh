@@ -6,16 +6,11 @@
 
 #include "cuda/mma.cuh"
 #include "cuda/warp.cuh"
+#include "dense/cuda/packing.h"
 
 // Dense layers with LayerNorm on the tile of one warp, in the arithmetic of float_kernels.h, operation for operation:
 // the same bytes as on the host. Sources that include it are compiled without contraction.
 namespace starling::dense::cuda {
-
-/// Inputs of a part of a layer take a multiple of so many rows of packed weights.
-inline constexpr int kInputStep = 4;
-__host__ __device__ constexpr int padded_inputs(int inputs) {
-  return (inputs + kInputStep - 1) / kInputStep * kInputStep;
-}
 
 /// The packed weights of a pass, [rows, kColumns], as a block of threads goes through them, tile after tile. Resident:
 /// all in shared memory from the start. Else in slices, the next one on its way while one is used; all threads of the
@@ -112,7 +107,7 @@ struct FloatTile {
   template <typename Stream>
   __device__ void add(const float* inputs, int depth, Stream& stream) {
     const float* a = inputs + row(0) * kStride;
-    for (int left = padded_inputs(depth); left > 0;) {
+    for (int left = (depth + kInputStep - 1) / kInputStep * kInputStep; left > 0;) {
       int here;
       const float* const weights = stream.take(left, here);
       left -= here;

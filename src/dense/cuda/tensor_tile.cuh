@@ -108,49 +108,53 @@ struct TensorTile {
   }
 
   /// Sums of states become the inputs: of rows list[splits[r]] .. list[splits[r + 1] − 1], or without a list of these
-  /// rows themselves, added in float and in this order.
+  /// rows themselves, added in float and in this order. Wide rows in two halves: the sums of products stay in
+  /// registers.
   __device__ void load_sums(const T* states, const std::uint32_t* splits, const std::uint32_t* list, int count) {
-    constexpr int kAhead = kSixteens > 4 ? 2 : 4;
+    constexpr int kAhead = 4, kWide = kSixteens > 4 ? kSixteens / 2 : kSixteens;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int r = row() + 8 * half;
       const std::uint32_t begin = r < count ? splits[r] : 0, end = r < count ? splits[r + 1] : 0;
-      float total[kSixteens][4] = {};
-      const auto at = [&](std::uint32_t i) {
-        return reinterpret_cast<const uint2*>(states + std::int64_t{list != nullptr ? list[i] : i} * kColumns) +
-               lane() % 4;
-      };
-      const auto add = [&](const uint2(&message)[kSixteens]) {
 #pragma unroll
-        for (int k = 0; k < kSixteens; ++k) {
-          const float2 low = unpack_pair(message[k].x, T()), high = unpack_pair(message[k].y, T());
-          total[k][0] += low.x, total[k][1] += low.y, total[k][2] += high.x, total[k][3] += high.y;
-        }
-      };
-      std::uint32_t i = begin;
+      for (int first = 0; first < kSixteens; first += kWide) {
+        float total[kWide][4] = {};
+        const auto at = [&](std::uint32_t i) {
+          return reinterpret_cast<const uint2*>(states + std::int64_t{list != nullptr ? list[i] : i} * kColumns) +
+                 4 * first + lane() % 4;
+        };
+        const auto add = [&](const uint2(&message)[kWide]) {
+#pragma unroll
+          for (int k = 0; k < kWide; ++k) {
+            const float2 low = unpack_pair(message[k].x, T()), high = unpack_pair(message[k].y, T());
+            total[k][0] += low.x, total[k][1] += low.y, total[k][2] += high.x, total[k][3] += high.y;
+          }
+        };
+        std::uint32_t i = begin;
 #pragma unroll 1
-      for (; i + kAhead <= end; i += kAhead) {
-        uint2 message[kAhead][kSixteens];
+        for (; i + kAhead <= end; i += kAhead) {
+          uint2 message[kAhead][kWide];
 #pragma unroll
-        for (int ahead = 0; ahead < kAhead; ++ahead) {
-          const uint2* const from = at(i + static_cast<std::uint32_t>(ahead));
+          for (int ahead = 0; ahead < kAhead; ++ahead) {
+            const uint2* const from = at(i + static_cast<std::uint32_t>(ahead));
 #pragma unroll
-          for (int k = 0; k < kSixteens; ++k) message[ahead][k] = from[4 * k];
+            for (int k = 0; k < kWide; ++k) message[ahead][k] = from[4 * k];
+          }
+#pragma unroll
+          for (int ahead = 0; ahead < kAhead; ++ahead) add(message[ahead]);
+        }
+#pragma unroll 1
+        for (; i < end; ++i) {
+          uint2 message[kWide];
+#pragma unroll
+          for (int k = 0; k < kWide; ++k) message[k] = at(i)[4 * k];
+          add(message);
         }
 #pragma unroll
-        for (int ahead = 0; ahead < kAhead; ++ahead) add(message[ahead]);
-      }
-#pragma unroll 1
-      for (; i < end; ++i) {
-        uint2 message[kSixteens];
-#pragma unroll
-        for (int k = 0; k < kSixteens; ++k) message[k] = at(i)[4 * k];
-        add(message);
-      }
-#pragma unroll
-      for (int k = 0; k < kSixteens; ++k) {
-        inputs[k][half] = pack_pair(cut(total[k][0]), cut(total[k][1]), T());
-        inputs[k][2 + half] = pack_pair(cut(total[k][2]), cut(total[k][3]), T());
+        for (int k = 0; k < kWide; ++k) {
+          inputs[first + k][half] = pack_pair(cut(total[k][0]), cut(total[k][1]), T());
+          inputs[first + k][2 + half] = pack_pair(cut(total[k][2]), cut(total[k][3]), T());
+        }
       }
     }
     __syncwarp();

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "dense/cuda/packing.h"
+
 namespace starling::interaction_network::cuda {
 
 namespace {
-
-constexpr int kInputStep = 4;
 
 class Packer {
  public:
@@ -26,7 +26,7 @@ class Packer {
         const std::size_t values = static_cast<std::size_t>(inputs) * static_cast<std::size_t>(columns_);
         content_.insert(content_.end(), from, from + values);
         from += values;
-        const int padding = (kInputStep - inputs % kInputStep) % kInputStep;
+        const int padding = dense::cuda::padded_inputs(inputs) - inputs;
         content_.resize(content_.size() + static_cast<std::size_t>(padding) * static_cast<std::size_t>(columns_));
       }
     }

@@ -42,8 +42,9 @@ __global__ void __launch_bounds__(kThreads) mark_kernel(const std::int32_t* src,
     atomicMin(&counts->bad_edge, static_cast<std::int32_t>(e));
     return;
   }
-  atomicOr(ways + from, kHasOut);
-  atomicOr(ways + to, kHasIn);
+  // Most edges find their bit set.
+  if ((ways[from] & kHasOut) == 0) atomicOr(ways + from, kHasOut);
+  if ((ways[to] & kHasIn) == 0) atomicOr(ways + to, kHasIn);
 }
 
 /// Ways by place in the order of the nodes; a node that is not there counts as none, behind all others.

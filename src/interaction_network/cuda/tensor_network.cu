@@ -1,22 +1,21 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <type_traits>
+#include <string>
 
 #include "cuda/call.h"
+#include "dense/cuda/packing.h"
 #include "dense/cuda/tensor_tile.cuh"
 #include "interaction_network/cuda/device_weights.h"
 #include "interaction_network/cuda/launch.cuh"
 #include "interaction_network/cuda/network.h"
 #include "interaction_network/cuda/passes.h"
 #include "interaction_network/cuda/tensor_pass.h"
+#include "starling/error.h"
 
 namespace starling::interaction_network::cuda {
 
 namespace {
-
-// A matrix of the largest network in shared memory: 7 of them are the least that a part of a pass needs room for.
-constexpr int kInputStep = 4;
 
 std::uint16_t bits_of(float value, __half) { return __half_as_ushort(__float2half_rn(value)); }
 std::uint16_t bits_of(float value, __nv_bfloat16) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
@@ -68,7 +67,7 @@ class TensorWeights {
   std::size_t columns() const { return static_cast<std::size_t>(16 * sixteens_); }
 
   void add(Pass& pass, const LayerPlace& place) {
-    const int padded = (shape_.hidden + kInputStep - 1) / kInputStep * kInputStep, parts = place.rows / padded;
+    const int padded = dense::cuda::padded_inputs(shape_.hidden), parts = place.rows / padded;
     for (int part = 0; part < parts; ++part) {
       const float* const from = floats_.content.data() + place.weights +
                                 static_cast<std::size_t>(part) * static_cast<std::size_t>(padded) * columns();
@@ -315,6 +314,12 @@ class TensorNetwork : public DeviceNetwork {
       for (; i < layers.size() && pass.matrices + layers[i].num_parts <= most; ++i) {
         pass.layers[pass.num_layers++] = layers[i];
         pass.matrices += layers[i].num_parts;
+      }
+      if (pass.num_layers == 0) {
+        throw Error(ErrorKind::device, "CUDA device: room for " + std::to_string(most) + " matrices of " +
+                                           std::to_string(shape_.hidden) +
+                                           " columns in the shared memory of a block, expected " +
+                                           std::to_string(layers[i].num_parts) + ": take float32");
       }
       if (i < layers.size() && layers[i].parts[0].from == From::layer_before) {
         Layer& end = pass.layers[pass.num_layers - 1];
