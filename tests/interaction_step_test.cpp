@@ -73,22 +73,64 @@ TEST(InteractionStep, GradientsOfMlpsAreDifferencesOfTheLoss) {
   }
 }
 
-TEST(InteractionStep, EdgesInFloatAndBFloat16AreThoseOfDoubleRounded) {
-  const auto check = [](auto number) {
-    using S = decltype(number);
-    const StepCase one{"", 8, random_ends(6, 20, 1)};
+/// The same numbers in double.
+template <typename S>
+StepValues<double> in_double(const StepCase& one, const StepValues<S>& values) {
+  StepValues<double> wide(one);
+  wide.x = widened(values.x);
+  wide.x0 = widened(values.x0);
+  wide.e = widened(values.e);
+  wide.e0 = widened(values.e0);
+  wide.edges_gradient = widened(values.edges_gradient);
+  wide.nodes_gradient = widened(values.nodes_gradient);
+  wide.edge_parameters = widened(values.edge_parameters);
+  wide.node_parameters = widened(values.node_parameters);
+  return wide;
+}
+
+// Message sums add up e' as it is stored.
+template <typename S>
+void expect_as_in_double(double tolerance) {
+  for (const StepCase& one : step_cases()) {
+    SCOPED_TRACE(one.name);
     const StepValues<S> values(one);
-    StepValues<double> wide(one);
-    wide.x = widened(values.x);
-    wide.x0 = widened(values.x0);
-    wide.e = widened(values.e);
-    wide.e0 = widened(values.e0);
-    wide.edge_parameters = widened(values.edge_parameters);
-    const std::vector<S> edges = run_on_host(one, values).edges;
-    EXPECT_TRUE(edges == stored<S>(run_on_host(one, wide).edges));
+    const StepResult<S> result = run_on_host(one, values);
+    const StepResult<double> wide = run_on_host(one, in_double(one, values));
+    EXPECT_TRUE(result.edges == stored<S>(wide.edges));
+    EXPECT_LE(distance(widened(result.nodes), wide.nodes), tolerance);
+    EXPECT_LE(distance(widened(result.x), wide.x), 10 * tolerance);
+    EXPECT_LE(distance(widened(result.x0), wide.x0), 10 * tolerance);
+    EXPECT_LE(distance(widened(result.e), wide.e), 10 * tolerance);
+    EXPECT_LE(distance(widened(result.e0), wide.e0), 10 * tolerance);
+    EXPECT_LE(distance(widened(result.edge_parameters), wide.edge_parameters), 10 * tolerance);
+    EXPECT_LE(distance(widened(result.node_parameters), wide.node_parameters), 10 * tolerance);
+  }
+}
+
+TEST(InteractionStep, FloatIsDoubleRounded) { expect_as_in_double<float>(1e-6); }
+
+TEST(InteractionStep, BFloat16IsDoubleRounded) { expect_as_in_double<BFloat16>(1e-2); }
+
+TEST(InteractionStep, MlpsInFloatAndBFloat16AreThoseOfDoubleRounded) {
+  const auto check = []<typename In, typename Out>(In, Out) {
+    for (const MlpCase& one : mlp_cases()) {
+      SCOPED_TRACE(one.name);
+      const MlpValues<In, Out> values(one);
+      MlpValues<double, double> wide(one);
+      wide.inputs = widened(values.inputs);
+      wide.out_gradient = widened(values.out_gradient);
+      wide.parameters = widened(values.parameters);
+      const MlpResult<In, Out> result = run_on_host(one, values);
+      const MlpResult<double, double> expected = run_on_host(one, wide);
+      EXPECT_TRUE(result.out == stored<Out>(expected.out));
+      EXPECT_TRUE(result.inputs == stored<In>(expected.inputs));
+      EXPECT_EQ(result.parameters, stored<float>(expected.parameters));
+    }
   };
-  check(float());
-  check(BFloat16());
+  check(float(), float());
+  check(float(), BFloat16());
+  check(BFloat16(), BFloat16());
+  check(BFloat16(), float());
 }
 
 TEST(InteractionStep, CountsParameters) {
