@@ -101,6 +101,7 @@ const float* offset(const float* parameters, std::int64_t place) {
   return parameters != nullptr ? parameters + place : nullptr;
 }
 
+/// An MLP: its packed weights, and the arguments of the kernels for it.
 class Mlp {
  public:
   /// `with_gradient`: of the parameters, `with_sources`: and of the sources.
@@ -228,7 +229,7 @@ EndLists lists_of(const Holders& holders) { return {holders.begin, holders.entry
 /// MLPs over rows.
 template <typename In, typename Out>
 struct RowsPlan {
-  /// Scratch is in float unless both ends are bfloat16: an encoder's first layer adds up products of inputs in float.
+  /// What lies between layers is stored in bfloat16 where one end is.
   using S = std::conditional_t<kAnyBFloat16<In, Out>, BFloat16, float>;
 
   RowsPlan(const MlpRows<In, Out>& mlp_rows, bool with_gradient, bool with_inputs)
@@ -320,15 +321,15 @@ struct StepPlan {
     return layout.bytes();
   }
 
-  Rows node_rows(const S* rows) const { return rows_of_type(rows, hidden, hidden); }
+  Rows state_rows(const S* rows) const { return rows_of_type(rows, hidden, hidden); }
   /// One half of an array of two per node.
   Rows half(const float* array, int which) const { return rows_of_type(array + which * hidden, hidden, 2 * hidden); }
   MutableRows mutable_half(float* array, int which) const {
     return mutable_rows(array + which * hidden, hidden, 2 * hidden);
   }
   std::vector<Rows> states_of(const S* now, const S* at_first) const {
-    std::vector<Rows> result{node_rows(now)};
-    if (step.concat) result.push_back(node_rows(at_first));
+    std::vector<Rows> result{state_rows(now)};
+    if (step.concat) result.push_back(state_rows(at_first));
     return result;
   }
 
@@ -471,7 +472,7 @@ void interaction_step(const InteractionStep<S>& step, S* edges, S* nodes, std::s
   with_product(plan.product, [&](auto kernels) {
     kernels.mlp(plan.edge_kernel(), mutable_rows(edges, hidden, hidden), plan.tiles, stream);
     if (!plan.node) return;
-    sum_rows(plan.node_rows(edges), lists_of(step.incoming), lists_of(step.outgoing), step.num_nodes, plan.sums,
+    sum_rows(plan.state_rows(edges), lists_of(step.incoming), lists_of(step.outgoing), step.num_nodes, plan.sums,
              stream);
     kernels.mlp(plan.node_kernel(), mutable_rows(nodes, hidden, hidden), plan.tiles, stream);
   });
@@ -488,12 +489,12 @@ void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, c
   const int hidden = step.hidden;
 
   MlpGradient of_edges;
-  if (edges_gradient != nullptr) of_edges.out_gradient = plan.node_rows(edges_gradient);
+  if (edges_gradient != nullptr) of_edges.out_gradient = plan.state_rows(edges_gradient);
   if (plan.node) {
-    sum_rows(plan.node_rows(edges), lists_of(step.incoming), lists_of(step.outgoing), step.num_nodes, plan.sums,
+    sum_rows(plan.state_rows(edges), lists_of(step.incoming), lists_of(step.outgoing), step.num_nodes, plan.sums,
              stream);
     MlpGradient of_nodes;
-    of_nodes.out_gradient = plan.node_rows(nodes_gradient);
+    of_nodes.out_gradient = plan.state_rows(nodes_gradient);
     for (int which = 0; which < 2; ++which) of_nodes.sources[which] = plan.mutable_half(plan.of_sums, which);
     for (int state = 0; state < plan.states; ++state)
       of_nodes.sources[2 + state] = plan.mutable_half(plan.of_states, state);
@@ -509,7 +510,7 @@ void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, c
   if (step.concat) of_edges.sources[1] = mutable_rows(gradients.e0, hidden, hidden);
   gradient_of(plan.edge, plan.edge_kernel(), of_edges, plan.scratch, true, plan.edge_parts, plan.parts, plan.product,
               plan.tiles, stream);
-  sum_rows(plan.node_rows(plan.scratch.sums[0]), lists_of(step.outgoing), lists_of(step.incoming), step.num_nodes,
+  sum_rows(plan.state_rows(plan.scratch.sums[0]), lists_of(step.outgoing), lists_of(step.incoming), step.num_nodes,
            plan.sums, stream);
   plan.weights_of_nodes(stream);
   add_parts(plan.parts, plan.edge_parts, count_of(edge_shape(step)), gradients.edge_parameters, stream);
