@@ -300,6 +300,18 @@ TEST_F(HitGraphCudaTest, RefusesMorePairsThanAnEventHas) {
   EXPECT_THROW(fits(counts, capacity, test.hits.size()), Error);
 }
 
+// More than 2^25 doublets: no more hits are searched, and the graph is empty.
+TEST_F(HitGraphCudaTest, RefusesMoreDoubletsThanAnEventHas) {
+  const Case test = crowded_case(4300);
+  const OnePlan plan(test.windows);
+  const HitGraphCapacity capacity{1000, 100, 100};
+  const auto [graph, counts] = run_on_device(*plan, test.hits, capacity);
+  EXPECT_EQ(graph.edges.size(), 0);
+  EXPECT_GT(counts.doublets, 1 << 25);
+  EXPECT_EQ(counts.edges, -1);
+  EXPECT_THROW(fits(counts, capacity, test.hits.size()), Error);
+}
+
 TEST_F(HitGraphCudaTest, RefusesArgumentsThatDoNotFit) {
   const Hits hits = simulated(0, 10000).hits;
   const DeviceHits on_device(hits);

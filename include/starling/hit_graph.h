@@ -122,7 +122,8 @@ struct HitGraphCapacity {
   std::int32_t triplets = 0;  ///< 0..2^25
 };
 
-/// What a search on a CUDA device found: true numbers, also where they do not fit; those above 2^31 − 1 as that.
+/// What a search on a CUDA device found: true numbers, also where they do not fit. The search ends early above 2^25
+/// doublets or 2^28 pairs of them; then `doublets` or `pairs` is above that bound, and any number there.
 struct HitGraphCounts {
   std::int32_t doublets = 0;
   std::int32_t edges = 0, triplets = 0;  ///< −1 = not known: the doublets do not fit, or are too many
@@ -164,7 +165,7 @@ class HitGraphCudaPlan {
   HitGraphCudaPlan& operator=(const HitGraphCudaPlan&) = delete;
   ~HitGraphCudaPlan();
 
-  /// Bytes of workspace that run() needs: about 80 per hit, 20 per doublet, 30 per edge and 64 KiB per layer.
+  /// Bytes of workspace that run() needs: about 80 per hit, 20 per doublet, 25 per edge and 64 KiB per layer.
   std::size_t workspace_bytes(std::int32_t num_hits, const HitGraphCapacity& capacity) const;
 
   /// Builds the graph of one event whose hits are in device memory: the same bytes as build_hit_graph. Allocates

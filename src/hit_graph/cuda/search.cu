@@ -115,6 +115,13 @@ __device__ int search(const Job& job, std::int32_t position, const Sink& sink) {
 
 __global__ void __launch_bounds__(kThreads) search_doublets(const __grid_constant__ Job job) {
   after_previous();
+  // Time is bounded, whatever the event: no block begins once there are more doublets than an event has.
+  __shared__ bool too_many;
+  if (threadIdx.x == 0) {
+    too_many = *static_cast<const volatile unsigned long long*>(&job.totals->doublets) > kMostDoublets;
+  }
+  __syncthreads();
+  if (too_many) return;
   __shared__ Doublet held[kHitsPerBlock][kHeld];
   const int own = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
   const std::int32_t at = blockIdx.x * kHitsPerBlock + own, placed = job.placed();
