@@ -10,12 +10,21 @@
 
 #include "dense/kernels.h"
 #include "dense/mlp.h"
+#include "expect_error.h"
 #include "starling/device.h"
 #include "starling/error.h"
 
 namespace {
 
 using namespace starling;
+
+TEST(NumberType, IsNamed) {
+  for (const NumberType type : {NumberType::float32, NumberType::half, NumberType::bfloat16})
+    EXPECT_EQ(parse_number_type(to_string(type)), type);
+  expect_error(ErrorKind::usage, "number type 'float': expected float32, half or bfloat16",
+               [] { parse_number_type("float"); });
+  expect_error(ErrorKind::usage, "number type 3: expected", [] { (void)to_string(static_cast<NumberType>(3)); });
+}
 
 TEST(DenseLayer, ListsItsArrays) {
   const DenseLayer plain{.name = "a", .in = 3, .out = 2};
