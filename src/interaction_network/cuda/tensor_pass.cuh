@@ -68,6 +68,7 @@ __global__ void __launch_bounds__(kTensorThreads<kSixteens>, kSixteens > 4 ? 1 :
 #pragma unroll 1
     for (int l = 0; l < pass.num_layers; ++l) {
       const TensorLayer<T>& layer = pass.layers[l];
+      __syncwarp();  // tensor cores take a whole warp
       tile.clear();
 #pragma unroll 1
       for (int p = 0; p < layer.num_parts; ++p) {
