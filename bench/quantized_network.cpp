@@ -6,7 +6,7 @@
 //
 // EVENT is a path with its event's name, such as events/event000001005; without one, or with "-", an event is
 // simulated. MODEL: where the quantised model is written, for `starling evaluate`. Columns: ms of processor time of the
-// best of three runs, and how many times as long the float runtime takes at its fastest level; the part of the edges
+// best of three runs, and how many times as long the float runtime takes at the same level; the part of the edges
 // whose score is on the other side of 0.5; the file's bytes.
 
 #include <tbb/global_control.h>
@@ -16,6 +16,7 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <map>
 
 #include "calibration.h"
 #include "starling/detector.h"
@@ -51,10 +52,15 @@ Run timed(const EdgePlan& plan, const GraphView& graph) {
 void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector<int>& all_bits, const char* model) {
   const auto& network = std::get<InteractionNetwork>(finder.network);
   const GraphView view = network_view(graph);
-  const Run peer = timed(Plan(network), view);
-  std::printf("%d nodes, %ld edges; H = %d, N = %d; float32, %s: %.0f ms\n", view.num_nodes,
-              static_cast<long>(view.num_edges()), network.shape.hidden, network.shape.steps,
-              to_string(simd_level()).c_str(), peer.ms);
+  std::printf("%d nodes, %ld edges; H = %d, N = %d; float32:", view.num_nodes, static_cast<long>(view.num_edges()),
+              network.shape.hidden, network.shape.steps);
+  std::map<SimdLevel, Run> peers;
+  for (const SimdLevel level : simd_levels()) {
+    if (level == SimdLevel::reference) continue;
+    peers[level] = timed(Plan(network, level), view);
+    std::printf(" %s %.0f ms", to_string(level).c_str(), peers[level].ms);
+  }
+  std::printf("\n");
   std::printf("%5s %-30s %8s %8s %10s %9s\n", "bits", "kernels", "ms", "ratio", "decided", "bytes");
   const HitGraph small = build_hit_graph(simulated(20.), finder.windows, finder.scales);
   for (const int bits : all_bits) {
@@ -64,6 +70,7 @@ void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector
     std::vector<float> first;
     for (const SimdLevel level : simd_levels()) {
       if (level == SimdLevel::reference) continue;
+      const Run& peer = peers.at(level);
       const QuantizedPlan plan(codes, level);
       const Run run = timed(plan, view);
       std::int64_t differ = 0;

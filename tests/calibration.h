@@ -21,7 +21,8 @@ class FloatRun {
     for (const DenseLayer& layer : layers(network.shape)) layers_[layer.name] = layer;
   }
 
-  /// The largest magnitude that each quantiser of `learned` meets becomes its threshold.
+  /// The largest magnitude that each quantiser of `learned` meets becomes its threshold; of features the largest but
+  /// for one percent.
   void calibrate(const GraphView& graph, LearnedQuantization& learned) {
     learned_ = &learned;
     const InteractionNetworkShape& shape = network_.shape;
@@ -64,16 +65,21 @@ class FloatRun {
   }
 
  private:
-  static float largest(const Rows& rows) {
-    float most = 0.f;
+  // The magnitude that this part of the values does not exceed.
+  static float largest(const Rows& rows, double part = 1.) {
+    std::vector<float> sizes;
     for (const std::vector<float>& row : rows) {
-      for (const float value : row) most = std::max(most, std::abs(value));
+      for (const float value : row) sizes.push_back(std::abs(value));
     }
-    return most;
+    if (sizes.empty()) return 0.f;
+    const auto at = sizes.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(sizes.size() - 1));
+    std::nth_element(sizes.begin(), at, sizes.end());
+    return *at;
   }
 
   Rows mlp(const std::string& name, Rows rows) {
-    learned_->inputs.at(name).threshold = largest(rows);
+    // Few features are large, slopes of edges at nearly one radius, and most are small.
+    learned_->inputs.at(name).threshold = largest(rows, name.ends_with("_encoder") ? 0.99 : 1.);
     for (int k = 0;; ++k) {
       const auto found = layers_.find(name + "." + std::to_string(k));
       if (found == layers_.end()) return rows;
@@ -103,15 +109,17 @@ class FloatRun {
   LearnedQuantization* learned_ = nullptr;
 };
 
-/// A network with layer normalisation, biases and concatenation in codes of so many bits, biases of 16.
+/// A network with layer normalisation, biases and concatenation in codes of so many bits, biases of 32 and what the
+/// encoders read of 12: features span orders of magnitude.
 inline QuantizedNetwork quantized_after_training(const InteractionNetwork& network, const GraphView& graph, int bits,
                                                  double pruned = 0.) {
   LearnedQuantization learned;
   for (const std::string& mlp : mlps(network.shape)) learned.inputs[mlp].bits = bits;
+  for (const char* const encoder : {"node_encoder", "edge_encoder"}) learned.inputs[encoder].bits = 12;
   for (const DenseLayer& layer : layers(network.shape)) {
     LearnedQuantization::Layer& one = learned.layers[layer.name];
     one.weight_bits = one.output_bits = bits;
-    one.bias_bits = 16;
+    one.bias_bits = 32;
     if (pruned == 0.) continue;
     // The smallest weights of each layer.
     const std::vector<float>& weight = network.weights.at(layer.name + ".weight");

@@ -7,6 +7,7 @@
 #include <functional>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "data.h"
 #include "expect_error.h"
@@ -165,6 +166,41 @@ TEST(QuantizedNetwork, EveryGraphSize) {
       expect_agreement(network, random_graph(shape, std::max(1, edges / 2), edges, edges));
     }
     expect_agreement(network, random_graph(shape, 900, 2500, 3));
+  }
+}
+
+// What an encoder reads may be finer than the states, which then still have one byte.
+TEST(QuantizedNetwork, FeaturesOfMoreBitsThanStates) {
+  const InteractionNetwork network = random_network(plain(24, 2), 3);
+  LearnedQuantization learned = quantized_cases::learned(network, {.weight_bits = 6, .activation_bits = 6}, 1);
+  for (const char* const encoder : {"node_encoder", "edge_encoder"}) {
+    learned.inputs[encoder].bits = 12;
+    learned.layers[std::string(encoder) + ".0"].weight_bits = 11;
+  }
+  const QuantizedNetwork codes = quantize(network, learned);
+  for (const SimdLevel level : simd_levels()) {
+    EXPECT_THAT(QuantizedPlan(codes, level).kernels(), testing::HasSubstr("codes of 8 bits"));
+  }
+  expect_agreement(codes, random_graph({}, 50, 120, 1));
+}
+
+// Products of two bytes are added up in 16 bits with AVX2 as long as they fit.
+TEST(QuantizedNetwork, BytesWithAvx2) {
+  if (std::ranges::count(simd_levels(), SimdLevel::avx2) == 0) GTEST_SKIP() << "avx2 does not run here";
+  for (const auto& [weights, states, bytes] :
+       {std::tuple(6, 6, 8), {7, 7, 8}, {6, 8, 8}, {8, 6, 8}, {8, 7, 16}, {8, 8, 16}}) {
+    SCOPED_TRACE(testing::Message() << weights << " x " << states);
+    QuantizedNetwork codes =
+        quantized(plain(48, 2), {.weight_bits = weights, .activation_bits = states, .bias_bits = 16});
+    for (auto& [name, layer] : codes.layers) {
+      const auto most = static_cast<std::int16_t>((1 << (weights - 1)) - 1);
+      for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 5 == 0 ? -most : most;
+    }
+    EXPECT_THAT(QuantizedPlan(codes, SimdLevel::avx2).kernels(),
+                testing::HasSubstr("codes of " + std::to_string(bytes) + " bits"));
+    Graph graph = random_graph({}, 50, 120, 1);
+    for (float& value : graph.edge_features) value = 1e6f;
+    expect_agreement(codes, graph);
   }
 }
 

@@ -24,6 +24,13 @@ inline constexpr int kCodeGroup = 4;     ///< inputs are padded with weights 0 t
 inline constexpr int kCodeColumns = 16;  ///< rows of codes are padded to a multiple
 inline constexpr int kMostCodeInputs = 4;
 
+/// Rows of `bytes` bytes that a later product will gather: this one fetches them into the cache.
+struct CodeAhead {
+  const void* data = nullptr;
+  const std::int32_t* rows = nullptr;
+  int count = 0, bytes = 0;
+};
+
 /// sums = start + W [inputs side by side] + gathered rows. Sums wrap around where they are larger than their type while
 /// they are added up: what a layer bounds is the whole sum.
 struct IntegerProduct {
@@ -31,12 +38,14 @@ struct IntegerProduct {
   int num_inputs;
   int rows;
   const void* weights;  ///< packed: see IntegerKernels
+  int chain;            ///< of PackedCodes
   int columns;          ///< of sums, a multiple of the vector width
   const void* start;    ///< [columns] sums
   const void* by_src = nullptr;
   const void* by_dst = nullptr;  ///< rows of `columns` sums, gathered by src and dst; both or none
   const std::int32_t* src = nullptr;
   const std::int32_t* dst = nullptr;
+  CodeAhead ahead;
   void* sums;  ///< [rows, columns]
 };
 
@@ -89,6 +98,14 @@ struct QuantizeSums {
   void* out;
 };
 
+/// Values to codes, by code_of().
+struct QuantizeValues {
+  const float* values;
+  std::int64_t count;  ///< a multiple of kCodeColumns
+  CodeGrid grid;
+  void* out;
+};
+
 /// Packed weights are panels of columns (panel_vectors() of float_kernels.h), one behind the other: for each group of
 /// inputs panel_vectors vectors, in which each lane has the group's weights of its column.
 struct IntegerKernels {
@@ -99,15 +116,17 @@ struct IntegerKernels {
   int panel_vectors;  ///< most vectors in a panel of packed weights
   int group;          ///< inputs that one lane takes at a time: 1, 2 or 4
   int weight_bytes;   ///< 1 or 2
+  int most_pair;      ///< largest magnitude of the sum of two neighbouring products that it can add up
   void (*product)(const IntegerProduct&);
   void (*quantize)(const IntegerQuantize&);
   void (*requantize)(const Requantize&);
   void (*sum_rows)(const CodeSums&);
   void (*quantize_sums)(const QuantizeSums&);
+  void (*quantize_values)(const QuantizeValues&);
 };
 
 extern const IntegerKernels kIntegerReference8, kIntegerReference16, kIntegerWide16;
-extern const IntegerKernels kIntegerAvx2Of16;
+extern const IntegerKernels kIntegerAvx2Of8, kIntegerAvx2Of16;
 extern const IntegerKernels kIntegerAvx512VnniOf8, kIntegerAvx512VnniOf16;
 
 }  // namespace starling::dense

@@ -8,7 +8,10 @@ struct V {
   using Int = __m512i;
   using Float = __m512;
   static constexpr int kWidth = 16, kPanel = 3;
-  static constexpr int rows_at_once(int panel) { return panel == 3 ? 8 : 12; }  // sums and weights in 32 registers
+  template <typename Code>
+  static constexpr int rows_at_once(int panel, Code) {
+    return panel == 3 ? 8 : 12;
+  }  // sums and weights in 32 registers
 
   static Int load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }
@@ -88,6 +91,7 @@ struct V {
   static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float sqrt(Float a) { return _mm512_sqrt_ps(a); }
+  static unsigned less(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static Float magnitude(Float a) { return _mm512_abs_ps(a); }
   static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
@@ -143,8 +147,10 @@ namespace {
 
 template <typename Code>
 constexpr starling::dense::IntegerKernels kernels() {
-  return {"avx512_vnni",    sizeof(Code),  sizeof(std::int32_t), V::kWidth,        V::kPanel,      kGroup<Code>,
-          4 / kGroup<Code>, product<Code>, quantize<Code>,       requantize<Code>, sum_rows<Code>, quantize_sums<Code>};
+  return {"avx512_vnni",       sizeof(Code),         sizeof(std::int32_t), V::kWidth,
+          V::kPanel,           kGroup<Code>,         4 / kGroup<Code>,     0x7fffffff,
+          product<Code>,       quantize<Code>,       requantize<Code>,     sum_rows<Code>,
+          quantize_sums<Code>, quantize_values<Code>};
 }
 
 }  // namespace

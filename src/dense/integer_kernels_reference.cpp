@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "dense/integer_rows.h"
 
 namespace {
@@ -79,6 +81,14 @@ void quantize_sums(const QuantizeSums& q) {
   }
 }
 
+template <typename Code>
+void quantize_values(const QuantizeValues& q) {
+  Code* const out = static_cast<Code*>(q.out);
+  for (std::int64_t i = 0; i < q.count; ++i) {
+    out[i] = static_cast<Code>(code_of(q.values[i], q.grid) - q.grid.lowest);
+  }
+}
+
 template <typename Code, typename Sum>
 constexpr IntegerKernels kernels(const char* name) {
   return {name,
@@ -88,11 +98,13 @@ constexpr IntegerKernels kernels(const char* name) {
           1,
           1,
           sizeof(std::int16_t),
+          std::numeric_limits<int>::max(),
           product<Code, Sum>,
           quantize<Code, Sum>,
           requantize<Code>,
           sum_rows<Code>,
-          quantize_sums<Code>};
+          quantize_sums<Code>,
+          quantize_values<Code>};
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 //
 // V has: Int (of std::int32_t), Float, kWidth lanes, kPanel (most vectors in a panel), rows_at_once(panel); load,
 // store, broadcast and zero of either; add(Int, Int); dot(Int sum, weights, Int inputs) per type of a code; max, min,
-// to_float and to_int (rint) between them; mul, sub, fma, sqrt, div of Float; each sum of kWidth vectors that lie one
-// behind the other (sums_of); store_codes; any_differs.
+// to_float and to_int (rint) between them; mul, sub, fma, sqrt, div of Float; less (a bit per lane); each sum of kWidth
+// vectors that lie one behind the other (sums_of); store_codes; any_differs.
 
 #include "dense/float_kernels.h"
 #include "dense/integer_rows.h"
@@ -24,9 +24,35 @@ V::Int inputs_of(const Code* codes) {
   return V::broadcast(together);
 }
 
+/// Adds the products of one input. A level may have a more special form for a type of code.
+template <typename Code, int kVectors, int kRows>
+void accumulate(V::Int (&sum)[kRows][kVectors], const Code* codes, std::ptrdiff_t stride, int width,
+                const char* weights, int /*chain*/) {
+#pragma GCC unroll 2
+  for (int k = 0; k < width; k += kGroup<Code>) {
+    V::Int w[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) w[v] = V::load(reinterpret_cast<const std::int32_t*>(weights) + v * V::kWidth);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const V::Int value = inputs_of(codes + r * stride + k);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = V::dot(sum[r][v], w[v], value, Code{});
+    }
+    weights += sizeof(std::int32_t) * kVectors * V::kWidth;
+  }
+}
+
 template <typename Code, int kVectors, int kRows>
 void product_block(const IntegerProduct& p, const char* weights, int row, int column) {
   using Int = V::Int;
+  if (column == 0) {
+    const int from = row * p.ahead.count / p.rows, to = (row + kRows) * p.ahead.count / p.rows;
+    for (int i = from; i < to; ++i) {
+      const char* const next = static_cast<const char*>(p.ahead.data) + std::ptrdiff_t{p.ahead.rows[i]} * p.ahead.bytes;
+      for (int byte = 0; byte < p.ahead.bytes; byte += 64) __builtin_prefetch(next + byte);
+    }
+  }
   Int sum[kRows][kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
@@ -36,21 +62,8 @@ void product_block(const IntegerProduct& p, const char* weights, int row, int co
   }
   for (int input = 0; input < p.num_inputs; ++input) {
     const CodeRows& in = p.inputs[input];
-    const Code* codes = static_cast<const Code*>(in.data) + row * in.stride;
-    const std::ptrdiff_t stride = in.stride;
-#pragma GCC unroll 2
-    for (int k = 0; k < in.width; k += kGroup<Code>) {
-      Int w[kVectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) w[v] = V::load(reinterpret_cast<const std::int32_t*>(weights) + v * V::kWidth);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Int value = inputs_of(codes + r * stride + k);
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = V::dot(sum[r][v], w[v], value, Code{});
-      }
-      weights += sizeof(std::int32_t) * kVectors * V::kWidth;
-    }
+    accumulate(sum, static_cast<const Code*>(in.data) + row * in.stride, in.stride, in.width, weights, p.chain);
+    weights += sizeof(std::int32_t) * (in.width / kGroup<Code>)*kVectors * V::kWidth;
   }
   if (p.by_src != nullptr) {
 #pragma GCC unroll 16
@@ -75,7 +88,7 @@ void product_block(const IntegerProduct& p, const char* weights, int row, int co
 
 template <typename Code, int kVectors>
 void product_panel(const IntegerProduct& p, const char* weights, int column) {
-  constexpr int kRows = V::rows_at_once(kVectors);
+  constexpr int kRows = V::rows_at_once(kVectors, Code{});
   int row = 0;
   for (; row + kRows <= p.rows; row += kRows) product_block<Code, kVectors, kRows>(p, weights, row, column);
   for (; row + 2 <= p.rows; row += 2) product_block<Code, kVectors, 2>(p, weights, row, column);
@@ -206,15 +219,15 @@ void normalise(const IntegerQuantize& q) {
         V::mul(V::broadcast(2.f * kEpsilon),
                V::add(V::mul(V::broadcast(largest), V::fma(kappa, V::broadcast(uncertain), V::broadcast(16.f))),
                       V::mul(V::broadcast(8.f), V::magnitude(middle))));
-    alignas(64) float factors[kRows], lower[kRows], upper[kRows], variances[kRows], kappas[kRows];
+    // Where the interval says nothing, as for a variance that rounding has made of nothing, all of a row is doubtful.
+    const unsigned sure = V::less(V::broadcast(1e-30f), variance) & V::less(kappa, V::broadcast(1e4f)) &
+                          V::less(half_width, V::broadcast(0.25f));
+    alignas(64) float factors[kRows], lower[kRows], upper[kRows];
     V::store(factors, factor);
     V::store(lower, V::sub(middle, half_width));
     V::store(upper, V::add(middle, half_width));
-    V::store(variances, variance);
-    V::store(kappas, kappa);
     for (int r = 0; r < rows; ++r) {
-      // Where the interval says nothing, as for a variance that rounding has made of nothing, all of a row is doubtful.
-      if (__builtin_expect(!(variances[r] > 1e-30f && kappas[r] < 1e4f && upper[r] - lower[r] < 0.5f), 0)) {
+      if (__builtin_expect((sure >> r & 1u) == 0, 0)) {
         for (int c = q.width; c < q.stride; ++c) (static_cast<Code*>(q.codes) + (first + r) * q.stride)[c] = 0;
         quantize_exactly<Code, std::int32_t>(q, first + r, 0, q.width);
         continue;
@@ -242,21 +255,43 @@ void quantize(const IntegerQuantize& q) {
   for (int row = 0; row < q.rows; ++row) codes.row(row, ends);
 }
 
-template <typename Code>
-void sum_rows(const CodeSums& s) {
+template <typename Code, int kVectors>
+void sum_columns(const CodeSums& s, int column) {
   constexpr int kAhead = 8;  // rows between a prefetch and its use
   const std::int32_t last = s.splits[s.rows];
   for (int row = 0; row < s.rows; ++row) {
-    std::int32_t* const out = s.out + std::ptrdiff_t{row} * s.columns;
-    for (int c = 0; c < s.columns; c += V::kWidth) V::store(out + c, V::broadcast(std::int32_t{0}));
+    V::Int sum[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[v] = V::broadcast(std::int32_t{0});
     for (std::int32_t i = s.splits[row]; i < s.splits[row + 1]; ++i) {
       const std::int32_t edge = s.edges == nullptr ? i : s.edges[i];
       if (s.edges != nullptr && i + kAhead < last) {
-        const Code* const ahead = static_cast<const Code*>(s.codes) + std::ptrdiff_t{s.edges[i + kAhead]} * s.columns;
-        for (int c = 0; c < s.columns; c += 64 / int{sizeof(Code)}) __builtin_prefetch(ahead + c);
+        __builtin_prefetch(static_cast<const Code*>(s.codes) + std::ptrdiff_t{s.edges[i + kAhead]} * s.columns +
+                           column);
       }
-      const Code* const in = static_cast<const Code*>(s.codes) + std::ptrdiff_t{edge} * s.columns;
-      for (int c = 0; c < s.columns; c += V::kWidth) V::store(out + c, V::add(V::load(out + c), V::load_codes(in + c)));
+      const Code* const in = static_cast<const Code*>(s.codes) + std::ptrdiff_t{edge} * s.columns + column;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[v] = V::add(sum[v], V::load_codes(in + v * V::kWidth));
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      V::store(s.out + std::ptrdiff_t{row} * s.columns + column + v * V::kWidth, sum[v]);
+  }
+}
+
+template <typename Code>
+void sum_rows(const CodeSums& s) {
+  for (int column = 0; column < s.columns;) {
+    const int vectors = (s.columns - column) / V::kWidth;
+    if (vectors >= 3) {
+      sum_columns<Code, 3>(s, column);
+      column += 3 * V::kWidth;
+    } else if (vectors == 2) {
+      sum_columns<Code, 2>(s, column);
+      column += 2 * V::kWidth;
+    } else {
+      sum_columns<Code, 1>(s, column);
+      column += V::kWidth;
     }
   }
 }
@@ -272,6 +307,18 @@ void quantize_sums(const QuantizeSums& q) {
     V::Float value = V::div(V::mul(V::to_float(V::load(q.sums + i)), scale), step);
     value = V::min(V::max(value, lowest), highest);
     V::store_codes(static_cast<Code*>(q.out) + i, V::add(V::to_int(value), offset));
+  }
+}
+
+template <typename Code>
+void quantize_values(const QuantizeValues& q) {
+  const V::Float step = V::broadcast(q.grid.scale);
+  const V::Float lowest = V::broadcast(static_cast<float>(q.grid.lowest)),
+                 highest = V::broadcast(static_cast<float>(q.grid.highest));
+  const V::Int offset = V::broadcast(-q.grid.lowest);
+  for (std::int64_t i = 0; i < q.count; i += V::kWidth) {
+    const V::Float steps = V::min(V::max(V::div(V::load(q.values + i), step), lowest), highest);
+    V::store_codes(static_cast<Code*>(q.out) + i, V::add(V::to_int(steps), offset));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "dense/integer_packer.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 
 #include "dense/float_kernels.h"
@@ -32,6 +33,7 @@ PackedCodes IntegerPacker::pack(const CodeMatrix& matrix, const std::vector<int>
     }
   }
   PackedCodes packed;
+  packed.kernels = &kernels_;
   packed.columns = padded(matrix.out, kernels_);
   const auto weight = [&](int out, int column) -> int {
     return out < matrix.out && column >= 0 ? matrix.weight[std::size_t(out) * matrix.in + column] : 0;
@@ -58,6 +60,11 @@ PackedCodes IntegerPacker::pack(const CodeMatrix& matrix, const std::vector<int>
     first += panel;
   }
   packed.weights = weights;
+  std::int64_t largest = 1;
+  for (int i = 0; i < matrix.out * matrix.in; ++i)
+    largest = std::max<std::int64_t>(largest, std::abs(matrix.weight[i]));
+  packed.chain = static_cast<int>(
+      std::max<std::int64_t>(1, INT16_MAX / (2 * largest * std::max(1, matrix.highest - matrix.lowest))));
 
   std::vector<std::int64_t> start(packed.columns);
   for (int out = 0; out < matrix.out; ++out) {

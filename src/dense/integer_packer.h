@@ -11,17 +11,19 @@ namespace starling::dense {
 
 /// A layer's matrix, or some of its columns, as the kernels of one level read it.
 struct PackedCodes {
+  const IntegerKernels* kernels = nullptr;
   const void* weights = nullptr;  ///< see IntegerKernels
   const void* start = nullptr;    ///< [columns]
   int columns = 0;                ///< outputs, padded to whole vectors
+  int chain = 1;                  ///< sums of two neighbouring products that 16 bits hold added up
 };
 
 /// The matrix that IntegerPacker takes apart: row-major codes.
 struct CodeMatrix {
   const std::int16_t* weight;  ///< [out, in]
   int out, in;
-  const std::int32_t* bias;  ///< [out], or null
-  std::int32_t lowest;       ///< of the inputs' quantiser
+  const std::int32_t* bias;      ///< [out], or null
+  std::int32_t lowest, highest;  ///< of the inputs' quantiser
 };
 
 /// `width` padded to whole vectors of sums, and to whole rows of codes.

@@ -30,21 +30,22 @@ struct IntegerLevel {
 };
 // The fastest last.
 constexpr IntegerLevel kIntegerLevels[] = {
-    {SimdLevel::reference, &kIntegerReference16, always},  {SimdLevel::reference, &kIntegerReference8, always},
+    {SimdLevel::reference, &kIntegerReference16, always},   {SimdLevel::reference, &kIntegerReference8, always},
 #if defined(__x86_64__)
-    {SimdLevel::avx2, &kIntegerAvx2Of16, always},          {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni},
-    {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
+    {SimdLevel::avx2, &kIntegerAvx2Of16, always},           {SimdLevel::avx2, &kIntegerAvx2Of8, always},
+    {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni}, {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
 #endif
 };
 
 }  // namespace
 
-const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide) {
+const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, std::int64_t most_pair, bool wide) {
   require_simd_level(level);
   if (wide) return kIntegerWide16;
   const IntegerKernels* fastest = nullptr;
   for (const IntegerLevel& entry : kIntegerLevels) {
-    if (entry.level <= level && entry.kernels->code_bytes >= code_bytes && entry.runs_here()) fastest = entry.kernels;
+    if (entry.level > level || !entry.runs_here()) continue;
+    if (entry.kernels->code_bytes >= code_bytes && entry.kernels->most_pair >= most_pair) fastest = entry.kernels;
   }
   return *fastest;
 }

@@ -1,18 +1,31 @@
 #include "quantized_network/packed.h"
 
 #include <cmath>
+#include <cstdlib>
 
 namespace starling::quantized_network {
 namespace {
 
-const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, SimdLevel level) {
+// What an encoder reads: its quantiser may be finer than those of states, since features span orders of magnitude.
+bool reads_features(const Layer& layer) {
+  return layer.dense.name == "node_encoder.0" || layer.dense.name == "edge_encoder.0";
+}
+
+// Kernels for the codes of states, or of features.
+const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool features, SimdLevel level) {
   bool wide = false, bytes = true;
+  std::int64_t most_pair = 0;
   for (const Layer& layer : layers) {
     wide |= layer.bound >= std::int64_t{1} << 31;
-    bytes &= layer.codes->weight_bits <= 8 && layer.input.highest - layer.input.lowest < 256;
-    bytes &= !layer.dense.relu || layer.output.highest < 256;
+    bytes &= features || !layer.dense.relu || layer.output.highest < 256;
+    if (reads_features(layer) != features) continue;
+    std::int64_t largest = 0;
+    for (const std::int16_t code : layer.codes->weight) largest = std::max<std::int64_t>(largest, std::abs(code));
+    const std::int64_t codes = std::int64_t{layer.input.highest} - layer.input.lowest;
+    most_pair = std::max(most_pair, 2 * largest * codes);
+    bytes &= layer.codes->weight_bits <= 8 && codes < 256;
   }
-  return dense::integer_kernels(level, bytes ? 1 : 2, wide);
+  return dense::integer_kernels(level, bytes ? 1 : 2, most_pair, wide);
 }
 
 bool is_bounded(const Layer& layer) {
@@ -31,7 +44,11 @@ PackedNetwork::PackedNetwork(const QuantizedNetwork& network, SimdLevel level)
     : PackedNetwork(network, arithmetic(network), level) {}
 
 PackedNetwork::PackedNetwork(const QuantizedNetwork& network, const std::vector<Layer>& layers, SimdLevel level)
-    : shape(network.shape), kernels(&kernels_for(layers, level)), packer_(*kernels) {
+    : shape(network.shape),
+      kernels(&kernels_for(layers, false, level)),
+      feature_kernels(&kernels_for(layers, true, level)),
+      packer_(*kernels),
+      feature_packer_(*feature_kernels) {
   for (const Layer& layer : layers) layers_[layer.dense.name] = layer;
   node_encoder = pack_mlp("node_encoder", 0);
   edge_encoder = pack_mlp("edge_encoder", 0);
@@ -54,8 +71,9 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
                                  .out = layer.dense.out,
                                  .in = layer.dense.in,
                                  .bias = layer.codes->bias.empty() ? nullptr : layer.codes->bias.data(),
-                                 .lowest = layer.input.lowest};
-  packed.product = packer_.pack(matrix, inputs, width, with_bias);
+                                 .lowest = layer.input.lowest,
+                                 .highest = layer.input.highest};
+  packed.product = (reads_features(layer) ? feature_packer_ : packer_).pack(matrix, inputs, width, with_bias);
   packed.width = layer.dense.out;
   packed.norm = layer.dense.norm;
   packed.relu = layer.dense.relu;

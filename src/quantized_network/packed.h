@@ -42,7 +42,8 @@ class PackedNetwork {
   PackedNetwork(const QuantizedNetwork& network, SimdLevel level);
 
   InteractionNetworkShape shape;
-  const dense::IntegerKernels* kernels;
+  const dense::IntegerKernels* kernels;          ///< for codes of states
+  const dense::IntegerKernels* feature_kernels;  ///< for what the encoders read; its sums are of the same type
   Mlp node_encoder, edge_encoder, edge_decoder, edge_output;
   dense::CodeGrid node_features, edge_features;
   dense::Requantize decoder_of_e{}, output_of_decoded{};
@@ -58,7 +59,7 @@ class PackedNetwork {
   dense::Requantize requantizer(const dense::CodeGrid& from, const dense::CodeGrid& to);
   Step pack_step(int index);
 
-  dense::IntegerPacker packer_;
+  dense::IntegerPacker packer_, feature_packer_;
   std::map<std::string, Layer> layers_;  ///< while packing
   std::vector<Step> steps_;
 };

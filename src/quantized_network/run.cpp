@@ -12,6 +12,7 @@ using dense::CodeRows, dense::IntegerProduct;
 using interaction_network::GraphOrder;
 
 constexpr int kGroup = dense::kCodeGroup;
+constexpr int kMostAhead = 8;  // edges per node whose rows are fetched early: a hub's would throw out everything else
 
 int padded_inputs(int width) { return (width + kGroup - 1) / kGroup * kGroup; }
 
@@ -76,7 +77,7 @@ class Runner {
       for_tiles(graph_.num_edges(), [&](const Range& range, Tile& tile) {
         std::byte* const e = row(work_.e, range.first);
         if (step == 0) mlp(network_.edge_encoder, edge_features(range, tile), row(work_.e0, range.first), tile);
-        mlp(network_.step(step).edge, edge_inputs(step, range, tile), e, tile);
+        mlp(network_.step(step).edge, edge_inputs(step, range, tile), e, tile, edges_ahead(range));
         if (!last) return;
         mlp(network_.edge_decoder, reading(network_.decoder_of_e, e, range.count, tile), e, tile);
         mlp(network_.edge_output, reading(network_.output_of_decoded, e, range.count, tile), nullptr, tile);
@@ -84,7 +85,8 @@ class Runner {
       });
       if (last) return;
       for_tiles(order_.rows, [&](const Range& range, Tile& tile) {
-        mlp(network_.step(step).node, node_inputs(step, range, tile), row(work_.x, range.first), tile);
+        mlp(network_.step(step).node, node_inputs(step, range, tile), row(work_.x, range.first), tile,
+            nodes_ahead(range));
         project(step + 1, range, tile);
       });
     }
@@ -136,9 +138,10 @@ class Runner {
   void apply(const dense::PackedCodes& layer, IntegerProduct& product, std::byte* sums) const {
     product.weights = layer.weights;
     product.start = layer.start;
+    product.chain = layer.chain;
     product.columns = layer.columns;
     product.sums = sums;
-    kernels_.product(product);
+    layer.kernels->product(product);
   }
 
   // Codes of `count` rows, as another quantiser has them.
@@ -159,16 +162,12 @@ class Runner {
                           const Range& range, Tile& tile) const {
     const int stride = dense::padded_codes(inputs);
     for (int i = 0; i < range.count; ++i) {
-      const float* const values = source + std::int64_t{places[range.first + i]} * inputs;
-      for (int c = 0; c < stride; ++c) {
-        const int code = c < inputs ? dense::code_of(values[c], grid) - grid.lowest : 0, at = i * stride + c;
-        if (kernels_.code_bytes == 1) {
-          reinterpret_cast<std::uint8_t*>(tile.inputs[0])[at] = static_cast<std::uint8_t>(code);
-        } else {
-          reinterpret_cast<std::uint16_t*>(tile.inputs[0])[at] = static_cast<std::uint16_t>(code);
-        }
-      }
+      float* const to = tile.features + i * stride;
+      std::copy_n(source + std::int64_t{places[range.first + i]} * inputs, inputs, to);
+      std::fill_n(to + inputs, stride - inputs, 0.f);
     }
+    network_.feature_kernels->quantize_values(
+        {tile.features, std::int64_t{range.count} * stride, grid, tile.inputs[0]});
     return product_of({{tile.inputs[0], stride, padded_inputs(inputs)}}, range.count);
   }
   IntegerProduct node_features(const Range& range, Tile& tile) const {
@@ -233,9 +232,25 @@ class Runner {
     }
   }
 
+  // What the tile after an edge or a node tile will gather.
+  dense::CodeAhead edges_ahead(const Range& range) const {
+    const std::int64_t after = range.first + range.count;
+    return {work_.by_dst, order_.dst + after,
+            static_cast<int>(std::min<std::int64_t>(tile_, graph_.num_edges() - after)), columns_ * kernels_.sum_bytes};
+  }
+  dense::CodeAhead nodes_ahead(const Range& range) const {
+    const std::int64_t after = range.first + range.count, end = std::min<std::int64_t>(after + tile_, order_.rows);
+    const std::int32_t first = order_.in_splits[after];
+    return {work_.e, order_.in_edges + first, std::min(order_.in_splits[end] - first, kMostAhead * tile_),
+            stride_ * kernels_.code_bytes};
+  }
+
   // All layers on one tile, the last into `out`, which may be an input; null: what it leaves is tile.sums.
-  void mlp(const Mlp& layers, IntegerProduct product, std::byte* out, Tile& tile) const {
+  // `ahead` is what the next tile gathers.
+  void mlp(const Mlp& layers, IntegerProduct product, std::byte* out, Tile& tile,
+           const dense::CodeAhead& ahead = {}) const {
     for (std::size_t k = 0; k < layers.size(); ++k) {
+      if (k == 1) product.ahead = ahead;
       const PackedLayer& layer = layers[k];
       apply(layer.product, product, tile.sums);
       if (!layer.relu) return;
@@ -362,12 +377,14 @@ Workspace::Workspace(memory::Layout& layout, const PackedNetwork& network, std::
   layer_sums = batch ? sums(std::max(nodes, edges)) : nullptr;
   layer_codes = batch ? codes(std::max(nodes, edges)) : nullptr;
   tiles = layout.take<Tile>(slots);
+  const std::size_t code_bytes = std::max(kernels.code_bytes, network.feature_kernels->code_bytes);
   const std::size_t widest =
       std::max<std::size_t>(stride, dense::padded_codes(std::max(shape.node_inputs, shape.edge_inputs)));
   for (int i = 0; i < slots; ++i) {
     Tile tile;
-    for (std::byte*& buffer : tile.inputs) buffer = layout.take<std::byte>(rows * widest * kernels.code_bytes);
+    for (std::byte*& buffer : tile.inputs) buffer = layout.take<std::byte>(rows * widest * code_bytes);
     for (std::byte*& buffer : tile.hidden) buffer = codes(rows);
+    tile.features = layout.take<float>(rows * widest);
     tile.sums = sums(rows);
     tile.messages = layout.take<std::int32_t>(rows * stride);
     tile.moments = batch ? layout.take<dense::IntegerMoments>(columns) : nullptr;

@@ -12,6 +12,7 @@ struct Workspace {
   struct alignas(memory::Layout::kAlignment) Tile {
     std::byte* inputs[dense::kMostCodeInputs];  ///< [tile rows, stride] codes
     std::byte* hidden[2];                       ///< [tile rows, stride] codes
+    float* features;                            ///< [tile rows, inputs, padded to kCodeColumns]
     std::byte* sums;                            ///< [tile rows, columns] sums
     std::int32_t* messages;                     ///< [tile rows, stride]
     dense::IntegerMoments* moments;             ///< [columns], of batch normalisation
