@@ -67,16 +67,16 @@ struct FakeQuantizeBackward : SavingNode {
     variable_list result(2);
     at::Tensor of_scale = gradients[1];
     if (gradients[0].defined()) {
-      const at::Tensor &g = gradients[0], step = beside(scale, x), u = x / step, gs = g * step;
-      const at::Tensor rounded = (u + 0).round();
-      const at::Tensor inside =
-          rounding.passes_outside ? at::Tensor() : rounded.ge(rounding.low).logical_and_(rounded.le(rounding.high));
+      const at::Tensor &g = gradients[0], step = beside(scale, x), gs = g * step;
+      at::Tensor u = x / step;
+      const at::Tensor rounded = (u + 0).round_(), code = rounded.clamp(rounding.low, rounding.high);
+      const at::Tensor inside = rounding.passes_outside ? at::Tensor() : rounded.eq(code);
       const auto masked = [&](const at::Tensor& values) {
-        return inside.defined() ? at::where(inside, values, at::zeros_like(values)) : values;
+        return inside.defined() ? at::where(inside, values, 0) : values;
       };
       if (task_should_compute_output(0)) result[0] = masked(gs / step);
       if (task_should_compute_output(1)) {
-        const at::Tensor terms = g * rounded.clamp(rounding.low, rounding.high) - masked(gs * (u / step));
+        const at::Tensor terms = (g * code).sub_(masked(u.div_(step).mul_(gs)));
         const at::Tensor sums = scale.dim() == 0 ? terms.sum() : terms.flatten(1).sum(1);
         of_scale = of_scale.defined() ? of_scale + sums : sums;
       }
