@@ -7,6 +7,7 @@
 #include "learn/ops/operands.h"
 #include "starling/interaction_network.h"
 #include "starling/model.h"
+#include "starling/quantized_network.h"
 #include "starling/track_finder.h"
 
 // Model files, for Python: only here are they read, checked and written.
@@ -57,7 +58,9 @@ Tensor from_torch(const std::string& name, const at::Tensor& values) {
 
 /// Throws where the file is not what its kind says.
 void check_kind(const Model& model) {
-  if (model.kind == "interaction_network") {
+  if (model.kind == "interaction_network" && QuantizedNetwork::is_in(model)) {
+    QuantizedNetwork::from_model(model);
+  } else if (model.kind == "interaction_network") {
     InteractionNetwork::from_model(model);
   } else if (model.kind.empty() || model.kind == "tracking") {
     TrackFinder::from_model(model);
@@ -79,13 +82,61 @@ std::tuple<std::string, Texts, Arrays> read_network(const std::string& file) {
   });
 }
 
+Model make_model(const std::string& file, const std::string& kind, const Texts& sections, const Arrays& arrays) {
+  Model model;
+  model.kind = kind;
+  model.content.name = file;
+  for (const auto& section : sections) model.content.metadata[section.key()] = section.value();
+  for (const auto& array : arrays) model.content.tensors[array.key()] = from_torch(array.key(), array.value());
+  return model;
+}
+
 void write_network(const std::string& file, const std::string& kind, const Texts& sections, const Arrays& arrays) {
   translating_errors("starling::_write_network", [&] {
-    Model model;
-    model.kind = kind;
-    model.content.name = file;
-    for (const auto& section : sections) model.content.metadata[section.key()] = section.value();
-    for (const auto& array : arrays) model.content.tensors[array.key()] = from_torch(array.key(), array.value());
+    const Model model = make_model(file, kind, sections, arrays);
+    check_kind(model);
+    model.save(file);
+  });
+}
+
+std::vector<std::uint8_t> mask_of(const Arrays& masks, const std::string& layer) {
+  if (!masks.contains(layer)) return {};
+  const at::Tensor mask = masks.at(layer).cpu().to(at::kByte).contiguous();
+  return {mask.const_data_ptr<std::uint8_t>(), mask.const_data_ptr<std::uint8_t>() + mask.numel()};
+}
+
+template <typename Value>
+Value at(const c10::Dict<std::string, Value>& values, const std::string& name) {
+  if (!values.contains(name)) throw Error(ErrorKind::usage, name + ": is missing");
+  return values.at(name);
+}
+
+// `bits` and `thresholds` are named "<layer>.weight", "<layer>.bias", "<layer>.output" and "<mlp>.input".
+void write_quantized_network(const std::string& file, const std::string& kind, const Texts& sections,
+                             const Arrays& arrays, const Arrays& masks,
+                             const c10::Dict<std::string, std::int64_t>& bits,
+                             const c10::Dict<std::string, double>& thresholds, bool per_channel) {
+  translating_errors("starling::_write_quantized_network", [&] {
+    Model model = make_model(file, kind, sections, arrays);
+    const InteractionNetwork network = InteractionNetwork::from_model(model);
+    const auto bits_of = [&](const std::string& name) { return static_cast<int>(at(bits, name)); };
+    const auto threshold_of = [&](const std::string& name) { return static_cast<float>(at(thresholds, name)); };
+    LearnedQuantization learned;
+    for (const std::string& mlp : mlps(network.shape)) {
+      learned.inputs[mlp] = {bits_of(mlp + ".input"), threshold_of(mlp + ".input")};
+    }
+    for (const DenseLayer& dense : layers(network.shape)) {
+      LearnedQuantization::Layer& layer = learned.layers[dense.name];
+      layer.weight_bits = bits_of(dense.name + ".weight");
+      if (dense.bias) layer.bias_bits = bits_of(dense.name + ".bias");
+      layer.per_channel = per_channel;
+      layer.kept = mask_of(masks, dense.name);
+      if (!dense.relu) continue;
+      layer.output_bits = bits_of(dense.name + ".output");
+      layer.threshold = threshold_of(dense.name + ".output");
+    }
+    for (const auto& [name, unused] : network.weights) model.content.tensors.erase(name);
+    quantize(network, learned).to_model(model);
     check_kind(model);
     model.save(file);
   });
@@ -96,6 +147,7 @@ void write_network(const std::string& file, const std::string& kind, const Texts
 TORCH_LIBRARY_IMPL(starling, CompositeExplicitAutograd, m) {
   m.impl("_read_network", TORCH_FN(read_network));
   m.impl("_write_network", TORCH_FN(write_network));
+  m.impl("_write_quantized_network", TORCH_FN(write_quantized_network));
 }
 
 }  // namespace starling::ops

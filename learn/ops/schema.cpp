@@ -167,4 +167,9 @@ TORCH_LIBRARY(starling, m) {
   // for what InteractionNetwork::from_model or TrackFinder::from_model refuses.
   m.def("_read_network(str file) -> (str kind, Dict(str, str) sections, Dict(str, Tensor) arrays)");
   m.def("_write_network(str file, str kind, Dict(str, str) sections, Dict(str, Tensor) arrays) -> ()");
+  // The same of a quantised network (quantized_network.h): arrays in float, masks by layer; bits and thresholds by
+  // "<layer>.weight", "<layer>.bias", "<layer>.output" and "<mlp>.input".
+  m.def(
+      "_write_quantized_network(str file, str kind, Dict(str, str) sections, Dict(str, Tensor) arrays, "
+      "Dict(str, Tensor) masks, Dict(str, int) bits, Dict(str, float) thresholds, bool per_channel) -> ()");
 }

@@ -11,14 +11,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from .nn import InteractionNetwork
+from .nn.quant import QuantIdentity, QuantLinear, QuantReLU, collecting
 
 __all__ = ["acorn_network", "convert", "read_acorn", "read_model", "write_model"]
 
@@ -176,15 +178,72 @@ def _network_of(file: _File, checkpoint: Mapping[str, Any]) -> InteractionNetwor
         raise ValueError(f"read_acorn: {file}: {str(error).removeprefix('acorn_network: ')}") from None
 
 
-def _file_name(network: InteractionNetwork, name: str) -> str:
-    """A parameter's name in a model file: edge_network.1.6.bias is that of layer 2, edge_network.1.2.bias."""
-    mlp, place, what = name.rsplit(".", 2)
-    layer, part = divmod(int(place), 2 if network.norm == "none" else 3)
-    if mlp == "edge_output_transform":
-        mlp = "edge_output"
-    if network.recurrent and mlp in ("edge_network", "node_network"):
-        mlp += ".0"
-    return f"{mlp}.{layer}.{'norm_' if part == 1 else ''}{what}"
+def _mlps(network: InteractionNetwork) -> Iterator[tuple[str, nn.Sequential]]:
+    """The MLPs by their names in a model file."""
+    for name in ("node_encoder", "edge_encoder", "edge_network", "node_network", "edge_decoder", "edge_output"):
+        module = getattr(network, "edge_output_transform" if name == "edge_output" else name)
+        if name.endswith("_network"):
+            yield from ((f"{name}.{step}", mlp) for step, mlp in enumerate([module] if network.recurrent else module))
+        else:
+            yield name, module
+
+
+def _parameters(network: InteractionNetwork) -> dict[str, tuple[nn.Module, str]]:
+    """Where the parameters are that a model file calls edge_network.1.2.bias and the like."""
+    result: dict[str, tuple[nn.Module, str]] = {}
+    for mlp, modules in _mlps(network):
+        layer = -1
+        for module in modules:
+            layer += isinstance(module, nn.Linear)
+            prefix = "norm_" if isinstance(module, nn.BatchNorm1d) else ""
+            for what in ("weight", "bias") if isinstance(module, (nn.Linear, nn.BatchNorm1d)) else ():
+                if getattr(module, what) is not None:
+                    result[f"{mlp}.{layer}.{prefix}{what}"] = module, what
+    return result
+
+
+def _learned(network: InteractionNetwork) -> tuple[dict[str, Tensor], dict[str, int], dict[str, float]]:
+    """Masks, bits and thresholds of a quantised network, by what a model file calls their places.
+
+    Raises:
+        ValueError: one whose thresholds are still collected, or with values of a kind that integers do not have.
+    """
+    options = network.quantisation
+    assert options is not None
+    for site, value in (("norm_outputs", options.norm_outputs), ("message_sums", options.message_sums)):
+        if value is not None:
+            raise ValueError(f"write_model: {site} is {value}: expected None: a network in a file has no such site")
+    if options.power_of_two:
+        raise ValueError("write_model: power_of_two is True: expected False: scales in a file are those of max |W| and of thresholds")
+    masks, bits, thresholds = {}, {}, {}
+    unused = None if network.recurrent else f"node_network.{network.steps - 1}"  # it never ran
+    for mlp, modules in _mlps(network):
+        layer = -1
+        for module in modules:
+            name = f"{mlp}.{layer}.output"
+            if isinstance(module, QuantLinear):
+                layer += 1
+                bits[f"{mlp}.{layer}.weight"] = module.weight_bit_width
+                if module.bias is not None and module.bias_bit_width is not None:
+                    bits[f"{mlp}.{layer}.bias"] = module.bias_bit_width
+                elif module.bias is not None:
+                    raise ValueError(f"write_model: the bias of {mlp}.{layer} has no bits: expected 2 to 32 everywhere")
+                parts: Any = module.parametrizations if parametrize.is_parametrized(module, "weight") else None
+                for part in () if parts is None else parts.weight:
+                    if hasattr(part, "mask"):
+                        masks[f"{mlp}.{layer}"] = part.mask
+            elif isinstance(module, (QuantIdentity, QuantReLU)):
+                name = f"{mlp}.input" if isinstance(module, QuantIdentity) else name
+                if collecting(module) and mlp != unused:
+                    raise ValueError(
+                        f"write_model: the threshold of {name} is still collected, {module.counter} of {module.collect_stats_steps} training "
+                        "forwards: expected more of them before"
+                    )
+                bits[name] = module.bit_width
+                thresholds[name] = float(module.buffer if collecting(module) else module.threshold)
+            elif isinstance(module, (nn.Linear, nn.ReLU, nn.Identity)):
+                raise ValueError(f"write_model: {mlp} has a {type(module).__name__} in float: expected bits at every site")
+    return masks, bits, thresholds
 
 
 def read_model(file: _File) -> InteractionNetwork:
@@ -194,11 +253,14 @@ def read_model(file: _File) -> InteractionNetwork:
         ValueError: what is no such file; the message names the file and what is wrong with it.
     """
     _, sections, arrays = torch.ops.starling._read_network(str(file))
+    if "quantization" in sections:
+        raise ValueError(f"read_model: {file}: a network of codes: expected one in float")
     shape = json.loads(sections["architecture"])
     del shape["kind"]
     network = InteractionNetwork(**shape)
-    names = {_file_name(network, name): name for name in network.state_dict()}
-    _load("read_model", network, {names[name]: value for name, value in arrays.items() if name in names})
+    with torch.no_grad():
+        for name, (module, what) in _parameters(network).items():
+            getattr(module, what).copy_(arrays[name])
     return network
 
 
@@ -210,10 +272,11 @@ def write_model(
     scales: Mapping[str, float] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a model file in float32, beside its place and then renamed.
+    """Writes a model file, beside its place and then renamed: in float32, or a quantised network in codes.
 
     Args:
-        network: on any device.
+        network: on any device. A quantised one has bits at every site but `norm_outputs` and `message_sums`, and its thresholds
+            are collected; masks of :mod:`starling.nn.prune` are stored.
         like: a model file of the kind tracking: the new one has its windows, its cuts and, but for `scales`, its scales of
             features, and `starling reconstruct` takes it. None writes the network alone, which C++ reads by
             InteractionNetwork::from_model and Python by :func:`read_model`.
@@ -222,10 +285,9 @@ def write_model(
 
     Raises:
         ValueError: a network that is not finite, one of other features than those of a hit graph together with `like`,
-            a quantised one, scales without `like`, a model `like` that is none, a place where no file can be written.
+            a quantised one that is not as said, scales without `like`, a model `like` that is none, a place where no file can be written.
     """
-    if network.quantisation is not None:
-        raise ValueError("write_model: a quantised network: expected one in float")
+    learned = None if network.quantisation is None else _learned(network)
     if like is None:
         if scales is not None:
             raise ValueError(f"write_model: scales is {dict(scales)} without like: expected None: a network alone has none")
@@ -240,7 +302,8 @@ def write_model(
                 "those of a hit graph"
             )
         arrays = {name: value for name, value in arrays.items() if name.startswith("windows.")}
-        sections.pop("provenance", None)
+        for section in ("provenance", "quantization"):
+            sections.pop(section, None)
         if scales is not None:
             sections["scales"] = json.dumps(dict(scales))
     variants = ("hidden", "steps", "recurrent", "norm", "bias", "concat", "node_inputs", "edge_inputs")
@@ -248,12 +311,13 @@ def write_model(
     sections["architecture"] = json.dumps({"kind": "interaction_network", **shape})
     if provenance is not None:
         sections["provenance"] = json.dumps(dict(provenance))
-    for name, module in network.named_modules():
-        for what in ("weight", "bias") if isinstance(module, (nn.Linear, nn.BatchNorm1d)) else ():
-            value = getattr(module, what)  # a masked weight with its zeros
-            if value is not None:
-                arrays[_file_name(network, f"{name}.{what}")] = value.detach().float()
-    torch.ops.starling._write_network(str(file), kind, sections, arrays)
+    for name, (module, what) in _parameters(network).items():
+        arrays[name] = getattr(module, what).detach().float()  # a masked weight with its zeros
+    if learned is None:
+        torch.ops.starling._write_network(str(file), kind, sections, arrays)
+    else:
+        assert network.quantisation is not None
+        torch.ops.starling._write_quantized_network(str(file), kind, sections, arrays, *learned, network.quantisation.per_channel)
 
 
 def _plain(name: Any) -> str:

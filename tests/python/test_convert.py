@@ -12,6 +12,8 @@ import torch
 
 from starling.convert import acorn_network, convert, main, read_acorn, read_model, write_model
 from starling.nn import InteractionNetwork
+from starling.nn.prune import Pruner
+from starling.nn.quant import Quantisation, QuantIdentity, QuantLinear, QuantReLU
 
 SOURCE = Path(__file__).resolve().parents[2]
 SHIPPED = SOURCE / "models/tracking.safetensors"
@@ -92,42 +94,120 @@ def test_the_shipped_model(tmp_path):
     assert_same(read_model(tmp_path / "again.safetensors"), network)
 
 
+def run(*command):
+    subprocess.run([PROGRAM, *command], check=True, capture_output=True)
+
+
+def simulated_graph(folder, model, phi):
+    """Node features, edges and edge features of a simulated event, as `starling graph` gives them."""
+    numpy = pytest.importorskip("numpy")
+    run("simulate", "--events=1", "--pileup=1", f"--detector={SOURCE / 'detectors/trackml.toml'}", f"--out={folder}")
+    run("graph", f"--model={model}", "--features", f"--out={folder}", folder / "event000000000")
+    hits, graph = (
+        numpy.genfromtxt(folder / f"event000000000-{table}.csv", delimiter=",", names=True) for table in ("hits", "graph")
+    )
+    x, y, z = (hits[axis] for axis in "xyz")
+    r = numpy.hypot(x, y)
+    once = numpy.stack([r / 1000, numpy.arctan2(y, x) / phi, z / 1000, numpy.arcsinh(z / r)], 1)
+    nodes = torch.tensor(numpy.concatenate([once] * 3, 1), dtype=torch.float32)
+    ends = [numpy.searchsorted(hits["hit_id"], graph[end]) for end in ("hit_id_src", "hit_id_dst")]
+    features = numpy.stack([graph[name] for name in HYPER_PARAMETERS["edge_features"]], 1)
+    return nodes, torch.tensor(numpy.stack(ends)), torch.tensor(features, dtype=torch.float32)
+
+
+def program_scores(folder, model):
+    """The scores of `starling reconstruct` for the edges of simulated_graph()."""
+    numpy = pytest.importorskip("numpy")
+    run("reconstruct", f"--model={model}", "--scores", f"--out={folder}", folder / "event000000000")
+    tables = [numpy.genfromtxt(folder / f"event000000000-{name}.csv", delimiter=",", names=True) for name in ("graph", "scores")]
+    assert all(numpy.array_equal(tables[0][end], tables[1][end]) for end in ("hit_id_src", "hit_id_dst"))
+    return torch.tensor(tables[1]["score"])
+
+
 @pytest.mark.skipif(not PROGRAM, reason="STARLING_PROGRAM does not name the program starling, which gives the scores")
 @pytest.mark.parametrize("model", ["shipped", "acorn"])
 def test_scores_are_those_of_the_program(model, tmp_path):
     """Events from `starling simulate`, edges from `starling graph`, scores from `starling reconstruct`."""
-    numpy = pytest.importorskip("numpy")
     file, phi = SHIPPED, torch.pi
     if model == "acorn":
         make_checkpoint(tmp_path / "acorn.ckpt")
         file, phi = tmp_path / "acorn.safetensors", 3.14
         convert(tmp_path / "acorn.ckpt", file, like=SHIPPED)
-    detector = SOURCE / "detectors/trackml.toml"
-    for command in (
-        ["simulate", "--events=1", "--pileup=1", f"--detector={detector}", f"--out={tmp_path}"],
-        ["graph", f"--model={file}", "--features", f"--out={tmp_path}", tmp_path / "event000000000"],
-        ["reconstruct", f"--model={file}", "--scores", f"--out={tmp_path}", tmp_path / "event000000000"],
-    ):
-        subprocess.run([PROGRAM, *command], check=True, capture_output=True)
-    tables = {
-        name: numpy.genfromtxt(tmp_path / f"event000000000-{name}.csv", delimiter=",", names=True)
-        for name in ("hits", "graph", "scores")
-    }
-    hits, graph, scores = tables["hits"], tables["graph"], tables["scores"]
-    x, y, z = (hits[axis] for axis in "xyz")
-    r = numpy.hypot(x, y)
-    once = numpy.stack([r / 1000, numpy.arctan2(y, x) / phi, z / 1000, numpy.arcsinh(z / r)], 1)
-    nodes = torch.tensor(numpy.concatenate([once] * 3, 1), dtype=torch.float32)
-    row = {int(hit): i for i, hit in enumerate(hits["hit_id"])}
-    edges = torch.tensor([[row[int(hit)] for hit in graph[end]] for end in ("hit_id_src", "hit_id_dst")])
-    assert all(numpy.array_equal(graph[end], scores[end]) for end in ("hit_id_src", "hit_id_dst"))
-    features = torch.tensor(numpy.stack([graph[name] for name in HYPER_PARAMETERS["edge_features"]], 1), dtype=torch.float32)
-    network = read_model(file)
+    graph = simulated_graph(tmp_path, file, phi)
+    scores = program_scores(tmp_path, file)
     with torch.no_grad():
-        ours = network(nodes, edges, features).sigmoid().numpy()
-    difference = numpy.abs(ours - scores["score"])
-    assert len(ours) > 100 and numpy.ptp(scores["score"]) > 0.01
+        difference = (read_model(file)(*graph).sigmoid() - scores).abs()
+    assert len(scores) > 100 and scores.max() - scores.min() > 0.01
     assert difference.mean() < 1e-6 and difference.max() < 2e-5  # float32 through all steps, and features of 1 ulp
+
+
+@pytest.mark.skipif(not PROGRAM, reason="STARLING_PROGRAM does not name the program starling, which gives the scores")
+def test_scores_of_a_quantised_network_are_those_of_the_program(tmp_path):
+    """The program computes with integers what training computes with rounded values."""
+    shipped = read_model(SHIPPED)
+    network = InteractionNetwork(quantisation=Quantisation(8, 16, 8, 8, collect_stats_steps=1))
+    linears = ([m for m in module.modules() if isinstance(m, torch.nn.Linear)] for module in (network, shipped))
+    for ours, theirs in zip(*linears, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    Pruner(network).prune(0.05)
+    graph = simulated_graph(tmp_path, SHIPPED, torch.pi)
+    with torch.no_grad():
+        for _ in range(2):
+            network(*graph)
+        scores = network.eval()(*graph).sigmoid()
+    file = tmp_path / "codes.safetensors"
+    write_model(network, file, like=SHIPPED, provenance={"made by": "a test"})
+    assert file.stat().st_size < SHIPPED.stat().st_size / 3
+    difference = (program_scores(tmp_path, file) - scores).abs()
+    assert difference.mean() < 1e-3 and difference.median() < 1e-5 and difference.max() < 0.2
+    with pytest.raises(ValueError, match="codes.safetensors: a network of codes: expected one in float"):
+        read_model(file)
+    write_model(shipped, tmp_path / "again.safetensors", like=file)  # windows and cuts are there as in the model in float
+    assert_same(read_model(tmp_path / "again.safetensors"), shipped)
+
+
+@pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"layers": {"edge_output.1": {"weights": 12, "biases": 32}}}], ids=str)
+@pytest.mark.parametrize("variant", [{}, {"norm": "batch"}, {"recurrent": True}, {"bias": False}, {"norm": "none", "concat": False}], ids=str)
+def test_codes_in_a_file_are_those_of_training(variant, options, tmp_path):
+    torch.manual_seed(2)
+    network = InteractionNetwork(8, 2, quantisation=Quantisation(4, 16, 5, 6, collect_stats_steps=1, **options), **variant)
+    pruner = Pruner(network)
+    pruner.prune(0.5)
+    x, edge_index, edge_attr = torch.randn(20, 12), torch.randint(20, (2, 60)), torch.randn(60, 6)
+    for _ in range(2):
+        network(x, edge_index, edge_attr)
+    write_model(network, tmp_path / "codes.safetensors")
+    kind, sections, arrays = torch.ops.starling._read_network(str(tmp_path / "codes.safetensors"))
+    assert kind == "interaction_network" and "quantization" in sections
+    checked = 0
+    for mlp, modules in (("node_encoder", network.node_encoder), ("edge_output", network.edge_output_transform)):
+        for layer, linear in enumerate(m for m in modules if isinstance(m, QuantLinear)):
+            kept = linear.parametrizations.weight[0].mask
+            assert 0 < kept.sum() < kept.numel()
+            assert torch.equal(arrays[f"{mlp}.{layer}.weight"].flatten().float(), linear.quant_weight().code[kept] + 0)  # those kept
+            checked += 1
+    assert checked == 5
+
+
+def test_quantised_networks_that_a_file_cannot_hold(tmp_path):
+    file = tmp_path / "codes.safetensors"
+    for quantisation, message in (
+        (Quantisation(), "threshold of node_encoder.input is still collected, 0 of 300 training forwards"),
+        (Quantisation(norm_outputs=8), "norm_outputs is 8: expected None"),
+        (Quantisation(message_sums=8), "message_sums is 8: expected None"),
+        (Quantisation(power_of_two=True), "power_of_two is True: expected False"),
+        (Quantisation(None, None, 8, 8), "has a Linear in float: expected bits at every site"),
+        (Quantisation(biases=None), "the bias of node_encoder.0 has no bits: expected 2 to 32 everywhere"),
+        (Quantisation(8, None, None, 8), "has no bits|has a ReLU in float"),
+    ):
+        network = InteractionNetwork(4, 1, quantisation=quantisation)
+        if quantisation != Quantisation():
+            for module in network.modules():
+                if isinstance(module, (QuantIdentity, QuantReLU)):
+                    module.counter = 301
+        with pytest.raises(ValueError, match=message):
+            write_model(network, file)
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

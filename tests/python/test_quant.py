@@ -257,6 +257,7 @@ def test_bits_scales_and_biases_of_every_width(device):
         result = layer.quant_weight()
         assert result.scale.shape == (5,)
         assert torch.equal(result.scale, weight.abs().amax(1) / most)
+        assert torch.equal(result.code.abs().amax(1), torch.full((5,), float(most), device=device))
         for row in range(5):  # each output is a matrix of its own
             alone = torch.ops.starling.quantize_weight(weight[row : row + 1], bits)[0]
             assert torch.equal(result.value[row : row + 1], alone)

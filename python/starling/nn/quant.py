@@ -34,12 +34,13 @@ class QuantTensor(NamedTuple):
     value: Tensor
     """q · s, in float32 (float64 where it is computed in it)."""
     scale: Tensor
-    """s, []."""
+    """s, []; of weights with a scale per output, [outputs]."""
 
     @property
     def code(self) -> Tensor:
         """q, whole numbers in the type of the values, without a gradient."""
-        return (self.value / self.scale).round().detach()
+        scale = self.scale if self.scale.dim() == 0 else self.scale.view(-1, *[1] * (self.value.dim() - 1))
+        return (self.value / scale).round().detach()
 
 
 def check_bits(name: str, bits: int | None, most: int = 12, *, optional: bool = False) -> None:
