@@ -78,7 +78,7 @@ Judged evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session
   result.add_edges(event, truth, graph.edges, labels, scores, cuts.score);
   result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
   result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
-  return {std::move(result), event.name, hits_on_edges(graph.edges, event.hits.size())};
+  return {std::move(result), event.name, hits_on_edges(graph.edges)};
 }
 
 Ratio unmatched(const TrackCounts& counts) {
@@ -324,7 +324,10 @@ void Evaluate::run() {
   }
   if (options.events.of_calorimeter(prefixes)) return run_showers(prefixes);
   given_->refuse_given({"--clusters", "--min-visible", "--t-beta", "--t-d", "--min-energy"}, "for events of a tracker");
-  check_device(options.device);
+  if (parse_device(options.device) == Device::cuda) {
+    require_cuda();
+    throw Error(ErrorKind::device, "device 'cuda': evaluate finds tracks on the CPU only: expected --device cpu");
+  }
   const bool with_network = options.tracks_folder.empty();
   if (with_network) set_default_model(options.model);
   if (!options.out.empty()) {

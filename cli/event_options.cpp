@@ -102,13 +102,6 @@ Option& declare_device(Options& options, std::string& device) {
   return options.text("--device", device, "", {"cpu", "cuda"});
 }
 
-void check_device(const std::string& device) {
-  if (parse_device(device) == Device::cpu) return;
-  require_cuda();
-  throw Error(ErrorKind::device,
-              "device 'cuda': the network of tracks runs on the CPU only so far: expected --device cpu");
-}
-
 void TrackOptions::declare(Options& options, const std::string& meaning_of_score) {
   constexpr const char* kModels = "what the model says";
   options.text("--builder", builder, "tracks: how edges become them", {"components", "walkthrough", "junction_removal"})

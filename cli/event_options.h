@@ -56,8 +56,6 @@ void set_default_model(std::filesystem::path& model);
 
 /// --device NAME.
 Option& declare_device(Options& options, std::string& device);
-/// Throws where the network cannot run on `device`.
-void check_device(const std::string& device);
 
 /// --builder, --score, --walk-min, --walk-add: what of a model's track cuts the command line replaces.
 struct TrackOptions {

@@ -69,7 +69,7 @@ Graph::Built Graph::build_event(const fs::path& prefix, const TrackFinder& finde
   built.event = event.name;
   built.hits = event.hits.size();
   built.hits_outside = graph.hits_outside;
-  built.hits_on_edges = hits_on_edges(graph.edges, event.hits.size());
+  built.hits_on_edges = hits_on_edges(graph.edges);
   built.counts.edges = graph.edges.size();
   if (event.truth) {
     TargetCuts cuts;

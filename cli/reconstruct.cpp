@@ -72,11 +72,10 @@ void Reconstruct::tracks(const Model& model) {
                                       " finds tracks: expected this option with a model of showers");
   }
   to_.events.check_model(to_.prefixes, ModelKind::tracks, model_file_);
-  check_device(device_);
-  const TrackFinder finder = TrackFinder::from_model(model);
-  const TrackCuts cuts = tracks_.applied_to(finder.cuts, false);
+  TrackFinder finder = TrackFinder::from_model(model);
+  finder.cuts = tracks_.applied_to(finder.cuts, false);
   make_output_folder(to_.out);
-  reconstruct_tracks(to_, finder, cuts, write_scores_);
+  reconstruct_tracks(to_, finder, parse_device(device_), write_scores_);
 }
 
 void Reconstruct::showers(const Model& model) {

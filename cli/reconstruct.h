@@ -20,7 +20,7 @@ struct Reconstruction {
 };
 
 /// Writes and prints the tracks of the events. `scores`: the edges' scores too.
-void reconstruct_tracks(const Reconstruction& options, const TrackFinder& finder, const TrackCuts& cuts, bool scores);
+void reconstruct_tracks(const Reconstruction& options, const TrackFinder& finder, Device device, bool scores);
 
 /// Writes and prints the showers of the events.
 void reconstruct_showers(const Reconstruction& options, const ShowerFinder& finder, Device device);

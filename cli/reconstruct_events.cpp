@@ -1,5 +1,7 @@
 #include "reconstruct_events.h"
 
+#include <oneapi/tbb/task_arena.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -7,6 +9,12 @@
 #include "environment.h"
 
 namespace starling::cli {
+
+std::size_t sessions_at_a_time(Device device) {
+  constexpr int kStreams = 4;
+  const int threads = oneapi::tbb::this_task_arena::max_concurrency();
+  return static_cast<std::size_t>(device == Device::cuda ? std::min(threads, kStreams) : threads);
+}
 
 void add_written(nlohmann::ordered_json& line, const std::vector<WrittenFile>& written) {
   for (const WrittenFile& file : written) {
@@ -17,9 +25,11 @@ void add_written(nlohmann::ordered_json& line, const std::vector<WrittenFile>& w
 
 void print_sum(const Reconstruction& options, const ReconstructionSum& sum, const std::string& found,
                const std::vector<WrittenFile>& written) {
-  std::printf("\n%zu %s, %lld hits, %lld %s in %.2f s; at most %.2f GB of memory\n", sum.events,
+  std::printf("\n%zu %s, %lld hits, %lld %s in %.2f s; at most %.2f GB of memory", sum.events,
               sum.events == 1 ? "event" : "events", static_cast<long long>(sum.hits), static_cast<long long>(sum.found),
               (found + (sum.found == 1 ? "" : "s")).c_str(), sum.seconds, static_cast<double>(peak_memory()) / 1e9);
+  if (sum.device_bytes > 0) std::printf(", %.2f GB of the GPU's", static_cast<double>(sum.device_bytes) / 1e9);
+  std::printf("\n");
   std::size_t longest = std::string("picture").size();  // whether or not there is one
   for (const WrittenFile& file : written) longest = std::max(longest, std::string(file.label).size());
   for (const WrittenFile& file : written) {

@@ -9,6 +9,7 @@
 
 #include "event_loop.h"
 #include "reconstruct.h"
+#include "session_pool.h"
 #include "stopwatch.h"
 
 namespace starling::cli {
@@ -28,17 +29,22 @@ struct ReconstructionSum {
   std::size_t events = 0;
   std::int64_t hits = 0, found = 0;
   double seconds = 0;
+  std::size_t device_bytes = 0;  ///< of a GPU's memory
 };
 
 /// Prints the sum and where the files are: `written` are those of the last event. `found` is the singular of what was.
 void print_sum(const Reconstruction& options, const ReconstructionSum& sum, const std::string& found,
                const std::vector<WrittenFile>& written);
 
+/// How many sessions find particles at a time: on the host one per thread. On a GPU a few streams keep it busy, while
+/// other threads read and write; each has memory of its own for an event.
+std::size_t sessions_at_a_time(Device device);
+
 /// Reconstructs every event with `way` and prints a table, or with --json a line per event. A Way has
 /// reconstruct_event, which gives the Done of an event (with hits, found and written), the word kFound for what is
-/// found, and what prints a Done and warns of it. `session` gives the calling thread's session.
+/// found, and what prints a Done and warns of it.
 template <class Way, class Session>
-void reconstruct_events(const Reconstruction& options, const Way& way, const Session& session) {
+void reconstruct_events(const Reconstruction& options, const Way& way, SessionPool<Session>& sessions) {
   ReconstructionSum sum;
   typename Way::Done last;
   Stopwatch watch;
@@ -46,7 +52,7 @@ void reconstruct_events(const Reconstruction& options, const Way& way, const Ses
   Progress progress;
   const std::vector<std::string> left_out = for_each_event(
       options.prefixes, options.events.keep_going, progress,
-      [&](const std::filesystem::path& prefix) { return way.reconstruct_event(prefix, session()); },
+      [&](const std::filesystem::path& prefix) { return way.reconstruct_event(prefix, sessions); },
       [&](const typename Way::Done& done) {
         if (std::exchange(head, false)) Way::print_table_head();
         options.json ? Way::print_json(done) : Way::print_table_row(done);
@@ -57,6 +63,7 @@ void reconstruct_events(const Reconstruction& options, const Way& way, const Ses
         last = done;
       });
   sum.seconds = watch.lap();
+  sum.device_bytes = sessions.device_bytes();
   if (!options.json && sum.events > 0) print_sum(options, sum, Way::kFound, last.written);
   fail_if_left_out(left_out, options.prefixes.size());
 }

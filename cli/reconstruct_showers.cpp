@@ -1,6 +1,4 @@
 // Hits of a calorimeter in, showers out. reconstruct_event is the way of one event; the rest is about many.
-#include <oneapi/tbb/enumerable_thread_specific.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -38,7 +36,7 @@ class ShowerReconstruction {
   };
   static constexpr const char* kFound = "shower";
 
-  Done reconstruct_event(const fs::path& prefix, ShowerSession& session) const;
+  Done reconstruct_event(const fs::path& prefix, SessionPool<ShowerSession>& sessions) const;
   static void print_json(const Done& done);
   static void print_table_head();
   static void print_table_row(const Done& done);
@@ -53,7 +51,7 @@ class ShowerReconstruction {
 };
 
 ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::path& prefix,
-                                                                   ShowerSession& session) const {
+                                                                   SessionPool<ShowerSession>& sessions) const {
   Done done;
   Done::Seconds& seconds = done.seconds;
   Stopwatch watch;
@@ -61,7 +59,7 @@ ShowerReconstruction::Done ShowerReconstruction::reconstruct_event(const fs::pat
   const CalorimeterEvent event = options_.events.read_calorimeter(prefix, options_.picture);
   seconds.read = watch.lap();
 
-  const FoundShowers showers = session.run(event.hits);
+  const FoundShowers showers = sessions.take()->run(event.hits);
   seconds.find = watch.lap();
 
   const WritingFiles writing;
@@ -133,8 +131,8 @@ void ShowerReconstruction::check_places() const {
 
 void ShowerReconstruction::run() const {
   check_places();
-  oneapi::tbb::enumerable_thread_specific<ShowerSession> sessions(finder_, device_);
-  reconstruct_events(options_, *this, [&]() -> ShowerSession& { return sessions.local(); });
+  SessionPool<ShowerSession> sessions(sessions_at_a_time(device_), [this] { return ShowerSession(finder_, device_); });
+  reconstruct_events(options_, *this, sessions);
 }
 
 }  // namespace

@@ -1,6 +1,4 @@
 // Hits of a tracker in, tracks out. reconstruct_event is the way of one event; the rest is about many.
-#include <oneapi/tbb/enumerable_thread_specific.h>
-
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,7 +12,6 @@
 #include "reconstruct_events.h"
 #include "report.h"
 #include "starling/event.h"
-#include "starling/hit_graph.h"
 #include "starling/track_finder.h"
 #include "starling/tracks.h"
 #include "stopwatch.h"
@@ -26,8 +23,8 @@ namespace {
 
 class TrackReconstruction {
  public:
-  TrackReconstruction(const Reconstruction& options, const TrackFinder& finder, const TrackCuts& cuts, bool scores)
-      : options_(options), finder_(finder), cuts_(cuts), write_scores_(scores) {}
+  TrackReconstruction(const Reconstruction& options, const TrackFinder& finder, Device device, bool scores)
+      : options_(options), finder_(finder), device_(device), write_scores_(scores) {}
 
   void run() const;
 
@@ -43,7 +40,7 @@ class TrackReconstruction {
   };
   static constexpr const char* kFound = "track";
 
-  Done reconstruct_event(const fs::path& prefix, Session& session) const;
+  Done reconstruct_event(const fs::path& prefix, SessionPool<TrackSession>& sessions) const;
   static void print_json(const Done& done);
   static void print_table_head();
   static void print_table_row(const Done& done);
@@ -56,11 +53,12 @@ class TrackReconstruction {
 
   const Reconstruction& options_;
   const TrackFinder& finder_;
-  const TrackCuts& cuts_;
+  Device device_;
   bool write_scores_;
 };
 
-TrackReconstruction::Done TrackReconstruction::reconstruct_event(const fs::path& prefix, Session& session) const {
+TrackReconstruction::Done TrackReconstruction::reconstruct_event(const fs::path& prefix,
+                                                                 SessionPool<TrackSession>& sessions) const {
   Done done;
   Done::Seconds& seconds = done.seconds;
   Stopwatch watch;
@@ -68,14 +66,26 @@ TrackReconstruction::Done TrackReconstruction::reconstruct_event(const fs::path&
   const Event event = read_event(prefix, {.truth = false});
   seconds.read = watch.lap();
 
-  const HitGraph graph = build_hit_graph(event.hits, finder_.windows, finder_.scales);
-  seconds.graph = watch.lap();
-
-  const std::vector<float> scores = session.run(graph);
-  seconds.network = watch.lap();
-
-  const Tracks tracks = build_tracks(graph, scores, cuts_);
-  seconds.tracks = watch.lap();
+  Tracks tracks;
+  EdgeList edges;  // where scores are written
+  std::vector<float> scores;
+  {
+    const auto session = sessions.take();
+    tracks = session->run(event.hits);
+    const TrackSession::Found found = session->found();
+    seconds.graph = found.graph_seconds;
+    seconds.network = found.network_seconds;
+    seconds.tracks = found.tracks_seconds;
+    done.hits_outside = found.hits_outside;
+    done.hits_on_edges = hits_on_edges(found.edges);
+    done.edges = found.edges.size();
+    if (write_scores_) {
+      edges.src.assign(found.edges.src.begin(), found.edges.src.end());
+      edges.dst.assign(found.edges.dst.begin(), found.edges.dst.end());
+      scores.assign(found.scores.begin(), found.scores.end());
+    }
+  }
+  watch.lap();
 
   const WritingFiles writing;
   const fs::path tracks_file = options_.out / (event.name + "-tracks.csv");
@@ -83,7 +93,7 @@ TrackReconstruction::Done TrackReconstruction::reconstruct_event(const fs::path&
   done.written = {{"tracks", "-tracks.csv", tracks_file}};
   if (write_scores_) {
     const fs::path scores_file = options_.out / (event.name + "-scores.csv");
-    write_edges(scores_file, event.hits, graph.edges, "score", scores);
+    write_edges(scores_file, event.hits, edges, "score", scores);
     done.written.push_back({"scores", "-scores.csv", scores_file});
   }
   seconds.write = watch.lap();
@@ -94,9 +104,6 @@ TrackReconstruction::Done TrackReconstruction::reconstruct_event(const fs::path&
   }
   done.event = event.name;
   done.hits = event.hits.size();
-  done.hits_outside = graph.hits_outside;
-  done.hits_on_edges = hits_on_edges(graph.edges, event.hits.size());
-  done.edges = graph.edges.size();
   done.found = tracks.size();
   return done;
 }
@@ -147,14 +154,17 @@ void TrackReconstruction::check_places() const {
 
 void TrackReconstruction::run() const {
   check_places();
-  oneapi::tbb::enumerable_thread_specific<Session> sessions(finder_.plan());
-  reconstruct_events(options_, *this, [&]() -> Session& { return sessions.local(); });
+  const std::shared_ptr<const EdgePlan> plan = device_ == Device::cpu ? finder_.plan() : nullptr;
+  SessionPool<TrackSession> sessions(sessions_at_a_time(device_), [&] {
+    return plan != nullptr ? TrackSession(finder_, plan) : TrackSession(finder_, device_);
+  });
+  reconstruct_events(options_, *this, sessions);
 }
 
 }  // namespace
 
-void reconstruct_tracks(const Reconstruction& options, const TrackFinder& finder, const TrackCuts& cuts, bool scores) {
-  TrackReconstruction(options, finder, cuts, scores).run();
+void reconstruct_tracks(const Reconstruction& options, const TrackFinder& finder, Device device, bool scores) {
+  TrackReconstruction(options, finder, device, scores).run();
 }
 
 }  // namespace starling::cli

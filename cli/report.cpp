@@ -34,8 +34,8 @@ nlohmann::ordered_json to_json(const Ratio& ratio) {
   return result;
 }
 
-std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits) {
-  std::vector<std::uint8_t> on_edge(static_cast<std::size_t>(hits), 0);
+std::int32_t hits_on_edges(const EdgeListView& edges) {
+  std::vector<std::uint8_t> on_edge(static_cast<std::size_t>(edges.num_nodes), 0);
   for (const auto* const ends : {&edges.src, &edges.dst}) {
     for (const std::int32_t hit : *ends) on_edge[static_cast<std::size_t>(hit)] = 1;
   }

@@ -21,7 +21,7 @@ void add_missing(std::vector<std::string>& all, const std::vector<std::string>& 
 nlohmann::ordered_json to_json(const Ratio& ratio);
 
 /// The number of hits that are an end of an edge.
-std::int32_t hits_on_edges(const EdgeList& edges, std::int32_t hits);
+std::int32_t hits_on_edges(const EdgeListView& edges);
 
 /// Says so where nearly all hits of an event are on no edge: in other units than mm, or of another detector, they make
 /// a graph that is well formed and useless.

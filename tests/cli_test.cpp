@@ -390,7 +390,6 @@ TEST_F(Cli, WrongCommandLines) {
   expect_failure("reconstruct " + event() + " " + event() + model() + "--out " + path("unwritten"), 2,
                  {"event000000007", "each once"});
   expect_failure("reconstruct " + event() + model() + "--device tpu --out " + path("unwritten"), 2, {"tpu", "cuda"});
-  expect_failure("reconstruct " + event() + model() + "--device cuda --out " + path("unwritten"), 4, {"cuda"});
   expect_failure("reconstruct " + event() + model() + "--out " + path("unwritten"), 2, {"STARLING_SIMD=mmx"},
                  "STARLING_SIMD=mmx ");
 }
@@ -474,6 +473,27 @@ TEST_F(Cli, ReconstructWritesTheScoresOfEdges) {
   }
   EXPECT_GT(rows, 100);
   EXPECT_FALSE(std::getline(scores, scored));
+}
+
+TEST_F(Cli, OnADeviceReconstructWritesTheSameFilesAndWithoutOneItIsOneLine) {
+  const std::string command = "reconstruct " + path("events") + model() + "--scores --threads 3 ";
+  const Result result = run(command + "--device cuda --out " + path("on_device"));
+  if (result.code != 0) {
+    expect_failure(command + "--device cuda --out " + path("unwritten"), 4, {"cuda"});
+    return;
+  }
+  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, HasSubstr(" GB of the GPU's\n"));
+  ASSERT_EQ(run(command + "--out " + path("on_host")).code, 0);
+  for (const auto& file : fs::directory_iterator(path("on_host"))) {
+    EXPECT_EQ(content(folder / "on_device" / file.path().filename()), content(file)) << file.path();
+  }
+  fs::create_directory(path("bad"));
+  write(path("bad/event000000001-hits.csv"), "hit_id,x\n1,2\n");
+  const Result bad = run("reconstruct " + path("bad") + " " + event() + model() + "--keep-going --device cuda --out " +
+                         path("on_device"));
+  EXPECT_EQ(bad.code, 3);
+  EXPECT_THAT(bad.out, HasSubstr("1 event, "));
 }
 
 TEST_F(Cli, HitsOnNoEdgeAreSaid) {

@@ -13,15 +13,11 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "starling/detector.h"
-#include "starling/event.h"
-#include "starling/simulate.h"
-#include "starling/track_finder.h"
 #include "temporary_folder.h"
+#include "track_finder_cases.h"
 
 extern char** environ;
 
@@ -41,33 +37,6 @@ inline std::string content(const fs::path& file) {
 
 inline void write(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
 
-// A model with windows and random weights: good for nothing, but complete.
-inline void make_model(const fs::path& file) {
-  TrackFinder model;
-  InteractionNetwork network;
-  network.shape.hidden = 8;
-  network.shape.steps = 2;
-  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
-  SimulationSettings simulation;
-  simulation.pileup = 5;
-  WindowSettings windows;
-  windows.events = 6;
-  windows.background_events = 2;
-  model.windows =
-      learn_windows([&](std::uint64_t event) { return simulate_event(detector, simulation, event); }, windows);
-  std::mt19937 random(1);
-  for (const DenseLayer& layer : layers(network.shape)) {
-    auto& weight = network.weights[layer.name + ".weight"];
-    for (int i = 0; i < layer.in * layer.out; ++i) {
-      weight.push_back((static_cast<float>(random()) / 4294967296.0F - 0.5F) * 4.0F / static_cast<float>(layer.in));
-    }
-    network.weights[layer.name + ".bias"].assign(layer.out, 0.2F);
-  }
-  model.network = std::move(network);
-  model.provenance = R"({"data": "random weights"})";
-  model.save(file);
-}
-
 struct Result {
   int code;
   std::string out, err;
@@ -79,7 +48,7 @@ class Cli : public testing::Test {
   static void SetUpTestSuite() {
     temporary = std::make_unique<TemporaryFolder>();
     folder = temporary->path();
-    make_model(path("model.safetensors"));
+    made_track_finder().save(path("model.safetensors"));
     ASSERT_EQ(run("simulate --events 2 --pileup 5 --seed 3 --first 7 --out " + path("events")).code, 0);
   }
   static void TearDownTestSuite() { temporary.reset(); }

@@ -9,6 +9,7 @@
 #include "expect_error.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
+#include "track_finder_cases.h"
 
 namespace {
 
@@ -169,6 +170,46 @@ TEST(TrackFinder, SectionsOfAModelInMemoryAreChecked) {
   Model model = right;
   model.content.metadata["cuts"].insert(1, "\"score\":0.5,");
   expect_error(ErrorKind::input, "cuts: key \"score\" is there twice", [&] { TrackFinder::from_model(model); });
+}
+
+TEST(TrackSession, FindsWhatTheStagesFindOneAfterTheOther) {
+  const TrackFinder finder = made_track_finder();
+  TrackSession session(finder);
+  EXPECT_EQ(session.found().edges.size(), 0);
+  for (const double pileup : {5., 0., 9.}) {  // memory grows and is used again
+    const Event event = made_event(pileup, 40);
+    const HitGraph graph = build_hit_graph(event.hits, finder.windows, finder.scales);
+    const std::vector<float> scores = Session(finder.plan()).run(graph);
+    const Tracks tracks = build_tracks(graph, scores, finder.cuts), found = session.run(event.hits);
+    EXPECT_GT(found.size(), 0);
+    EXPECT_EQ(found.row_splits, tracks.row_splits);
+    EXPECT_EQ(found.hits, tracks.hits);
+    const TrackSession::Found stages = session.found();
+    EXPECT_THAT(stages.edges.src, testing::ElementsAreArray(graph.edges.src));
+    EXPECT_THAT(stages.edges.dst, testing::ElementsAreArray(graph.edges.dst));
+    EXPECT_EQ(stages.edges.num_nodes, event.hits.size());
+    EXPECT_THAT(stages.scores, testing::ElementsAreArray(scores));
+    EXPECT_EQ(stages.hits_outside, graph.hits_outside);
+  }
+  EXPECT_EQ(session.run(Hits{}).size(), 0);
+  EXPECT_EQ(session.device_bytes(), 0U);
+  const Event event = made_event(0, 40);
+  const auto plan = finder.plan();
+  TrackSession one(finder, plan), two(finder, plan);
+  EXPECT_EQ(one.run(event.hits).hits, two.run(event.hits).hits);
+}
+
+TEST(TrackSession, RefusesWhatItCannotDo) {
+  const TrackFinder finder = made_track_finder();
+  expect_error(ErrorKind::usage, "without a plan", [&] { TrackSession(finder, nullptr); });
+  expect_error(ErrorKind::usage, "half", [&] { TrackSession(finder, Device::cpu, NumberType::half); });
+  TrackSession session(finder);
+  const TrackSession other = std::move(session);
+  expect_error(ErrorKind::usage, "moved from", [&] { session.run(Hits{}); });
+  expect_error(ErrorKind::usage, "moved from", [&] { session.found(); });
+  Event event = made_event(0, 1);
+  event.hits.y[2] = std::nanf("");
+  expect_error(ErrorKind::input, "hit 2", [&] { TrackSession(finder).run(event.hits); });
 }
 
 }  // namespace

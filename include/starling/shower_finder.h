@@ -154,9 +154,13 @@ class ShowerSession {
   ~ShowerSession();
 
   /// The showers of one event: the same on either device. Throws ErrorKind::usage as hits.check(), and
-  /// ErrorKind::input for a column that the model reads and the hits lack, and for values so large that what the
-  /// network makes of them, or the energy of a shower, is not finite.
+  /// ErrorKind::input for a column that the model reads and the hits lack, for values so large that what the network
+  /// makes of them, or the energy of a shower, is not finite, and for an event that needs more memory than is free on
+  /// the device.
   FoundShowers run(const CalorimeterHitsView& hits);
+
+  /// Bytes of device memory that the session holds; 0 on the host.
+  std::size_t device_bytes() const;
 
  private:
   struct Runtime;

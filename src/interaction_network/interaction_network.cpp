@@ -69,13 +69,7 @@ Session::~Session() = default;
 Session::Session(std::shared_ptr<const EdgePlan> plan)
     : plan_(std::move(plan)), workspace_(std::make_unique<Memory>()) {
   if (plan_ == nullptr) throw Error(ErrorKind::usage, "a session without a plan, expected one");
-  const InteractionNetworkShape& shape = plan_->shape();
-  if (shape.node_inputs != kNodeFeatures || shape.edge_inputs != kEdgeFeatures) {
-    throw Error(ErrorKind::usage,
-                "a network of " + std::to_string(shape.node_inputs) + " node and " + std::to_string(shape.edge_inputs) +
-                    " edge features, expected those of a hit graph: " + std::to_string(kNodeFeatures) + " and " +
-                    std::to_string(kEdgeFeatures));
-  }
+  interaction_network::check_reads_hit_graphs(plan_->shape());
 }
 
 Session::Session(const InteractionNetwork& network, SimdLevel level)

@@ -58,6 +58,14 @@ void check_weights(const InteractionNetwork& network, ErrorKind kind, const std:
   dense::check_weights(network.weights, layers(network.shape), kind, where);
 }
 
+void check_reads_hit_graphs(const InteractionNetworkShape& shape) {
+  if (shape.node_inputs == kNodeFeatures && shape.edge_inputs == kEdgeFeatures) return;
+  throw Error(ErrorKind::usage, "a network of " + std::to_string(shape.node_inputs) + " node and " +
+                                    std::to_string(shape.edge_inputs) +
+                                    " edge features, expected those of a hit graph: " + std::to_string(kNodeFeatures) +
+                                    " and " + std::to_string(kEdgeFeatures));
+}
+
 void check_size(std::int32_t num_nodes, std::int64_t num_edges) {
   if (num_nodes < 0 || num_edges < 0 || num_edges > std::numeric_limits<std::int32_t>::max()) {
     throw Error(ErrorKind::usage, "a graph of " + std::to_string(num_nodes) + " nodes and " +

@@ -19,6 +19,9 @@ InteractionNetworkShape shape_of(const Model& model);
 /// Throws `kind` unless the network holds exactly the arrays of its shape, every value finite.
 void check_weights(const InteractionNetwork& network, ErrorKind kind, const std::string& where);
 
+/// Throws ErrorKind::usage for a network of other features than those of a hit graph.
+void check_reads_hit_graphs(const InteractionNetworkShape& shape);
+
 /// Throws ErrorKind::usage for counts outside 0..2^31 - 1.
 void check_size(std::int32_t num_nodes, std::int64_t num_edges);
 

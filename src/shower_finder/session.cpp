@@ -34,6 +34,7 @@ class HostRunner final : public shower_finder::Runner {
     plan_.run(rows, results_.data(), workspace_);
     return find_showers(hits, results_, outputs_, cuts_);
   }
+  std::size_t device_bytes() const override { return 0; }
 
  private:
   GravNetPlan plan_;
@@ -49,6 +50,11 @@ class HostRunner final : public shower_finder::Runner {
 
 struct ShowerSession::Runtime {
   std::unique_ptr<shower_finder::Runner> runner;
+
+  static shower_finder::Runner& of(const std::unique_ptr<Runtime>& runtime) {
+    if (runtime == nullptr) throw Error(ErrorKind::usage, "a session that was moved from, expected one with a finder");
+    return *runtime->runner;
+  }
 };
 
 ShowerSession::ShowerSession(const ShowerFinder& finder, Device device) : runtime_(std::make_unique<Runtime>()) {
@@ -63,9 +69,7 @@ ShowerSession::ShowerSession(const ShowerFinder& finder, Device device) : runtim
 ShowerSession::ShowerSession(ShowerSession&&) noexcept = default;
 ShowerSession::~ShowerSession() = default;
 
-FoundShowers ShowerSession::run(const CalorimeterHitsView& hits) {
-  if (runtime_ == nullptr) throw Error(ErrorKind::usage, "a session that was moved from, expected one with a finder");
-  return runtime_->runner->run(hits);
-}
+FoundShowers ShowerSession::run(const CalorimeterHitsView& hits) { return Runtime::of(runtime_).run(hits); }
+std::size_t ShowerSession::device_bytes() const { return Runtime::of(runtime_).device_bytes(); }
 
 }  // namespace starling

@@ -12,6 +12,7 @@ class Runner {
  public:
   virtual ~Runner() = default;
   virtual FoundShowers run(const CalorimeterHitsView& hits) = 0;
+  virtual std::size_t device_bytes() const = 0;
 };
 
 /// Throws ErrorKind::input naming the hit for an output [N, columns] that is not finite.

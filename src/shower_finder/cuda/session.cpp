@@ -1,53 +1,12 @@
-#include <cuda_runtime_api.h>
-
 #include <string>
 
-#include "cuda/call.h"
+#include "cuda/session.h"
 #include "memory/layout.h"
 #include "shower_finder/session.h"
 #include "starling/error.h"
 
 namespace starling::shower_finder {
 namespace {
-
-using starling::cuda::call;
-
-/// Memory of the device that was current when it was made.
-class DeviceMemory {
- public:
-  DeviceMemory() = default;
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-  ~DeviceMemory() { cudaFree(data_); }
-
-  /// At least so many bytes; what they held is lost where they grow.
-  std::span<std::byte> at_least(std::size_t size) {
-    if (size > size_) {
-      call(cudaFree(data_));
-      data_ = nullptr;
-      size_ = 0;
-      call(cudaMalloc(&data_, size));
-      size_ = size;
-    }
-    return {static_cast<std::byte*>(data_), size_};
-  }
-
- private:
-  void* data_ = nullptr;
-  std::size_t size_ = 0;
-};
-
-class Stream {
- public:
-  Stream() { call(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { cudaStreamDestroy(stream_); }
-  operator cudaStream_t() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 /// An event on the device.
 struct Arrays {
@@ -62,7 +21,8 @@ struct Arrays {
 class CudaRunner final : public Runner {
  public:
   explicit CudaRunner(const ShowerFinder& finder)
-      : plan_(finder.network, weights_.at_least(GravNetCudaPlan::weights_bytes(finder.network.shape))),
+      : plan_(finder.network,
+              weights_.at_least(GravNetCudaPlan::weights_bytes(finder.network.shape), ErrorKind::device)),
         features_(finder.features),
         outputs_(finder.outputs),
         cuts_(finder.cuts) {}
@@ -74,14 +34,14 @@ class CudaRunner final : public Runner {
     std::vector<std::int32_t> id(count), point(count), bad_rows = {-1, -1};
     if (count > 0) {
       Arrays arrays{};
-      lay_out(hits, memory_.at_least(lay_out(hits, {}, arrays)), arrays);
+      lay_out(hits, memory_.at_least(lay_out(hits, {}, arrays), ErrorKind::input), arrays);
       start(upload(hits, arrays), arrays);
-      download(arrays.outputs, outputs);
-      download(arrays.points.beta, beta);
-      download(arrays.id, id);
-      download(arrays.point, point);
-      download(arrays.bad_rows, bad_rows);
-      call(cudaStreamSynchronize(stream_));
+      stream_.download(arrays.outputs, std::span(outputs));
+      stream_.download(arrays.points.beta, std::span(beta));
+      stream_.download(arrays.id, std::span(id));
+      stream_.download(arrays.point, std::span(point));
+      stream_.download(arrays.bad_rows, std::span(bad_rows));
+      stream_.wait();
     }
     const auto refuse = [](std::int32_t hit, const char* what) {
       if (hit >= 0)
@@ -93,6 +53,8 @@ class CudaRunner final : public Runner {
     refuse(bad_rows[1], "cluster coordinates");
     return showers_of_clusters(hits, outputs, outputs_, cuts_, beta, id, point);
   }
+
+  std::size_t device_bytes() const override { return weights_.size() + memory_.size(); }
 
  private:
   CondenseHits<float> points_of(std::int32_t count, const Arrays& arrays) const {
@@ -134,19 +96,10 @@ class CudaRunner final : public Runner {
     return layout.bytes();
   }
 
-  template <typename T>
-  std::span<const T> upload(std::span<const T> from, T* to) const {
-    call(cudaMemcpyAsync(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream_));
-    return {to, from.size()};
-  }
-  template <typename T>
-  void download(const T* from, std::vector<T>& to) const {
-    call(cudaMemcpyAsync(to.data(), from, to.size() * sizeof(T), cudaMemcpyDeviceToHost, stream_));
-  }
-
   CalorimeterHitsView upload(const CalorimeterHitsView& hits, const Arrays& arrays) const {
-    return {upload(hits.x, arrays.x),           upload(hits.y, arrays.y),       upload(hits.z, arrays.z),
-            upload(hits.energy, arrays.energy), upload(hits.time, arrays.time), upload(hits.layer, arrays.layer)};
+    return {stream_.upload(hits.x, arrays.x),       stream_.upload(hits.y, arrays.y),
+            stream_.upload(hits.z, arrays.z),       stream_.upload(hits.energy, arrays.energy),
+            stream_.upload(hits.time, arrays.time), stream_.upload(hits.layer, arrays.layer)};
   }
 
   /// From hits to clusters, all on the stream.
@@ -162,8 +115,8 @@ class CudaRunner final : public Runner {
                        second);
   }
 
-  DeviceMemory weights_, memory_;
-  Stream stream_;
+  starling::cuda::DeviceMemory weights_, memory_;
+  starling::cuda::Stream stream_;
   GravNetCudaPlan plan_;
   ShowerFeatures features_;
   ShowerOutputs outputs_;
