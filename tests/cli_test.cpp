@@ -340,7 +340,7 @@ TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
   finder.save(path("codes.safetensors"));
   const Result info = run("info " + path("codes.safetensors"));
   EXPECT_EQ(info.code, 0) << info.err;
-  EXPECT_THAT(info.out, ContainsRegex("edge_network.1 +6 +6 +576 "));
+  EXPECT_THAT(info.out, ContainsRegex("edge_network.1 +6 +6 +536 "));
   EXPECT_THAT(info.out, HasSubstr("BOPs"));
   const Result json = run("info --json " + path("codes.safetensors"));
   EXPECT_THAT(json.out, HasSubstr(R"("name":"edge_decoder","weight_bits":[6,6],"input_bits":[6,6],"parameters":216)"));
