@@ -20,7 +20,8 @@ void launch_persistent(void (*kernel)(Pass), const Pass& pass, std::int64_t tile
   int device = 0, processors = 0, blocks = 0;
   call(cudaGetDevice(&device));
   call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  // A limit of the kernel, which threads of the host share: the same for every launch.
+  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most_shared_bytes()));
   call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, static_cast<std::size_t>(shared_bytes)));
   const auto grid =
       static_cast<unsigned>(std::min<std::int64_t>(tiles, std::int64_t{processors} * std::max(1, blocks)));

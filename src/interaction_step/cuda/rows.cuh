@@ -423,7 +423,7 @@ __global__ void __launch_bounds__(kThreads) pack_kernel(const __grid_constant__ 
 }
 
 /// The most shared memory that a block may have.
-inline std::int64_t shared_limit() {
+inline int shared_limit() {
   int device = 0, bytes = 0;
   call(cudaGetDevice(&device));
   call(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
@@ -434,7 +434,8 @@ inline std::int64_t shared_limit() {
 template <typename Kernel>
 int resident_blocks(Kernel kernel, std::int64_t bytes, std::int64_t rows, int rows_per_block) {
   int device = 0, processors = 0, per_processor = 0;
-  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+  // A limit of the kernel, which threads of the host share: the same for every launch.
+  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
   call(cudaGetDevice(&device));
   call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
   call(
@@ -458,7 +459,7 @@ template <Product kProduct, int kTiles>
 void launch_gradient(const MlpKernel& mlp, const MlpGradient& gradient, cudaStream_t stream) {
   using W = Warp<kProduct, kTiles>;
   constexpr std::int64_t kBytes = sizeof(typename W::Fragment);
-  const std::int64_t limit = shared_limit();
+  const int limit = shared_limit();
   std::int64_t bytes = 0;
   const bool is_shared = mlp.packed_size * kBytes <= limit;
   if (is_shared) bytes += mlp.packed_size * kBytes;
