@@ -110,8 +110,9 @@ __device__ void sort(const Group& group, Value* values, std::int32_t size, const
   for (std::int64_t length = 2; length <= padded; length *= 2) {
     for (std::int64_t step = length / 2; step > 0; step /= 2) {
       for (std::int64_t pair = group.thread(); pair < padded / 2; pair += Group::kSize) {
-        const std::int64_t low = pair / step * 2 * step + pair % step;
-        const std::int64_t high = step == length / 2 ? low + length - 1 - 2 * (pair % step) : low + step;
+        const std::int64_t within = pair & (step - 1);  // steps are powers of two: no division
+        const std::int64_t low = 2 * pair - within;
+        const std::int64_t high = step == length / 2 ? low + length - 1 - 2 * within : low + step;
         if (high >= size || !less(values[high], values[low])) continue;
         const Value value = values[low];
         values[low] = values[high];
