@@ -9,7 +9,7 @@
 namespace starling::learn::tracking {
 
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
-                   const TrackingSettings& settings) {
+                   const TrackingSettings& settings, bool counted) {
   if (!event.truth) throw Error(ErrorKind::input, event.name + ": training needs truth, and this event has none");
   HitGraph graph;
   try {
@@ -21,8 +21,10 @@ Sample make_sample(const Event& event, const Windows& windows, const FeatureScal
 
   Sample sample;
   sample.truth = edge_truth(graph.edges, table);
-  const Segments segments = true_segments(event);
-  sample.counts = count_graph(table, segments, found_segments(segments, graph.edges), sample.truth);
+  if (counted) {
+    const Segments segments = true_segments(event);
+    sample.counts = count_graph(table, segments, found_segments(segments, graph.edges), sample.truth);
+  }
   sample.skipped_cuts = std::move(table.skipped_cuts);
   sample.num_nodes = graph.edges.num_nodes;
   sample.src = std::move(graph.edges.src);

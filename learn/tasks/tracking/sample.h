@@ -18,15 +18,16 @@ struct Sample {
   std::vector<float> node_features, edge_features;  ///< [num_nodes, 12], [E, 6]
   std::vector<float> labels, weights;  ///< [E]; label 1 = both hits of one particle, weight 0 where an end is unknown
   EdgeTruth truth;
-  GraphCounts counts;
+  GraphCounts counts;  ///< of the graph, where they were asked for
   std::vector<std::string> skipped_cuts;
 };
 
 /// Builds the hit graph of an event with truth and labels its edges. Nodes without edges are left out unless the
 /// network's normalisation counts them (batch normalisation), since they change no logit. Throws ErrorKind::input,
 /// naming the event, for one without truth and for one that is too dense for its windows.
+/// `counted` asks for Sample::counts, which a training step does not need.
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
-                   const TrackingSettings& settings);
+                   const TrackingSettings& settings, bool counted = false);
 
 /// Leaves out the nodes that no edge touches; edges and the order of nodes stay.
 void drop_isolated_nodes(Sample& sample);
