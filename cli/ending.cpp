@@ -10,6 +10,7 @@
 #include <exception>
 #include <new>
 
+#include "output.h"
 #include "starling/error.h"
 
 namespace starling::cli {
@@ -20,7 +21,7 @@ constexpr std::uint32_t kEnding = std::uint32_t{1} << 31;
 std::atomic<std::uint32_t> state = 0;  // the number of WritingFiles, and kEnding once the program is to end
 std::atomic<int> code = 0;             // the exit code, of the first who asked for an end
 std::atomic<bool> leaving = false, only_noted = false, noted = false;
-char line_of_interrupt[80], line_of_terminate[300];
+char line_of_interrupt[80], line_of_terminate[1000];
 thread_local std::uint32_t writing = 0;  // WritingFiles of this thread
 
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
@@ -46,6 +47,19 @@ void on_signal(int) {
   if (state.fetch_or(kEnding) == 0) leave();
 }
 
+// Whoever comes first gives the line and the code.
+[[noreturn]] void end_with(int exit_code, const char* line) {
+  int none = 0;
+  if (code.compare_exchange_strong(none, exit_code)) {
+    std::strncat(line_of_terminate, line, sizeof line_of_terminate - std::strlen(line_of_terminate) - 2);
+    std::strcat(line_of_terminate, "\n");
+  }
+  // The files that this thread writes can no longer become whole; those of others can.
+  state.fetch_or(kEnding);
+  if (state.fetch_sub(writing) - writing == kEnding) leave();
+  for (;;) pause();
+}
+
 [[noreturn]] void on_terminate() {
   const char* what = "internal error";
   char text[200];
@@ -59,15 +73,7 @@ void on_signal(int) {
   } catch (...) {
     what = "internal error: an unknown exception";
   }
-  int none = 0;
-  if (code.compare_exchange_strong(none, static_cast<int>(ErrorKind::internal))) {
-    std::strncat(line_of_terminate, what, sizeof line_of_terminate - std::strlen(line_of_terminate) - 2);
-    std::strcat(line_of_terminate, "\n");
-  }
-  // The files that this thread writes can no longer become whole; those of others can.
-  state.fetch_or(kEnding);
-  if (state.fetch_sub(writing) - writing == kEnding) leave();
-  for (;;) pause();
+  end_with(static_cast<int>(ErrorKind::internal), what);
 }
 
 }  // namespace
@@ -101,6 +107,8 @@ WritingFiles::~WritingFiles() {
   --writing;
   if (state.fetch_sub(1) - 1 == kEnding) leave();
 }
+
+void end_program(const Error& error) { end_with(error.exit_code(), one_line(error.what()).c_str()); }
 
 void only_note_interrupts() { only_noted = true; }
 

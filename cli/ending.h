@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "starling/error.h"
+
 /// Ends that come from outside: signals, and exceptions that nobody can catch.
 namespace starling::cli {
 
@@ -18,6 +20,9 @@ class WritingFiles {
   WritingFiles(const WritingFiles&) = delete;
   ~WritingFiles();
 };
+
+/// Ends the program from any thread, with the error's line and exit code, as an interrupt does.
+[[noreturn]] void end_program(const Error& error);
 
 /// From here on an interrupt is only noted, for work that asks interrupted() and saves itself.
 void only_note_interrupts();

@@ -16,6 +16,8 @@ class Console final : public learn::Monitor {
   void show(double fraction, const std::string& text) override { progress_.show(fraction, text); }
   void say(const std::string& text) override { progress_.say(text); }
 
+  [[noreturn]] void end(const Error& error) override { end_program(error); }
+
   void check_folder(const std::filesystem::path& folder) const override { Plot::check_place(folder / kPicture); }
 
   void draw(const learn::TrainingCurves& curves, const std::filesystem::path& folder) override {

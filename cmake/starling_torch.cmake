@@ -27,3 +27,26 @@ target_link_options(starling_torch INTERFACE -Wl,-rpath,${torch_root}/lib)
 target_link_options(starling_torch INTERFACE -Wl,--push-state,--no-as-needed,-lstdc++,--pop-state)
 target_link_libraries(starling_torch INTERFACE
   starling_torch_cpu torch -Wl,--push-state,--no-as-needed torch_cuda c10_cuda -Wl,--pop-state)
+
+# Several processes, through torch's c10d. Its header of Gloo names Gloo's own headers, which no wheel has: what it needs
+# of them is declared in learn/c10d/gloo.
+add_library(starling_torch_gloo INTERFACE)
+if(NOT EXISTS ${torch_root}/include/gloo/context.h)
+  foreach(header algorithm common/error context rendezvous/store transport/device)
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/gloo/gloo/${header}.h
+      CONTENT "#include \"${PROJECT_SOURCE_DIR}/learn/c10d/gloo/declarations.h\"\n")
+  endforeach()
+  target_include_directories(starling_torch_gloo SYSTEM INTERFACE ${PROJECT_BINARY_DIR}/gloo)
+endif()
+
+# The header of NCCL needs NCCL's and CUDA's: those of the packages that torch was installed with, or else the system's.
+get_filename_component(packages ${torch_root} DIRECTORY)
+file(GLOB cuda_packages ${packages}/nvidia/cu[0-9]* ${packages}/nvidia/cuda_runtime)
+find_path(STARLING_NCCL_INCLUDE nccl.h HINTS ${packages}/nvidia/nccl/include)
+find_path(STARLING_NCCL_CUDA_INCLUDE cuda_runtime_api.h HINTS ${cuda_packages} /usr/local/cuda PATH_SUFFIXES include)
+if(STARLING_NCCL_INCLUDE AND STARLING_NCCL_CUDA_INCLUDE AND EXISTS ${torch_root}/lib/libtorch_cuda.so)
+  add_library(starling_torch_nccl INTERFACE)
+  target_include_directories(starling_torch_nccl SYSTEM INTERFACE ${STARLING_NCCL_INCLUDE} ${STARLING_NCCL_CUDA_INCLUDE})
+else()
+  message(STATUS "NCCL: not found; training with several processes works on CPUs only")
+endif()

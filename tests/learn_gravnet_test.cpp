@@ -136,8 +136,12 @@ TEST(GravNetModule, RunningStatisticsFollowTheBatch) {
   torch::manual_seed(1);
   learn::GravNet network(small_shape(false), 4, /*batch_norm=*/true);
   const torch::Tensor x = torch::randn({40, 5}), splits = torch::tensor({0, 40}, torch::kInt);
+  const auto train = [&](const torch::Tensor& inputs) {
+    network->start_step();
+    network->forward(inputs, splits);
+  };
   network->train();
-  network->forward(x, splits);
+  train(x);
   const std::map<std::string, std::vector<float>> values = network->weights()->values();
   const auto values_of = [&](const std::string& name) { return torch::tensor(values.at(name)); };
   const torch::Tensor sums = torch::addmm(values_of("fc1.bias"), x, values_of("fc1.weight").view({12, 5}).t());
@@ -145,12 +149,12 @@ TEST(GravNetModule, RunningStatisticsFollowTheBatch) {
   // The first batch is all that has been seen; later ones count less and less.
   EXPECT_LT(largest(buffers["means"].narrow(0, 0, 12) - sums.mean(0)), 1e-5);
   EXPECT_LT(largest(buffers["variances"].narrow(0, 0, 12) - sums.var(0)), 1e-5);
-  network->forward(x + 1, splits);
+  train(x + 1);
   const torch::Tensor weight = values_of("fc1.weight").view({12, 5});
   EXPECT_LT(largest(buffers["means"].narrow(0, 0, 12) - (sums.mean(0) + weight.sum(1) / 2)), 1e-5);
-  for (int i = 0; i < 200; ++i) network->forward(x, splits);
+  for (int i = 0; i < 200; ++i) train(x);
   const torch::Tensor before_last = buffers["means"].clone();
-  network->forward(x + 1, splits);
+  train(x + 1);
   EXPECT_LT(largest(buffers["means"].narrow(0, 0, 12) - before_last.narrow(0, 0, 12) -
                     learn::GravNetImpl::kMomentum * (sums.mean(0) + weight.sum(1) - before_last.narrow(0, 0, 12))),
             1e-5);
@@ -172,7 +176,10 @@ TEST(GravNetModule, FoldedIsTheSameNetwork) {
     // Events of fewer hits than k, of none, and one alone.
     const torch::Tensor x = 2 * torch::randn({60, 5}) + 1, splits = torch::tensor({0, 4, 4, 5, 60}, torch::kInt);
     const torch::NoGradGuard guard;
-    for (int i = 0; i < 20; ++i) network->forward(x, splits);
+    for (int i = 0; i < 20; ++i) {
+      network->start_step();
+      network->forward(x, splits);
+    }
     network->weights()->flat().add_(0.3 * torch::randn({network->weights()->flat().numel()}));
     network->eval();
     const starling::GravNet folded = network->folded();

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -210,6 +211,7 @@ class QuietMonitor : public learn::Monitor {
   bool due() override { return false; }
   void show(double, const std::string&) override {}
   void say(const std::string&) override {}
+  [[noreturn]] void end(const Error&) override { std::abort(); }
   void draw(const learn::TrainingCurves&, const fs::path&) override {}
 };
 

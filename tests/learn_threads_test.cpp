@@ -107,11 +107,13 @@ TEST(PrefetcherDeathTest, ThreadsThatCannotStartAreAnError) {
 TEST(TrainerSettings, HaveNoMoreWorkersThanProcessors) {
   TrainerSettings settings;
   settings.workers = 1024;
-  EXPECT_LE(settings.worker_threads(), static_cast<int>(std::thread::hardware_concurrency()));
+  EXPECT_LE(settings.worker_threads(1), static_cast<int>(std::thread::hardware_concurrency()));
+  EXPECT_EQ(settings.worker_threads(1 << 20), 1);
   settings.workers = 1;
-  EXPECT_EQ(settings.worker_threads(), 1);
+  EXPECT_EQ(settings.worker_threads(1), 1);
   settings.workers = 0;
-  EXPECT_GE(settings.worker_threads(), 1);
+  EXPECT_GE(settings.worker_threads(1), 1);
+  EXPECT_EQ(settings.worker_threads(1 << 20), 1);
 }
 
 TrackingSettings small() {

@@ -1,30 +1,23 @@
 // starling-learn train from outside: runs that are stopped, killed, resumed or wrongly asked for.
 // STARLING_LEARN_PROGRAM is the program under test.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "spawned.h"
 #include "starling/detector.h"
 #include "starling/event.h"
 #include "starling/simulate.h"
 #include "starling/track_finder.h"
 #include "temporary_folder.h"
-
-extern char** environ;
 
 namespace starling {
 namespace {
@@ -32,15 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-std::string content(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-int lines(const fs::path& file) {
-  const std::string text = content(file);
-  return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
-}
+using spawned::content;
+using spawned::lines;
 
 class Train : public testing::Test {
  protected:
@@ -75,34 +61,12 @@ class Train : public testing::Test {
     std::vector<std::string> arguments = {STARLING_LEARN_PROGRAM, "train", path("run.toml"), "--set",
                                           "training.output=" + path(name).string()};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, path(name + ".out").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                     0600);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, path(name + ".err").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                     0600);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    pid_t child = -1;
-    EXPECT_EQ(posix_spawn(&child, STARLING_LEARN_PROGRAM, &actions, &attributes, pointers.data(), environ), 0);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return child;
+    return spawned::start(arguments, path(name));
   }
 
-  // The exit code, or −signal.
-  static int wait(pid_t child) {
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  static int run(const std::string& name, const std::vector<std::string>& more = {}) {
+    return spawned::wait(start(name, more));
   }
-
-  static int run(const std::string& name, const std::vector<std::string>& more = {}) { return wait(start(name, more)); }
 
   // Runs until `epochs` epochs are done, then sends `signal`.
   static int stopped(const std::string& name, int epochs, int signal, const std::vector<std::string>& more = {}) {
@@ -111,7 +75,7 @@ class Train : public testing::Test {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     kill(child, signal);
-    return wait(child);
+    return spawned::wait(child);
   }
 
   static TemporaryFolder* folder_;
@@ -154,7 +118,7 @@ TEST_F(Train, IsSavedWhenStoppedWhileItDraws) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   kill(-child, SIGINT);
-  EXPECT_EQ(wait(child), 130) << errors("drawn");
+  EXPECT_EQ(spawned::wait(child), 130) << errors("drawn");
   EXPECT_THAT(errors("drawn"), HasSubstr("saved, go on with --resume"));
 }
 

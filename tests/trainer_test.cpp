@@ -57,6 +57,7 @@ class TestMonitor : public Monitor {
   bool due() override { return true; }
   void show(double, const std::string&) override {}
   void say(const std::string& text) override { said += text + '\n'; }
+  [[noreturn]] void end(const Error&) override { std::abort(); }
   void draw(const TrainingCurves& all, const fs::path&) override { curves = all; }
 
   int steps = 0;
@@ -151,7 +152,8 @@ class Trainer : public testing::Test {
     options.monitor = &monitor_;
     monitor_.steps = steps;
     task_ = std::make_unique<ToyTask>();
-    train(*task_, settings, config.resolved(), options);
+    Group alone(torch::kCPU);
+    train(*task_, settings, config.resolved(), options, alone);
   }
   fs::path file(const std::string& name) const { return folder_.path() / name; }
 
@@ -278,7 +280,9 @@ std::vector<int> numbers(const TrainerSettings& settings, std::uint64_t first, s
   BatchStream stream([](std::uint64_t number) { return Batch{{torch::tensor(static_cast<int>(number))}}; },
                      [](const Batch& batch, std::uint64_t) { return batch; }, settings, first, end, workers, share);
   std::vector<int> result;
-  for (std::uint64_t i = first; i < end; ++i) result.push_back(stream.next(torch::kCPU).tensors[0].item<int>());
+  for (std::uint64_t i = first * stream.per_step(); i < end * stream.per_step(); ++i) {
+    result.push_back(stream.next(torch::kCPU).tensors[0].item<int>());
+  }
   return result;
 }
 
@@ -306,43 +310,56 @@ TEST(BatchStream, ReusesTheLatestTheSameWayFromAnyStep) {
   }
 }
 
+// What each place of a step gets is the same for any number of processes, and from any step on.
 TEST(BatchStream, ProcessesShareTheBatches) {
   for (const int reuse : {1, 3}) {
     TrainerSettings settings;
+    settings.batch = 6;
     settings.reuse = reuse;
-    settings.reuse_window = 2;
-    for (const int world : {2, 3, 5}) {
-      std::vector<int> fresh;
+    settings.reuse_window = 14;  // three for each place
+    const std::vector<int> all = numbers(settings, 0, 12, 2);
+    ASSERT_EQ(all.size(), 72u);
+    std::vector<int> fresh, expected(static_cast<std::size_t>(72 / reuse));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(all[i] % 6, static_cast<int>(i % 6));
+      EXPECT_LE(all[i] / 6, static_cast<int>(i / 6) / reuse);
+      EXPECT_GT(all[i] / 6, static_cast<int>(i / 6) / reuse - 3);
+      if (i / 6 % static_cast<std::size_t>(reuse) == 0) fresh.push_back(all[i]);
+    }
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<int>(i);
+    EXPECT_EQ(fresh, expected);
+    for (const int world : {1, 2, 3, 4, 6}) {
       for (int rank = 0; rank < world; ++rank) {
-        const std::vector<int> mine = numbers(settings, 0, 12, 2, {rank, world});
-        for (std::size_t step = 0; step < mine.size(); ++step) {
-          EXPECT_EQ(mine[step] % world, rank);
-          if (step % static_cast<std::size_t>(reuse) == 0) fresh.push_back(mine[step]);
+        for (const std::size_t first : {0u, 7u}) {
+          std::vector<int> mine;
+          for (std::size_t i = 6 * first; i < all.size(); ++i) {
+            if (static_cast<int>(i % 6) % world == rank) mine.push_back(all[i]);
+          }
+          EXPECT_EQ(numbers(settings, first, 12, 2, {rank, world}), mine) << reuse << ' ' << world << ' ' << first;
         }
-        EXPECT_EQ(numbers(settings, 7, 12, 1, {rank, world}), std::vector<int>(mine.begin() + 7, mine.end()));
       }
-      std::sort(fresh.begin(), fresh.end());
-      std::vector<int> expected(static_cast<std::size_t>(12 / reuse * world));
-      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<int>(i);
-      EXPECT_EQ(fresh, expected) << reuse << ' ' << world;
     }
   }
-  EXPECT_EQ(kind_of([] { numbers({}, 0, 1, 1, {2, 2}); }), ErrorKind::usage);
-  EXPECT_EQ(kind_of([] { numbers({}, 0, 1, 1, {-1, 2}); }), ErrorKind::usage);
+  TrainerSettings settings;
+  settings.batch = 2;
+  EXPECT_EQ(kind_of([&] { numbers(settings, 0, 1, 1, {2, 2}); }), ErrorKind::usage);
+  EXPECT_EQ(kind_of([&] { numbers(settings, 0, 1, 1, {-1, 2}); }), ErrorKind::usage);
+  EXPECT_EQ(kind_of([&] { numbers(settings, 0, 1, 1, {0, 3}); }), ErrorKind::usage);
 }
 
-TEST(BatchStream, OtherProcessesDrawOtherAugmentations) {
+TEST(BatchStream, OtherPlacesDrawOtherAugmentations) {
   TrainerSettings settings;
+  settings.batch = 3;
   settings.reuse = 4;
   std::set<std::uint64_t> draws;
-  for (int rank = 0; rank < 3; ++rank) {
+  for (int rank = 0; rank < 2; ++rank) {
     BatchStream stream([](std::uint64_t) { return Batch{{torch::zeros({1})}}; },
                        [&](const Batch& batch, std::uint64_t draw) {
                          EXPECT_TRUE(draws.insert(draw).second);
                          return batch;
                        },
-                       settings, 0, 8, 1, {rank, 3});
-    for (int i = 0; i < 8; ++i) stream.next(torch::kCPU);
+                       settings, 0, 8, 1, {rank, 2});
+    for (std::size_t i = 0; i < 8 * stream.per_step(); ++i) stream.next(torch::kCPU);
   }
   EXPECT_EQ(draws.size(), 18u);
 }

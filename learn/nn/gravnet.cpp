@@ -115,8 +115,8 @@ Tensor GravNetImpl::dense(const Tensor& x, std::size_t layer, const std::vector<
 }
 
 // Reads the device once, after the module was made or loaded.
-void GravNetImpl::count_batch() {
-  if (!batches_.defined() || !is_training()) return;
+void GravNetImpl::start_step() {
+  if (!batches_.defined()) return;
   if (seen_ < 0) seen_ = std::llround(batches_.item<double>());
   momentum_ = std::max(kMomentum, 1. / static_cast<double>(++seen_));
   const torch::NoGradGuard guard;
@@ -127,7 +127,6 @@ Tensor GravNetImpl::forward(const Tensor& inputs, const Tensor& row_splits, torc
   const auto full = inputs.scalar_type();
   if (inputs.size(0) == 0) return torch::zeros({0, shape_.outputs}, inputs.options());
   if (full == torch::kDouble) type = full;
-  count_batch();
   const std::vector<Layer> exact = unpack(full), fast = type == full ? exact : unpack(type);
 
   std::size_t layer = 0;  // the next one, in the order of starling::layers

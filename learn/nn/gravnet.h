@@ -16,8 +16,8 @@ class GravNetImpl : public torch::nn::Module {
  public:
   /// Weights and biases uniform in ±1/√in, a function of `seed` alone. With `batch_norm`, batch normalisation (Ioffe
   /// and Szegedy, ICML 2015) stands between product and ReLU of every layer with a ReLU: over the rows of the batch
-  /// while the module is_training(), else by running means and variances: those of all batches so far, and after 1 /
-  /// kMomentum batches moving by kMomentum per batch. Throws ErrorKind::usage (see starling::layers).
+  /// while the module is_training(), else by running means and variances: those of all steps so far, and after 1 /
+  /// kMomentum steps (start_step) moving by kMomentum per batch. Throws ErrorKind::usage (see starling::layers).
   explicit GravNetImpl(const GravNetShape& shape, std::uint64_t seed = 1, bool batch_norm = false);
 
   /// inputs [N, shape.inputs] in float or double and row_splits [B + 1] in int32, hits of an event in consecutive rows,
@@ -25,6 +25,9 @@ class GravNetImpl : public torch::nn::Module {
   /// kDouble or kBFloat16); the first and the last layer, learned coordinates and statistics are in float at least.
   torch::Tensor forward(const torch::Tensor& inputs, const torch::Tensor& row_splits,
                         torch::ScalarType type = torch::kFloat);
+
+  /// Counts a step of the training, before its batches: the running statistics move by less, the more there were.
+  void start_step();
 
   const GravNetShape& shape() const { return shape_; }
 
@@ -59,14 +62,13 @@ class GravNetImpl : public torch::nn::Module {
 
   std::vector<Layer> unpack(torch::ScalarType type) const;
   torch::Tensor dense(const torch::Tensor& x, std::size_t layer, const std::vector<Layer>& parts) const;
-  void count_batch();
 
   GravNetShape shape_;
   std::vector<DenseLayer> layers_;
   FlatParameters weights_{nullptr};
   torch::Tensor means_, variances_;  ///< running, of all normalised layers one after the other; undefined without
-  torch::Tensor batches_;            ///< [1] batches that these have seen
-  double momentum_ = kMomentum;      ///< of the batch at hand
+  torch::Tensor batches_;            ///< [1] steps that these have seen
+  double momentum_ = kMomentum;      ///< of the step at hand
   std::int64_t seen_ = -1;           ///< batches_, on the host; −1 = not read yet
 };
 TORCH_MODULE(GravNet);

@@ -6,8 +6,11 @@
 
 #include "learn/tasks/showers/showers.h"
 #include "learn/tasks/tracking/tracking.h"
+#include "learn/train/group.h"
+#include "learn/train/processes.h"
 #include "learn/train/torch_errors.h"
 #include "starling/config.h"
+#include "starling/error.h"
 
 namespace starling::learn {
 namespace {
@@ -19,7 +22,14 @@ void train_task(Config& config, const MakeTask& make, const RunOptions& run) {
   const TrainerSettings trainer = read_trainer_settings(config);
   config.finish();
   const std::string configuration = config.resolved();
-  with_torch_errors([&] { learn::train(*make(configuration), trainer, configuration, run); });
+  if (run.monitor == nullptr) throw Error(ErrorKind::usage, "train: expected a monitor");
+  with_torch_errors([&] {
+    const Processes processes = read_processes();
+    Group group(processes, find_device(run.device, processes),
+                {[&] { return run.monitor->interrupted(); }, [&](const Error& error) { run.monitor->end(error); }});
+    group.run(
+        [&] { with_torch_errors([&] { learn::train(*make(configuration), trainer, configuration, run, group); }); });
+  });
 }
 
 }  // namespace

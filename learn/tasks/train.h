@@ -15,8 +15,8 @@ struct TrainingRequest {
 };
 
 /// Reads the configuration and trains what its network.kind says: "interaction_network", tracking, which is what a
-/// configuration without the key means (learn/tasks/tracking), or "gravnet", showers (learn/tasks/showers). Throws
-/// ErrorKind::usage for a configuration that is not right.
+/// configuration without the key means (learn/tasks/tracking), or "gravnet", showers (learn/tasks/showers). Of several
+/// processes (learn/train/processes.h) each calls this. Throws ErrorKind::usage for a configuration that is not right.
 void train(const TrainingRequest& request);
 
 }  // namespace starling::learn

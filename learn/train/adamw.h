@@ -2,7 +2,7 @@
 
 #include <torch/torch.h>
 
-#include <cstdint>
+#include <optional>
 
 namespace starling::learn {
 
@@ -12,8 +12,9 @@ class AdamW {
  public:
   AdamW(torch::Tensor parameters, double weight_decay, bool amsgrad);
 
-  /// Moves the parameters against their gradient.
-  void step(double rate);
+  /// Moves the parameters against their gradient. `skip`, where it is given, is one float on the parameters' device: 1
+  /// = the step is not done.
+  void step(double rate, const std::optional<torch::Tensor>& skip = std::nullopt);
 
   torch::Tensor mean, square, largest_square;  ///< as the parameters; zero at the beginning
   torch::Tensor steps;                         ///< one float: steps done

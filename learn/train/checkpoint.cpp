@@ -15,7 +15,33 @@ namespace {
 
 constexpr const char* kFormat = "starling checkpoint 1";
 
-std::vector<std::pair<std::string, torch::Tensor>> tensors_of(torch::nn::Module& network, const AdamW& optimiser) {
+// The lines of all keys but some, each with its section: "[training] decay = 0.9".
+std::vector<std::string> lines(const std::string& configuration, const std::vector<std::string>& ignored) {
+  std::istringstream text(select_keys(configuration, [&](std::string_view key) {
+    return std::find(ignored.begin(), ignored.end(), key) == ignored.end();
+  }));
+  std::vector<std::string> result;
+  std::string section;
+  for (std::string line; std::getline(text, line);) {
+    if (line.starts_with('[')) {
+      section = line + ' ';
+    } else if (!line.empty()) {
+      result.push_back(section + line);
+    }
+  }
+  return result;
+}
+
+void check_configuration(const std::filesystem::path& file, const std::string& then, const std::string& now) {
+  const auto differ = difference(then, now, {"training.epochs", "training.output", "training.workers"});
+  if (!differ) return;
+  throw Error(ErrorKind::usage, file.string() + ": the run was started with `" + differ->first + "`, now it is `" +
+                                    differ->second + "`: expected the same configuration");
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, torch::Tensor>> state_tensors(torch::nn::Module& network, const AdamW& optimiser) {
   std::vector<std::pair<std::string, torch::Tensor>> tensors = {{"parameters", flat_parameter(network).detach()},
                                                                 {"mean", optimiser.mean},
                                                                 {"square", optimiser.square},
@@ -25,33 +51,13 @@ std::vector<std::pair<std::string, torch::Tensor>> tensors_of(torch::nn::Module&
   return tensors;
 }
 
-// The lines of the keys that must not change, each with its section: "[training] decay = 0.9".
-std::vector<std::string> lines_that_matter(const std::string& configuration) {
-  std::istringstream text(select_keys(configuration, [](std::string_view key) {
-    return key != "training.epochs" && key != "training.output" && key != "training.workers";
-  }));
-  std::vector<std::string> lines;
-  std::string section;
-  for (std::string line; std::getline(text, line);) {
-    if (line.starts_with('[')) {
-      section = line + ' ';
-    } else if (!line.empty()) {
-      lines.push_back(section + line);
-    }
-  }
-  return lines;
+std::optional<std::pair<std::string, std::string>> difference(const std::string& one, const std::string& other,
+                                                              const std::vector<std::string>& ignored) {
+  const auto one_lines = lines(one, ignored), other_lines = lines(other, ignored);
+  const auto [a, b] = std::mismatch(one_lines.begin(), one_lines.end(), other_lines.begin(), other_lines.end());
+  if (a == one_lines.end() && b == other_lines.end()) return std::nullopt;
+  return std::pair(a == one_lines.end() ? "" : *a, b == other_lines.end() ? "" : *b);
 }
-
-void check_configuration(const std::filesystem::path& file, const std::string& then, const std::string& now) {
-  const auto old_lines = lines_that_matter(then), new_lines = lines_that_matter(now);
-  const auto [was, is] = std::mismatch(old_lines.begin(), old_lines.end(), new_lines.begin(), new_lines.end());
-  if (was == old_lines.end() && is == new_lines.end()) return;
-  throw Error(ErrorKind::usage, file.string() + ": the run was started with `" + (was == old_lines.end() ? "" : *was) +
-                                    "`, now it is `" + (is == new_lines.end() ? "" : *is) +
-                                    "`: expected the same configuration");
-}
-
-}  // namespace
 
 torch::Tensor flat_parameter(torch::nn::Module& network) {
   const std::vector<torch::Tensor> parameters = network.parameters();
@@ -65,7 +71,7 @@ torch::Tensor flat_parameter(torch::nn::Module& network) {
 void save_checkpoint(const std::filesystem::path& file, const RunState& state, torch::nn::Module& network,
                      const AdamW& optimiser) {
   TensorFile content;
-  for (const auto& [name, tensor] : tensors_of(network, optimiser)) {
+  for (const auto& [name, tensor] : state_tensors(network, optimiser)) {
     const torch::Tensor values = tensor.to(torch::kCPU).contiguous();
     const float* const data = values.const_data_ptr<float>();
     content.tensors[name] = Tensor::of(std::vector<float>(data, data + values.numel()), {values.numel()});
@@ -100,7 +106,7 @@ RunState load_checkpoint(const std::filesystem::path& file, const std::string& c
     return content.at(name).f32();
   };
   const torch::NoGradGuard guard;
-  for (auto& [name, tensor] : tensors_of(network, optimiser)) {
+  for (auto& [name, tensor] : state_tensors(network, optimiser)) {
     std::vector<float> data = values(name, tensor.numel());
     tensor.copy_(torch::from_blob(data.data(), tensor.sizes()));
   }

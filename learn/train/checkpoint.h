@@ -3,7 +3,10 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "learn/train/adamw.h"
 
@@ -17,6 +20,14 @@ struct RunState {
   std::string metrics;        ///< JSON lines of the epochs done
   std::string configuration;  ///< resolved
 };
+
+/// The tensors that a run goes on from, with their names in the checkpoint: the parameter and the buffers of the
+/// network and the optimiser's moments.
+std::vector<std::pair<std::string, torch::Tensor>> state_tensors(torch::nn::Module& network, const AdamW& optimiser);
+
+/// Where two resolved configurations differ in more than `ignored`: the line of each, empty where it has none.
+std::optional<std::pair<std::string, std::string>> difference(const std::string& one, const std::string& other,
+                                                              const std::vector<std::string>& ignored);
 
 /// Saves the run with the parameter and the buffers of `network` and the optimiser's moments.
 void save_checkpoint(const std::filesystem::path& file, const RunState& state, torch::nn::Module& network,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "learn/train/record.h"
+#include "starling/error.h"
 
 namespace starling::learn {
 
@@ -19,6 +20,9 @@ class Monitor {
   virtual void show(double fraction, const std::string& text) = 0;
   /// A line that stays.
   virtual void say(const std::string& text) = 0;
+  /// Ends the program with this error, from any thread: another process of the training is gone, and this one waits for
+  /// it on the device, with no way back.
+  [[noreturn]] virtual void end(const Error& error) = 0;
   /// Called before anything is written into the run's folder: throws ErrorKind::usage where draw() would replace a file
   /// that it did not make.
   virtual void check_folder(const std::filesystem::path& /*folder*/) const {}

@@ -87,7 +87,7 @@ std::string to_json(const Provenance& provenance) {
   json["device"] = provenance.device;
   json["seed"] = provenance.seed;
   json["epochs"] = records.size();
-  json["steps"] = records.size() * static_cast<std::size_t>(provenance.events_per_epoch);
+  json["steps"] = records.size() * static_cast<std::size_t>(provenance.steps_per_epoch);
   json.update(Json::parse(provenance.task));
   json["last"] = without_times(records.back());
   json["least_validation_loss"] = without_times(best(records));

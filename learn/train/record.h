@@ -39,7 +39,7 @@ TrainingCurves curves(const std::string& metrics, const std::vector<std::string>
 struct Provenance {
   std::string device;  ///< "cuda, bfloat16"
   std::uint64_t seed = 1;
-  int events_per_epoch = 0;
+  int steps_per_epoch = 0;
   std::string task;           ///< the task's own entries, a JSON object
   std::string configuration;  ///< resolved
   std::string metrics;        ///< lines of metrics.jsonl, one at least

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "starling/config.h"
+#include "starling/error.h"
 
 namespace starling::learn {
 
@@ -15,10 +16,16 @@ double Schedule::rate(int epoch) const {
   return std::max(min_learning_rate, learning_rate * warm * std::pow(decay, epoch / decay_epochs));
 }
 
-int TrainerSettings::step_threads() const { return std::min(threads, oneapi::tbb::info::default_concurrency()); }
+namespace {
 
-int TrainerSettings::worker_threads() const {
-  const int processors = oneapi::tbb::info::default_concurrency();
+int processors_of(int processes) { return std::max(1, oneapi::tbb::info::default_concurrency() / processes); }
+
+}  // namespace
+
+int TrainerSettings::step_threads(int processes) const { return std::min(threads, processors_of(processes)); }
+
+int TrainerSettings::worker_threads(int processes) const {
+  const int processors = processors_of(processes);
   return workers > 0 ? std::min(workers, processors) : std::max(1, processors - 1);
 }
 
@@ -31,6 +38,12 @@ TrainerSettings read_trainer_settings(Config& config) {
   config.get("training.seed", settings.seed);
   config.get("training.epochs", settings.epochs, 1, kMany);
   config.get("training.events_per_epoch", settings.events_per_epoch, 1, kMany);
+  config.get("training.batch", settings.batch, 1, kMany);
+  if (settings.events_per_epoch % settings.batch != 0) {
+    throw Error(ErrorKind::usage,
+                config.name() + ": training.events_per_epoch = " + std::to_string(settings.events_per_epoch) +
+                    ": expected a multiple of the " + std::to_string(settings.batch) + " of training.batch");
+  }
   config.get("training.reuse", settings.reuse, 1, 1000);
   config.get("training.reuse_window", settings.reuse_window, 1, 1'000'000);
   config.get("training.learning_rate", settings.schedule.learning_rate, 0, 10);

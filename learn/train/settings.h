@@ -16,17 +16,21 @@ struct TrainerSettings {
   std::filesystem::path output;  ///< the run's folder; relative to the current folder
   std::uint64_t seed = 1;        ///< of the choice among batches and of their augmentation
   int epochs = 100;
-  int events_per_epoch = 500;         ///< steps; one batch each
+  int batch = 1;                      ///< batches per step, shared by the processes; the gradient is the mean of theirs
+  int events_per_epoch = 500;         ///< batches; a multiple of `batch`
   int reuse = 1, reuse_window = 256;  ///< steps per new batch; the others take one of this many latest ones
   Schedule schedule;
   double weight_decay = 0.01;
   bool amsgrad = true, mixed_precision = false;
   int threads = 1;  ///< of the step on a CPU; small batches gain nothing from more
-  int workers = 0;  ///< threads that make batches; 0 = all processors but one
+  int workers = 0;  ///< threads that make batches; 0 = all processors but one, of each process
 
-  /// Both as they are used: no more than there are processors, for more would only wait for each other.
-  int step_threads() const;
-  int worker_threads() const;
+  int steps_per_epoch() const { return events_per_epoch / batch; }
+
+  /// Both as they are used: no more than there are processors for one of `processes` on this host, for more would only
+  /// wait for each other.
+  int step_threads(int processes) const;
+  int worker_threads(int processes) const;
 };
 
 /// Reads the keys; throws ErrorKind::usage.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "learn/train/batch.h"
+#include "learn/train/group.h"
 #include "learn/train/monitor.h"
 #include "learn/train/record.h"
 
@@ -19,7 +20,8 @@ struct RunContext {
   torch::Device device;
   torch::ScalarType type;  ///< of the products in the network: kFloat or kBFloat16
   int workers = 1;         ///< threads that may make batches at a time
-  Monitor& monitor;
+  Monitor& monitor;        ///< silent but in the first process of the group
+  Group& group;            ///< the processes that share the training
 
   /// Throws ErrorKind::interrupted once the user asked for a stop: "stopped while <doing>". From any thread.
   void stop_if_interrupted(const std::string& doing) const;
@@ -47,7 +49,8 @@ class Task {
   virtual void check_folder(const std::filesystem::path& /*folder*/) const {}
 
   /// Makes what the first step needs: reads files, learns from them, holds out batches for validation. Called once,
-  /// and not at all where the run is complete already.
+  /// and not at all where the run is complete already. Of several processes the first alone uses the run's folder, and
+  /// each holds out its part of the batches. What prepare and validate leave in the task is the same in every process.
   virtual void prepare(const RunContext& run) = 0;
 
   /// Batch `number` of an endless sequence, on the CPU. Called from several threads, by each within a TBB arena of one
@@ -62,10 +65,13 @@ class Task {
   /// more weights are masked or a quantiser sets in. What it leaves is in parameters and buffers.
   virtual void start_epoch(int /*epoch*/) {}
 
+  /// Called before the batches of a step go through the network.
+  virtual void start_step() {}
+
   /// The loss of a batch on the run's device, a scalar; undefined where the batch teaches nothing.
   virtual torch::Tensor loss(const Batch& batch) = 0;
 
-  /// Loss and metrics of the batches held out. Called without gradients.
+  /// Loss and metrics of the batches held out, of all processes together. Called without gradients.
   virtual Validation validate() = 0;
 
   /// Names of the validation's metrics that people see: in the lines and the table of a run, and as curves.
@@ -74,7 +80,7 @@ class Task {
   /// What of this run, beside the configuration and the metrics, a model's provenance tells: one JSON object.
   virtual std::string provenance() const = 0;
 
-  /// Writes a model file of the network as it stands; `provenance` is JSON.
+  /// Of the first process. Writes a model file of the network as it stands; `provenance` is JSON.
   virtual void save_model(const std::filesystem::path& file, const std::string& provenance) = 0;
 };
 

@@ -2,7 +2,9 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -11,6 +13,7 @@
 #include "files/files.h"
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
+#include "learn/train/step.h"
 #include "learn/train/stream.h"
 #include "starling/config.h"
 #include "starling/error.h"
@@ -22,11 +25,20 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-torch::Device find_device(Device device) {
-  if (device == Device::cpu) return torch::kCPU;
-  if (!torch::cuda::is_available()) throw Error(ErrorKind::device, "--device cuda: LibTorch finds no CUDA device here");
-  return torch::kCUDA;
-}
+// What a process that is not the first one says: nothing.
+class Silent final : public Monitor {
+ public:
+  explicit Silent(Monitor& monitor) : monitor_(monitor) {}
+  bool interrupted() override { return monitor_.interrupted(); }
+  bool due() override { return false; }
+  void show(double, const std::string&) override {}
+  void say(const std::string&) override {}
+  void end(const Error& error) override { monitor_.end(error); }
+  void draw(const TrainingCurves&, const std::filesystem::path&) override {}
+
+ private:
+  Monitor& monitor_;
+};
 
 // Whether a file is a configuration in the form of Config::resolved().
 bool is_resolved(const std::filesystem::path& file) {
@@ -41,22 +53,25 @@ bool is_resolved(const std::filesystem::path& file) {
 // A run of one configuration, from the first step to the model.
 class Run {
  public:
-  Run(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options);
+  Run(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options,
+      Group& group);
   void go();
 
  private:
   std::filesystem::path file(const char* name) const { return settings_.output / name; }
   std::uint64_t steps_in(int epochs) const {
-    return static_cast<std::uint64_t>(epochs) * static_cast<std::uint64_t>(settings_.events_per_epoch);
+    return static_cast<std::uint64_t>(epochs) * static_cast<std::uint64_t>(settings_.steps_per_epoch());
   }
   std::uint64_t steps_done() const { return steps_in(state_.epoch) + static_cast<std::uint64_t>(state_.step); }
 
   void check_folder() const;
+  void check_configurations() const;
   void load();
   void train_epochs();
   void train_epoch(BatchStream& stream);
-  void train_step(const Batch& batch, double rate);
+  void train_step(BatchStream& stream, double rate);
   void finish_epoch();
+  double batches_per_second() const;
   void report();
   void save();
   void save_model() const;
@@ -66,10 +81,13 @@ class Run {
   const TrainerSettings& settings_;
   const std::string& configuration_;
   const RunOptions& options_;
+  Group& group_;
+  Silent silent_;
   Monitor& monitor_;
   RunContext context_;
   torch::nn::Module& network_;
   AdamW optimiser_;
+  Step step_;
   RunState state_;
   torch::Tensor loss_sum_;
   Clock::time_point start_;
@@ -83,31 +101,40 @@ torch::nn::Module& on_device(torch::nn::Module& network, torch::Device device) {
   return network;
 }
 
-RunContext context_of(const TrainerSettings& settings, const RunOptions& options) {
-  const torch::Device device = find_device(options.device);
-  return {settings.output, device, settings.mixed_precision && device.is_cuda() ? torch::kBFloat16 : torch::kFloat,
-          settings.worker_threads(), *options.monitor};
+RunContext context_of(const TrainerSettings& settings, Monitor& monitor, Group& group) {
+  const torch::Device device = group.device();
+  return {settings.output,
+          device,
+          settings.mixed_precision && device.is_cuda() ? torch::kBFloat16 : torch::kFloat,
+          settings.worker_threads(group.local_world()),
+          monitor,
+          group};
 }
 
-Run::Run(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options)
+Run::Run(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options,
+         Group& group)
     : task_(task),
       settings_(settings),
       configuration_(configuration),
       options_(options),
-      monitor_(*options.monitor),
-      context_(context_of(settings, options)),
+      group_(group),
+      silent_(*options.monitor),
+      monitor_(group.first() ? *options.monitor : silent_),
+      context_(context_of(settings, monitor_, group)),
       network_(on_device(task.network(), context_.device)),
-      optimiser_(flat_parameter(network_), settings.weight_decay, settings.amsgrad) {
-  at::set_num_threads(context_.device.is_cuda() ? 1 : settings_.step_threads());
+      optimiser_(flat_parameter(network_), settings.weight_decay, settings.amsgrad),
+      step_(network_, group, settings.batch) {
+  at::set_num_threads(context_.device.is_cuda() ? 1 : settings_.step_threads(group_.local_world()));
   if (settings_.mixed_precision && !context_.device.is_cuda()) {
     monitor_.say("training.mixed_precision: only on a GPU; using float");
   }
   const auto say_fewer = [&](const std::string& key, int asked, int used) {
     if (asked <= used) return;
-    monitor_.say(key + " = " + std::to_string(asked) + ": using " + std::to_string(used) + ", one per processor");
+    monitor_.say(key + " = " + std::to_string(asked) + ": using " + std::to_string(used) + ", one per processor" +
+                 (group_.local_world() > 1 ? " of this process's part" : ""));
   };
-  say_fewer("training.workers", settings_.workers, settings_.worker_threads());
-  say_fewer("training.threads", settings_.threads, settings_.step_threads());
+  say_fewer("training.workers", settings_.workers, context_.workers);
+  say_fewer("training.threads", settings_.threads, settings_.step_threads(group_.local_world()));
 }
 
 // A run's files are told by its configuration: a resolved one, which somebody who writes a configuration does not spell
@@ -131,44 +158,74 @@ void Run::check_folder() const {
   }
 }
 
+// A file that differs from host to host would be trained on in part.
+void Run::check_configurations() const {
+  const std::vector<std::string> all = group_.gather(configuration_);
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    const auto differ = difference(all[0], all[rank], {"training.output", "training.workers"});
+    if (!differ) continue;
+    throw Error(ErrorKind::usage, "process 0 has the configuration `" + differ->first + "`, process " +
+                                      std::to_string(rank) + " `" + differ->second + "`: expected the same");
+  }
+}
+
+// The first process reads, so that the folder need not be one that all hosts see.
 void Run::load() {
-  state_.configuration = configuration_;
-  if (options_.resume && std::filesystem::exists(file("checkpoint.safetensors"))) {
+  if (group_.first() && options_.resume && std::filesystem::exists(file("checkpoint.safetensors"))) {
     state_ = load_checkpoint(file("checkpoint.safetensors"), configuration_, network_, optimiser_);
     monitor_.say("going on from epoch " + std::to_string(state_.epoch + 1) + ", step " + std::to_string(state_.step));
   }
+  state_.configuration = configuration_;
+  std::vector<torch::Tensor> tensors;
+  for (const auto& [name, tensor] : state_tensors(network_, optimiser_)) tensors.push_back(tensor);
+  group_.copy_from_first(tensors);
+  std::array<std::int64_t, 2> position = {};
+  double loss_sum = 0;
+  if (group_.first()) {
+    position = {state_.epoch, state_.step};
+    loss_sum = state_.loss_sum;
+  }
+  group_.sum(position);
+  group_.sum({&loss_sum, 1});
+  state_.epoch = static_cast<int>(position[0]);
+  state_.step = static_cast<int>(position[1]);
+  state_.loss_sum = static_cast<float>(loss_sum);
   loss_sum_ = torch::full({}, state_.loss_sum, torch::device(context_.device));
 }
 
-void Run::train_step(const Batch& batch, double rate) {
-  torch::Tensor parameter = flat_parameter(network_);
-  parameter.mutable_grad().reset();
-  const torch::Tensor loss = task_.loss(batch);
-  if (!loss.defined()) return;
-  loss.backward();
-  optimiser_.step(rate);
-  loss_sum_ += loss.detach();
+void Run::train_step(BatchStream& stream, double rate) {
+  task_.start_step();
+  step_.begin();
+  for (std::size_t i = 0; i < stream.per_step(); ++i) step_.add(task_.loss(stream.next(context_.device)));
+  step_.end(optimiser_, rate, monitor_.interrupted());
+  loss_sum_ += step_.loss();
+}
+
+double Run::batches_per_second() const {
+  return static_cast<double>((steps_done() - steps_before_) * static_cast<std::uint64_t>(settings_.batch)) /
+         seconds_since(start_);
 }
 
 // Reading the loss waits for the device: only now and then.
 void Run::report() {
-  const double rate = static_cast<double>(steps_done() - steps_before_) / seconds_since(start_);
+  const double rate = batches_per_second();
   const auto done = static_cast<double>(steps_done()), all = static_cast<double>(steps_in(settings_.epochs));
   char text[200];
   std::snprintf(text, sizeof text, "epoch %d/%d, step %d/%d, loss %.5f, %.1f events/s, %s left", state_.epoch + 1,
-                settings_.epochs, state_.step, settings_.events_per_epoch,
-                loss_sum_.item<float>() / static_cast<float>(state_.step), rate, duration((all - done) / rate).c_str());
+                settings_.epochs, state_.step, settings_.steps_per_epoch(),
+                loss_sum_.item<float>() / static_cast<float>(state_.step * settings_.batch), rate,
+                duration((all - done) * settings_.batch / rate).c_str());
   monitor_.show(done / all, text);
 }
 
 void Run::train_epoch(BatchStream& stream) {
   const double rate = settings_.schedule.rate(state_.epoch);
   if (state_.step == 0) task_.start_epoch(state_.epoch);
-  while (state_.step < settings_.events_per_epoch) {
-    train_step(stream.next(context_.device), rate);
+  while (state_.step < settings_.steps_per_epoch()) {
+    train_step(stream, rate);
     ++state_.step;
     if (monitor_.due()) report();
-    if (monitor_.interrupted()) stop();
+    if (step_.stops()) stop();
   }
 }
 
@@ -178,8 +235,10 @@ void Run::save() {
   save_checkpoint(file("checkpoint.safetensors"), state_, network_, optimiser_);
 }
 
+// Nobody goes before the run is saved: a launcher ends all where one is gone.
 void Run::stop() {
-  save();
+  if (group_.first()) save();
+  group_.wait_for_all();
   throw Error(ErrorKind::interrupted, "stopped in epoch " + std::to_string(state_.epoch + 1) + ", step " +
                                           std::to_string(state_.step) + "; saved, go on with --resume");
 }
@@ -190,7 +249,7 @@ void Run::save_model() const {
                       : context_.type == torch::kBFloat16 ? "cuda, bfloat16"
                                                           : "cuda, float";
   provenance.seed = settings_.seed;
-  provenance.events_per_epoch = settings_.events_per_epoch;
+  provenance.steps_per_epoch = settings_.steps_per_epoch();
   provenance.task = task_.provenance();
   provenance.configuration = configuration_;
   provenance.metrics = state_.metrics;
@@ -214,11 +273,12 @@ void Run::finish_epoch() {
     record.validation = task_.validate();
   }
   record.seconds = seconds_before_ + seconds_since(start_);
-  record.events_per_second = static_cast<double>(steps_in(record.epoch) - steps_before_) / seconds_since(start_);
-  state_.metrics += to_json(record) + '\n';
+  record.events_per_second = batches_per_second();
   ++state_.epoch;
   state_.step = 0;
   loss_sum_.zero_();
+  if (!group_.first()) return;
+  state_.metrics += to_json(record) + '\n';
   files::write(file("metrics.jsonl"), state_.metrics);
   const TrainingCurves all = curves(state_.metrics, task_.shown_metrics());
   save_model();
@@ -243,20 +303,27 @@ void Run::train_epochs() {
   start_ = Clock::now();
   BatchStream stream([this](std::uint64_t number) { return task_.make_batch(number); },
                      [this](const Batch& batch, std::uint64_t draw) { return task_.augment(batch, draw); }, settings_,
-                     steps_before_, steps_in(settings_.epochs), context_.workers);
+                     steps_before_, steps_in(settings_.epochs), context_.workers, {group_.rank(), group_.world()});
   while (state_.epoch < settings_.epochs) {
     train_epoch(stream);
     finish_epoch();
-    if (monitor_.interrupted() && state_.epoch < settings_.epochs) stop();
+    std::array<std::int64_t, 1> interrupted = {monitor_.interrupted() ? 1 : 0};
+    group_.sum(interrupted);
+    if (interrupted[0] > 0 && state_.epoch < settings_.epochs) stop();
   }
 }
 
 void Run::go() {
-  files::make_folder(settings_.output);
-  check_folder();
+  check_configurations();
+  if (group_.first()) {
+    files::make_folder(settings_.output);
+    check_folder();
+  }
   load();
-  files::write(file("config.toml"), configuration_);
+  if (group_.first()) files::write(file("config.toml"), configuration_);
   if (state_.epoch < settings_.epochs) train_epochs();
+  group_.wait_for_all();
+  if (!group_.first()) return;
   std::fputs(summary(state_.metrics, task_.shown_metrics()).c_str(), stdout);
   std::printf("model: %s\n", file("model.safetensors").c_str());
 }
@@ -267,9 +334,25 @@ void RunContext::stop_if_interrupted(const std::string& doing) const {
   if (monitor.interrupted()) throw Error(ErrorKind::interrupted, "stopped while " + doing);
 }
 
-void train(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options) {
+torch::Device find_device(Device device, const Processes& processes) {
+  if (device == Device::cpu) return torch::kCPU;
+  if (!torch::cuda::is_available()) throw Error(ErrorKind::device, "--device cuda: LibTorch finds no CUDA device here");
+  if (processes.world == 1) return torch::kCUDA;
+  const auto devices = static_cast<int>(torch::cuda::device_count());
+  if (processes.local_rank >= devices) {
+    throw Error(ErrorKind::device, "--device cuda: LOCAL_RANK = " + std::to_string(processes.local_rank) +
+                                       ": expected less than the " + std::to_string(devices) +
+                                       " CUDA devices of this host, one for each process");
+  }
+  const torch::Device own(torch::kCUDA, static_cast<torch::DeviceIndex>(processes.local_rank));
+  c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(own);
+  return own;
+}
+
+void train(Task& task, const TrainerSettings& settings, const std::string& configuration, const RunOptions& options,
+           Group& group) {
   if (options.monitor == nullptr) throw Error(ErrorKind::usage, "train: expected a monitor");
-  Run(task, settings, configuration, options).go();
+  Run(task, settings, configuration, options, group).go();
 }
 
 }  // namespace starling::learn

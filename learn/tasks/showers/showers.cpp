@@ -7,9 +7,11 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <span>
 #include <utility>
 
+#include "learn/tasks/showers/metrics_bytes.h"
 #include "learn/train/prefetch.h"
 #include "starling/error.h"
 #include "starling/shower_metrics.h"
@@ -63,25 +65,32 @@ ShowerTask::ShowerTask(const ShowerTrainingSettings& settings)
 void ShowerTask::prepare(const RunContext& run) {
   device_ = run.device;
   type_ = run.type;
+  group_ = &run.group;
+  const auto rank = static_cast<std::uint64_t>(run.group.rank()), world = static_cast<std::uint64_t>(run.group.world());
   const auto per_sample = static_cast<std::uint64_t>(settings_.validation_events);
   const std::uint64_t count = per_sample * settings_.samples.size();
+  const std::uint64_t own = count > rank ? (count - rank + world - 1) / world : 0;
   Prefetcher<Held> events(
       [&](std::uint64_t i) {
-        const auto sample = static_cast<std::size_t>(i / per_sample);
-        CalorimeterEvent event = events_.validation(sample, i % per_sample);
+        const std::uint64_t number = rank + i * world;
+        CalorimeterEvent event = events_.validation(static_cast<std::size_t>(number / per_sample), number % per_sample);
         const ShowerBatch batch = to_tensors({make_sample(event, settings_.features)}, device_.is_cuda());
-        return Held{sample, std::move(event), batch};
+        return Held{number, std::move(event), batch};
       },
-      0, run.workers, run.workers, count);
-  for (std::uint64_t i = 0; i < count; ++i) {
+      0, run.workers, run.workers, own);
+  std::array<std::int64_t, 2> sizes = {};
+  for (std::uint64_t i = 0; i < own; ++i) {
     held_out_.push_back(events.next());
+    ++sizes[0];
+    sizes[1] += held_out_.back().event.hits.size();
     run.stop_if_interrupted("preparing validation");
   }
-  double hits = 0;
-  for (const Held& held : held_out_) hits += held.event.hits.size();
+  run.group.sum(sizes);
+  held_events_ = sizes[0];
+  held_hits_ = sizes[1];
   char text[100];
-  std::snprintf(text, sizeof text, "validation: %zu events, %.0f hits each", held_out_.size(),
-                hits / static_cast<double>(held_out_.size()));
+  std::snprintf(text, sizeof text, "validation: %d events, %.0f hits each", static_cast<int>(held_events_),
+                static_cast<double>(held_hits_) / static_cast<double>(held_events_));
   run.monitor.say(text);
 }
 
@@ -110,32 +119,39 @@ torch::Tensor ShowerTask::loss_of(const torch::Tensor& outputs, const ShowerBatc
   return shower_loss(outputs, events.features, events.labels, settings_.outputs, settings_.loss);
 }
 
-// The network on all events, then every cut on every event: each pair is a task of its own. The cuts with the largest
-// mean F of the samples are kept.
+// The network on all events that this process holds, then every cut on each of them: each pair is a task of its own.
+// All processes then have the metrics of all, in the order of the events, and keep the cuts with the largest mean F of
+// the samples.
 Validation ShowerTask::validate() {
   network_->eval();
-  torch::Tensor losses = torch::zeros({}, torch::device(device_));
+  std::vector<double> losses(static_cast<std::size_t>(held_events_), 0.);
   std::vector<torch::Tensor> outputs;
   for (const Held& held : held_out_) {
     const ShowerBatch batch = from_batch(to_batch(held.batch).to(device_));
     const torch::Tensor output = network_->forward(batch.features, batch.labels.splits, type_);
-    if (held.event.hits.size() > 0) losses += loss_of(output, batch);
+    if (held.event.hits.size() > 0) losses[held.number] = loss_of(output, batch).item<double>();
     outputs.push_back(output.cpu().contiguous());
   }
+  group_->sum(losses);
 
-  std::vector<ShowerMetrics> judged(kTries * held_out_.size());
+  std::vector<ShowerMetrics> judged(kTries * held_out_.size());  // of each event, all tries
   oneapi::tbb::parallel_for(std::size_t{0}, judged.size(), [&](std::size_t i) {
-    const Held& held = held_out_[i % held_out_.size()];
-    const torch::Tensor& output = outputs[i % held_out_.size()];
+    const Held& held = held_out_[i / kTries];
+    const torch::Tensor& output = outputs[i / kTries];
     const FoundShowers found = find_showers(
         held.event.hits, std::span(output.const_data_ptr<float>(), static_cast<std::size_t>(output.numel())),
-        settings_.outputs, tried(settings_.cuts, i / held_out_.size()));
+        settings_.outputs, tried(settings_.cuts, i % kTries));
     judged[i].add(held.event, {found.cluster, found.energy});
   });
 
+  std::vector<std::vector<ShowerMetrics>> of_process;
+  for (const std::string& bytes : group_->gather(to_bytes(judged))) of_process.push_back(from_bytes(bytes));
   std::vector<std::vector<ShowerMetrics>> metrics(kTries, std::vector<ShowerMetrics>(settings_.samples.size()));
-  for (std::size_t i = 0; i < judged.size(); ++i) {
-    metrics[i / held_out_.size()][held_out_[i % held_out_.size()].sample] += judged[i];
+  for (std::size_t number = 0; number < losses.size(); ++number) {
+    const std::vector<ShowerMetrics>& from = of_process[number % of_process.size()];
+    const std::size_t event = number / of_process.size(),
+                      sample = number / static_cast<std::size_t>(settings_.validation_events);
+    for (std::size_t i = 0; i < kTries; ++i) metrics[i][sample] += from[event * kTries + i];
   }
   const auto mean_f = [](const std::vector<ShowerMetrics>& samples) {
     double sum = 0;
@@ -148,7 +164,7 @@ Validation ShowerTask::validate() {
   cuts_ = tried(settings_.cuts, best);
 
   Validation result;
-  result.loss = losses.item<double>() / static_cast<double>(held_out_.size());
+  result.loss = std::accumulate(losses.begin(), losses.end(), 0.) / static_cast<double>(losses.size());
   ShowerMetrics all;
   for (std::size_t i = 0; i < settings_.samples.size(); ++i) {
     result.metrics.emplace_back("F_" + settings_.samples[i].name, metrics[best][i].f().value);
@@ -172,10 +188,8 @@ std::vector<std::string> ShowerTask::shown_metrics() const {
 }
 
 std::string ShowerTask::provenance() const {
-  std::size_t hits = 0;
-  for (const Held& held : held_out_) hits += static_cast<std::size_t>(held.event.hits.size());
   nlohmann::ordered_json json;
-  json["validation_sample"] = {{"events", held_out_.size()}, {"hits", hits}};
+  json["validation_sample"] = {{"events", held_events_}, {"hits", held_hits_}};
   return json.dump();
 }
 

@@ -20,6 +20,7 @@ class ShowerTask : public Task {
 
   torch::nn::Module& network() override { return *network_; }
   void prepare(const RunContext& run) override;
+  void start_step() override { network_->start_step(); }
   Batch make_batch(std::uint64_t number) const override;
   Batch augment(const Batch& batch, std::uint64_t draw) const override;
   torch::Tensor loss(const Batch& batch) override;
@@ -30,7 +31,7 @@ class ShowerTask : public Task {
 
  private:
   struct Held {
-    std::size_t sample = 0;
+    std::uint64_t number = 0;  ///< sample times validation_events, plus the event's number in it
     CalorimeterEvent event;
     ShowerBatch batch;
   };
@@ -43,7 +44,9 @@ class ShowerTask : public Task {
   ShowerCuts cuts_;  ///< the best of the last validation
   torch::Device device_ = torch::kCPU;
   torch::ScalarType type_ = torch::kFloat;
-  std::vector<Held> held_out_;
+  Group* group_ = nullptr;
+  std::vector<Held> held_out_;                    ///< by this process: every world-th number, from its rank on
+  std::int64_t held_events_ = 0, held_hits_ = 0;  ///< by all
 };
 
 }  // namespace starling::learn::showers

@@ -1,9 +1,12 @@
 #include "learn/tasks/tracking/tracking.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -64,7 +67,8 @@ void TrackingTask::check_folder(const std::filesystem::path& folder) const {
 void TrackingTask::prepare(const RunContext& run) {
   device_ = run.device;
   type_ = run.type;
-  find_windows(run);
+  group_ = &run.group;
+  share_windows(run);
   hold_out(run);
 }
 
@@ -81,6 +85,19 @@ std::string TrackingTask::window_key() const {
     key += '\n';
   }
   return key;
+}
+
+// The first process finds the windows; the others take what it has in its file.
+void TrackingTask::share_windows(const RunContext& run) {
+  std::string bytes;
+  if (run.group.first()) {
+    find_windows(run);
+    if (!run.group.alone()) bytes = files::read(run.folder / kWindowsFile).text();
+  }
+  bytes = run.group.gather(bytes)[0];
+  if (run.group.first()) return;
+  windows_ = Windows::from_file(
+      parse_safetensors(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), kWindowsFile));
 }
 
 void TrackingTask::find_windows(const RunContext& run) {
@@ -109,16 +126,21 @@ void TrackingTask::find_windows(const RunContext& run) {
                   std::to_string(windows_.layer_triples()) + " triples, learned in " + duration(seconds.count()));
 }
 
+// Of the events held out, those whose number is this process's rank modulo their number.
 void TrackingTask::hold_out(const RunContext& run) {
+  const auto rank = static_cast<std::uint64_t>(run.group.rank()), world = static_cast<std::uint64_t>(run.group.world());
+  const auto events = static_cast<std::uint64_t>(settings_.validation_events);
+  const std::uint64_t own = events > rank ? (events - rank + world - 1) / world : 0;
   Prefetcher<Held> graphs(
-      [this](std::uint64_t i) {
-        Sample sample = make_sample(events_.validation(i), windows_, scales_, settings_);
-        return Held{to_tensors(sample, device_.is_cuda()), std::move(sample.truth), sample.counts,
+      [&, this](std::uint64_t i) {
+        const std::uint64_t number = rank + i * world;
+        Sample sample = make_sample(events_.validation(number), windows_, scales_, settings_, /*counted=*/true);
+        return Held{number, to_tensors(sample, device_.is_cuda()), std::move(sample.truth), sample.counts,
                     std::move(sample.skipped_cuts)};
       },
-      0, run.workers, settings_.validation_events, static_cast<std::uint64_t>(settings_.validation_events));
+      0, run.workers, std::max(1, static_cast<int>(own)), own);
   std::set<std::string> said;
-  for (int i = 0; i < settings_.validation_events; ++i) {
+  for (std::uint64_t i = 0; i < own; ++i) {
     held_out_.push_back(graphs.next());
     counts_ += held_out_.back().counts;
     for (const std::string& cut : held_out_.back().skipped_cuts) {
@@ -126,6 +148,15 @@ void TrackingTask::hold_out(const RunContext& run) {
     }
     run.stop_if_interrupted("preparing validation");
   }
+  std::array<std::int64_t, 7> counts = {counts_.segments.passed,
+                                        counts_.segments.total,
+                                        counts_.prompt_segments.passed,
+                                        counts_.prompt_segments.total,
+                                        counts_.purity.passed,
+                                        counts_.purity.total,
+                                        counts_.edges};
+  run.group.sum(counts);
+  counts_ = {{counts[0], counts[1]}, {counts[2], counts[3]}, {counts[4], counts[5]}, counts[6]};
   char text[200];
   std::snprintf(text, sizeof text, "validation: %d events, %.0f edges each, %.2f %% of true segments, purity %.1f %%",
                 settings_.validation_events, static_cast<double>(counts_.edges) / settings_.validation_events,
@@ -147,18 +178,24 @@ torch::Tensor TrackingTask::loss(const Batch& batch) {
   return edge_loss(network_->forward(graph.graph, type_), graph.labels, graph.weights);
 }
 
+// Each process judges the events that it holds; counts add up, and losses are added in the order of the events.
 Validation TrackingTask::validate() {
   EdgeCounts edges;
-  torch::Tensor losses = torch::zeros({}, torch::device(device_));
+  std::vector<double> losses(static_cast<std::size_t>(settings_.validation_events), 0.);
   for (const Held& held : held_out_) {
     const LabelledGraph graph = from_batch(to_batch(held.graph).to(device_));
     const torch::Tensor logits = network_->forward(graph.graph, type_);
     if (logits.size(0) == 0) continue;
-    losses += edge_loss(logits, graph.labels, graph.weights);
+    losses[held.number] = edge_loss(logits, graph.labels, graph.weights).item<double>();
     const torch::Tensor scores = torch::sigmoid(logits).cpu().contiguous();
     edges += count_edges(held.truth, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, 0.5f);
   }
-  return {losses.item<double>() / static_cast<double>(held_out_.size()),
+  group_->sum(losses);
+  std::array<std::int64_t, 4> counts = {edges.target, edges.predicted, edges.predicted_target,
+                                        edges.predicted_same_particle};
+  group_->sum(counts);
+  edges = {counts[0], counts[1], counts[2], counts[3]};
+  return {std::accumulate(losses.begin(), losses.end(), 0.) / settings_.validation_events,
           {{"efficiency", edges.efficiency().value()},
            {"target_purity", edges.target_purity().value()},
            {"total_purity", edges.total_purity().value()},

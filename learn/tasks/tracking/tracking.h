@@ -33,6 +33,7 @@ class TrackingTask : public Task {
 
  private:
   struct Held {
+    std::uint64_t number;  ///< of the event
     LabelledGraph graph;
     EdgeTruth truth;
     GraphCounts counts;
@@ -40,6 +41,7 @@ class TrackingTask : public Task {
   };
 
   std::string window_key() const;
+  void share_windows(const RunContext& run);
   void find_windows(const RunContext& run);
   void hold_out(const RunContext& run);
 
@@ -51,8 +53,9 @@ class TrackingTask : public Task {
   learn::InteractionNetwork network_;
   torch::Device device_ = torch::kCPU;
   torch::ScalarType type_ = torch::kFloat;
-  std::vector<Held> held_out_;
-  GraphCounts counts_;  ///< of the events held out
+  Group* group_ = nullptr;
+  std::vector<Held> held_out_;  ///< by this process
+  GraphCounts counts_;          ///< of the events held out by all
 };
 
 }  // namespace starling::learn::tracking
