@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "learn/nn/flat_parameters.h"
+#include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
 #include "learn/train/monitor.h"
 #include "learn/train/random.h"
@@ -238,6 +239,23 @@ TEST(Checkpoint, AKeyOfTheSameNameInAnotherSectionMatters) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     EXPECT_THAT(error.what(), HasSubstr("`[graph] epochs = 1`, now it is `[graph] epochs = 2`"));
   }
+}
+
+// Where no process had a loss, each finds out on its device alone.
+TEST(AdamW, MaySkipAStep) {
+  torch::Tensor parameters = torch::ones({3});
+  parameters.mutable_grad() = torch::full({3}, 0.5f);
+  AdamW optimiser(parameters, 0.1, true);
+  optimiser.step(0.1, torch::ones({}));
+  EXPECT_TRUE(torch::equal(parameters, torch::ones({3})));
+  EXPECT_EQ(optimiser.steps.item<float>(), 0);
+  EXPECT_EQ(optimiser.mean.abs().max().item<float>(), 0);
+  optimiser.step(0.1, torch::zeros({}));
+  EXPECT_EQ(optimiser.steps.item<float>(), 1);
+  const torch::Tensor skipped_first = parameters.clone();
+  parameters.fill_(1);
+  AdamW(parameters, 0.1, true).step(0.1);
+  EXPECT_TRUE(torch::equal(parameters, skipped_first));
 }
 
 TEST(Provenance, LeavesOutOnlyThePlaceOfTheRun) {
