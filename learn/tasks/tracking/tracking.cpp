@@ -218,7 +218,7 @@ std::string TrackingTask::provenance() const {
 
 void TrackingTask::save_model(const std::filesystem::path& file, const std::string& provenance) {
   TrackFinder model;
-  model.network = InteractionNetwork{settings_.network, network_->weights()->values()};
+  model.network = starling::InteractionNetwork{settings_.network, network_->weights()->values()};
   model.windows = windows_;
   model.scales = scales_;
   model.cuts = settings_.tracks;
