@@ -40,24 +40,27 @@ static inline float value_of(std::int64_t code, float scale) { return static_cas
 struct IntegerMoments {
   std::int64_t count = 0, sum = 0;
   __int128 squares = 0;
-
-  void add(std::int64_t a) {
-    sum += a;
-    squares += static_cast<__int128>(a) * a;
-  }
-  /// count · sum of squares - square of the sum, rounded once: count² times the variance.
-  double spread() const {
-    return static_cast<double>(static_cast<__int128>(count) * squares - static_cast<__int128>(sum) * sum);
-  }
-  /// count · a - sum, rounded once: count times the difference from the mean.
-  double difference(std::int64_t a) const {
-    return static_cast<double>(static_cast<__int128>(count) * a - static_cast<__int128>(sum));
-  }
 };
+
+static inline void add_to(IntegerMoments& moments, std::int64_t a) {
+  moments.sum += a;
+  moments.squares += static_cast<__int128>(a) * a;
+}
+
+/// count · sum of squares - square of the sum, rounded once: count² times the variance.
+static inline double spread_of(const IntegerMoments& moments) {
+  return static_cast<double>(static_cast<__int128>(moments.count) * moments.squares -
+                             static_cast<__int128>(moments.sum) * moments.sum);
+}
+
+/// count · a - sum, rounded once: count times the difference from the mean.
+static inline double difference_from_mean(const IntegerMoments& moments, std::int64_t a) {
+  return static_cast<double>(static_cast<__int128>(moments.count) * a - static_cast<__int128>(moments.sum));
+}
 
 /// √(spread + floor), floor = count² ε / s² for sums of the scale s: count times the deviation, in units of s.
 static inline double integer_deviation(const IntegerMoments& moments, double floor) {
-  return __builtin_sqrt(moments.spread() + floor);
+  return __builtin_sqrt(spread_of(moments) + floor);
 }
 
 /// What batch normalisation makes of a normalised value.

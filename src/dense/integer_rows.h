@@ -27,10 +27,11 @@ void quantize_exactly(const IntegerQuantize& q, int row, int first, int end) {
   }
   IntegerMoments moments;
   moments.count = q.width;
-  for (int c = 0; c < q.width; ++c) moments.add(sums[c]);
+  for (int c = 0; c < q.width; ++c) add_to(moments, sums[c]);
   const double deviation = integer_deviation(moments, q.floor);
   for (int c = first; c < end; ++c) {
-    codes[c] = static_cast<Code>(code_of(static_cast<float>(moments.difference(sums[c]) / deviation), q.grid));
+    codes[c] =
+        static_cast<Code>(code_of(static_cast<float>(difference_from_mean(moments, sums[c]) / deviation), q.grid));
   }
 }
 

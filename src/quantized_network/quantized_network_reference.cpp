@@ -146,10 +146,10 @@ class Reference {
         for_all([&](std::int64_t r, int c) {
           if (c == 0) {
             moments = {.count = width};
-            for (int i = 0; i < width; ++i) moments.add(sums.row(r)[i]);
+            for (int i = 0; i < width; ++i) dense::add_to(moments, sums.row(r)[i]);
             deviation = dense::integer_deviation(moments, layer.floor);
           }
-          return static_cast<float>(moments.difference(sums.row(r)[c]) / deviation);
+          return static_cast<float>(dense::difference_from_mean(moments, sums.row(r)[c]) / deviation);
         });
         break;
       }
@@ -157,7 +157,7 @@ class Reference {
         std::vector<dense::IntegerMoments> moments(width);
         std::vector<double> deviation;
         for (std::int64_t r = 0; r < sums.rows; ++r) {
-          for (int c = 0; c < width; ++c) moments[c].add(sums.row(r)[c]);
+          for (int c = 0; c < width; ++c) dense::add_to(moments[c], sums.row(r)[c]);
         }
         for (int c = 0; c < width; ++c) {
           moments[c].count = sums.rows;
@@ -165,7 +165,7 @@ class Reference {
               dense::integer_deviation(moments[c], quantized_network::batch_floor(sums.rows, layer.scale_of(c))));
         }
         for_all([&](std::int64_t r, int c) {
-          return dense::batch_normalised(moments[c].difference(sums.row(r)[c]) / deviation[c],
+          return dense::batch_normalised(dense::difference_from_mean(moments[c], sums.row(r)[c]) / deviation[c],
                                          layer.codes->norm_weight[c], layer.codes->norm_bias[c]);
         });
         break;

@@ -298,7 +298,7 @@ class Runner {
   void add_moments(const PackedLayer& layer, const Range& range, const std::byte* sums, Tile& tile) const {
     for (int r = 0; r < range.count; ++r) {
       for (int c = 0; c < layer.width; ++c) {
-        tile.moments[c].add(sum_at(sums, std::int64_t{r} * layer.product.columns + c));
+        dense::add_to(tile.moments[c], sum_at(sums, std::int64_t{r} * layer.product.columns + c));
       }
     }
   }
@@ -321,9 +321,9 @@ class Runner {
           int code = 0;
           if (c < layer.width) {
             const std::int64_t sum = sum_at(work_.layer_sums, r * layer.product.columns + c);
-            code = dense::code_of(
-                dense::batch_normalised(all[c].difference(sum) / deviation, layer.norm_weight[c], layer.norm_bias[c]),
-                layer.quantize.grid);
+            code = dense::code_of(dense::batch_normalised(dense::difference_from_mean(all[c], sum) / deviation,
+                                                          layer.norm_weight[c], layer.norm_bias[c]),
+                                  layer.quantize.grid);
           }
           std::byte* const at = row(work_.layer_codes, r) + std::int64_t{c} * kernels_.code_bytes;
           if (kernels_.code_bytes == 1) {
