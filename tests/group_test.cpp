@@ -144,14 +144,14 @@ TEST(Group, AllMayEndWithTheSameError) {
 
 TEST(Group, SaysWhereTheOthersAreNotReached) {
   Group::Limits limits;
-  limits.meeting = 1500ms;
+  limits.meeting = 3s;
   const FreePort nobody;
   const auto unreachable = error_of([&] { Group(process(1, 2, nobody.number), torch::kCPU, hooks(), limits); });
   ASSERT_TRUE(unreachable);
   EXPECT_EQ(unreachable->kind(), ErrorKind::usage);
   EXPECT_THAT(unreachable->what(),
               StartsWith("MASTER_ADDR and MASTER_PORT = 127.0.0.1:" + std::to_string(nobody.number) +
-                         ": the store of the training cannot be reached within 2 s: "));
+                         ": the store of the training cannot be reached within 3 s: "));
   const FreePort taken(/*listening=*/true);
   const auto refused = error_of([&] { Group(process(0, 2, taken.number), torch::kCPU, hooks()); });
   ASSERT_TRUE(refused);
@@ -161,7 +161,7 @@ TEST(Group, SaysWhereTheOthersAreNotReached) {
   const auto missing = error_of([&] { Group(process(0, 2, alone.number), torch::kCPU, hooks(), limits); });
   ASSERT_TRUE(missing);
   EXPECT_EQ(missing->kind(), ErrorKind::internal);
-  EXPECT_THAT(missing->what(), HasSubstr(": process 1 of 2 has not come within 2 s"));
+  EXPECT_THAT(missing->what(), HasSubstr(": process 1 of 2 has not come within 3 s"));
   Group::Hooks stopping = hooks();
   stopping.interrupted = [] { return true; };
   const auto stopped = error_of([&] { Group(process(1, 2, nobody.number), torch::kCPU, stopping); });

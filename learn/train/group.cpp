@@ -57,11 +57,16 @@ struct Group::Connection {
   std::string name(int rank) const {
     return "process " + std::to_string(rank) + " of " + std::to_string(processes.world);
   }
+  Error store_is_gone(const std::exception& error) const {
+    return Error(ErrorKind::internal, place() + ": the store of the training is gone, and process 0 or the launcher " +
+                                          "with it: " + first_line(error));
+  }
   Milliseconds interval() const { return std::min(limits.silence / 5, Milliseconds(1000)); }
   static std::string beat(int rank) { return "beat/" + std::to_string(rank); }
 
   StorePointer connect() const;
   void meet();
+  void greet();
   void watch();
   void look();
   void lose(const Error& error);
@@ -87,7 +92,8 @@ struct Group::Connection {
   std::thread thread;
 };
 
-// Tries for a second at a time, so that an interrupt is heard.
+// Tries for a second at a time, so that an interrupt is heard. A process that holds the store has it at once or never:
+// were it given up and begun anew on a busy host, others would have met the one that is gone.
 StorePointer Group::Connection::connect() const {
   c10d::TCPStoreOptions options;
   options.port = processes.port;
@@ -96,8 +102,8 @@ StorePointer Group::Connection::connect() const {
   options.waitWorkers = false;
   const Clock::time_point end = Clock::now() + limits.meeting;
   while (true) {
-    options.timeout =
-        std::clamp(std::chrono::duration_cast<Milliseconds>(end - Clock::now()), Milliseconds(100), Milliseconds(1000));
+    const auto rest = std::chrono::duration_cast<Milliseconds>(end - Clock::now());
+    options.timeout = options.isServer ? limits.meeting : std::clamp(rest, Milliseconds(100), Milliseconds(1000));
     try {
       const auto tcp = c10::make_intrusive<c10d::TCPStore>(processes.host, options);
       return c10::make_intrusive<c10d::PrefixStore>("starling/" + processes.attempt, tcp);
@@ -117,7 +123,16 @@ StorePointer Group::Connection::connect() const {
 
 void Group::Connection::meet() {
   store = connect();
-  watched = store->clone();
+  try {
+    greet();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw store_is_gone(error);
+  }
+}
+
+void Group::Connection::greet() {
   store->add(beat(processes.rank), 0);
   const Clock::time_point end = Clock::now() + limits.meeting;
   for (int rank = 0; rank < processes.world; ++rank) {
@@ -130,8 +145,10 @@ void Group::Connection::meet() {
       std::this_thread::sleep_for(Milliseconds(20));
     }
   }
-  store->setTimeout(kNoLimit);
+  store->setTimeout(limits.meeting);
+  watched = store->clone();
   watched->setTimeout(limits.silence);
+  store->setTimeout(kNoLimit);
 }
 
 // A process is lost that said why, or whose count stands still.
@@ -165,8 +182,7 @@ void Group::Connection::watch() {
     try {
       look();
     } catch (const std::exception& error) {
-      lose(Error(ErrorKind::internal, place() + ": the store of the training is gone, and process 0 or the launcher " +
-                                          "with it: " + first_line(error)));
+      lose(store_is_gone(error));
     }
     lock.lock();
   }

@@ -52,8 +52,9 @@ class Runner {
   using Tile = Workspace::Tile;
 
   void check_degrees() const {
+    if (network_.highest_message == 0) return;
     const std::int64_t most = ((std::int64_t{1} << 31) - 1) / network_.highest_message;
-    if (network_.highest_message == 0 || graph_.num_edges() <= most) return;
+    if (graph_.num_edges() <= most) return;
     for (std::int32_t row = 0; row < order_.rows; ++row) {
       const std::int64_t degree = std::max(order_.in_splits[row + 1] - order_.in_splits[row],
                                            order_.out_splits[row + 1] - order_.out_splits[row]);
