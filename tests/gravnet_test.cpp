@@ -12,6 +12,7 @@
 #include "data.h"
 #include "expect_error.h"
 #include "gravnet_cases.h"
+#include "same_bytes.h"
 #include "starling/error.h"
 
 namespace {
@@ -111,10 +112,6 @@ std::vector<float> run(const GravNetPlan& plan, const GravNetCase& one) {
   std::vector<std::byte> workspace(plan.workspace_bytes(hits), std::byte{0xff});
   plan.run(hits, outputs.data(), workspace);
   return outputs;
-}
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 TEST(GravNetPlan, EveryCaseAgreesWithTheReferenceAndGivesTheSameBytesAtEveryLevel) {

@@ -10,6 +10,7 @@
 #include "data.h"
 #include "hit_graph_cases.h"
 #include "on_device.h"
+#include "same_bytes.h"
 #include "starling/event.h"
 #include "starling/hit_graph.h"
 #include "starling/track_finder.h"
@@ -145,11 +146,6 @@ DeviceGraph run_on_device(const HitGraphCudaPlan& plan, const HitsView& hits, co
   result.graph.triplets.edges = memory.triplets.get(static_cast<std::size_t>(result.graph.triplets.row_splits.back()));
   result.graph.hits_outside = result.counts.hits_outside;
   return result;
-}
-
-template <typename T>
-bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 void expect_same_bytes(const HitGraph& device, const HitGraph& host) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -55,6 +56,32 @@ inline Graph random_graph(const InteractionNetworkShape& shape, std::int32_t nod
     graph.dst.push_back(node(random));
   }
   return graph;
+}
+
+/// A graph under other numbers: node v as number[v], edge order[i] as edge i.
+struct Shuffled {
+  Graph graph;
+  std::vector<std::int32_t> number;
+  std::vector<std::size_t> order;
+};
+
+inline Shuffled shuffle(const Graph& graph) {
+  Shuffled result{graph, std::vector<std::int32_t>(graph.num_nodes), std::vector<std::size_t>(graph.src.size())};
+  auto& [shuffled, number, order] = result;
+  std::iota(number.begin(), number.end(), 0);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::mt19937 random(1);
+  std::shuffle(number.begin(), number.end(), random);
+  std::shuffle(order.begin(), order.end(), random);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    shuffled.src[i] = number[graph.src[order[i]]];
+    shuffled.dst[i] = number[graph.dst[order[i]]];
+    std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
+  }
+  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
+    std::copy_n(graph.node_features.begin() + v * 12, 12, shuffled.node_features.begin() + number[v] * 12);
+  }
+  return result;
 }
 
 inline InteractionNetworkShape plain(int hidden, int steps) {

@@ -4,6 +4,7 @@
 
 #include "interaction_network_cases.h"
 #include "on_device.h"
+#include "same_bytes.h"
 
 namespace starling {
 namespace {
@@ -91,10 +92,6 @@ Result run_on_device(const InteractionNetwork& network, const Graph& graph, Numb
 }
 
 class InteractionNetworkCudaTest : public CudaTest {};
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
 
 TEST_F(InteractionNetworkCudaTest, FloatsHaveTheSameBytesAsOnTheHost) {
   for (const NetworkCase& one : network_cases()) {

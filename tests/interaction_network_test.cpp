@@ -11,6 +11,7 @@
 
 #include "expect_error.h"
 #include "interaction_network_cases.h"
+#include "same_bytes.h"
 #include "starling/error.h"
 
 namespace {
@@ -74,10 +75,6 @@ TEST(Network, GoldenLogitsOfEveryVariant) {
   }
 }
 
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
 // One arithmetic: every level agrees with the reference, and with the others to the last bit.
 TEST(Network, EveryCaseAgreesWithTheReferenceAndGivesTheSameBytesAtEveryLevel) {
   for (const NetworkCase& one : network_cases()) {
@@ -126,22 +123,7 @@ TEST(Network, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
     graph.src[e] = static_cast<std::int32_t>(e / 6);
     graph.dst[e] = static_cast<std::int32_t>((e / 6 + e % 6 * 83) % 490);  // ten nodes have no edge in
   }
-  std::vector<std::int32_t> number(graph.num_nodes);
-  std::vector<std::size_t> order(graph.src.size());
-  std::iota(number.begin(), number.end(), 0);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::mt19937 random(1);
-  std::shuffle(number.begin(), number.end(), random);
-  std::shuffle(order.begin(), order.end(), random);
-  Graph shuffled = graph;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    shuffled.src[i] = number[graph.src[order[i]]];
-    shuffled.dst[i] = number[graph.dst[order[i]]];
-    std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
-  }
-  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
-    std::copy_n(graph.node_features.begin() + v * 12, 12, shuffled.node_features.begin() + number[v] * 12);
-  }
+  auto [shuffled, number, order] = shuffle(graph);
   for (const Norm norm : {Norm::layer, Norm::batch}) {
     InteractionNetworkShape shape = plain(16, 2);
     shape.norm = norm;

@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "interaction_step/numbers.h"
+#include "half/storage.h"
 #include "starling/interaction_step.h"
 
 // One table of message-passing steps and MLPs for host and device.
 namespace starling::interaction_step_cases {
 
-using interactionstep::store;
-using interactionstep::value_of;
+using storage::computed;
+using storage::store;
 using Values = std::vector<double>;
 
 inline Values random_values(std::size_t count, double low, double high, unsigned seed) {
@@ -40,7 +40,7 @@ std::vector<T> stored(const Values& values) {
 template <typename T>
 Values widened(const std::vector<T>& values) {
   Values result;
-  for (const T& value : values) result.push_back(static_cast<double>(value_of(value)));
+  for (const T& value : values) result.push_back(static_cast<double>(computed(value)));
   return result;
 }
 

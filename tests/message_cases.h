@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "message/storage.h"
+#include "half/storage.h"
 #include "point_clouds.h"
 #include "starling/message.h"
 
@@ -23,8 +23,8 @@ struct Stored {
 };
 
 inline double number(double value) { return value; }
-inline double number(Float16 value) { return double{message::computed(value)}; }
-inline double number(BFloat16 value) { return double{message::computed(value)}; }
+inline double number(Float16 value) { return double{storage::computed(value)}; }
+inline double number(BFloat16 value) { return double{storage::computed(value)}; }
 /// How far rounding to S may go, relative to a value.
 template <typename S>
 constexpr double kRounding = sizeof(S) > 2 ? 0 : (std::is_same_v<S, Float16> ? 0x1p-11 : 0x1p-8);
@@ -164,7 +164,7 @@ Expected brute_force(const Case<T, S>& test, const std::vector<std::int32_t>& sl
 template <typename T, typename S>
 std::vector<S> normal_values(std::size_t n, clouds::Random& random) {
   std::vector<S> values(n);
-  for (S& x : values) message::store(x, static_cast<T>(random.normal()));
+  for (S& x : values) storage::store(x, static_cast<T>(random.normal()));
   return values;
 }
 
@@ -233,14 +233,14 @@ std::vector<Case<T, S>> table() {
   // Ties: all features and distances alike, so the first present entry of each list is the maximum.
   Each ties{.name = "ties", .num_sources = 30, .width = 32, .k = 20};
   fill(ties, 7);
-  for (S& x : ties.features) message::store(x, T(1.5));
+  for (S& x : ties.features) storage::store(x, T(1.5));
   for (std::size_t e = 0; e < ties.index.size(); ++e) ties.weight[e] = ties.index[e] < 0 ? ties.weight[e] : T(0.25);
   cases.push_back(ties);
 
   // Negative features: padding is no zero in the maximum.
   Each negative{.name = "negative", .num_sources = 30, .width = 8, .k = 6};
   fill(negative, 8);
-  for (S& x : negative.features) message::store(x, -std::abs(message::computed(x)) - T(0.1));
+  for (S& x : negative.features) storage::store(x, -std::abs(storage::computed(x)) - T(0.1));
   cases.push_back(negative);
   negative.name = "negative, absent is zero";
   negative.absent_is_zero = true;

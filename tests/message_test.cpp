@@ -26,7 +26,7 @@ template <typename T, typename S>
 Result<T, S> run(const Case<T, S>& test, bool find_holders_first = false) {
   Messages<T, S> messages = test.messages();
   S poison;
-  message::store(poison, T(-12345));
+  storage::store(poison, T(-12345));
   Result<T, S> out{std::vector<S>(test.outputs(), poison), std::vector<S>(test.outputs(), poison),
                    std::vector<S>(test.features.size(), poison), std::vector<T>(test.index.size(), T(-12345)),
                    std::vector<std::int32_t>(test.outputs(), -77)};
@@ -111,7 +111,7 @@ TYPED_TEST(MessageTest, NaNReachesMeanAndMaximum) {
   fill(test, 1);
   for (std::size_t i = 0; i < 4; ++i) test.index[i] = static_cast<std::int32_t>(i);
   std::fill_n(test.weight.begin(), 4, T(0));
-  message::store(test.features[1 * 8 + 2], std::numeric_limits<T>::quiet_NaN());
+  storage::store(test.features[1 * 8 + 2], std::numeric_limits<T>::quiet_NaN());
   const Result<T, S> result = run(test);
   EXPECT_TRUE(std::isnan(number(result.mean[2])));
   EXPECT_TRUE(std::isnan(number(result.max[2])));
@@ -200,21 +200,21 @@ TEST(StorageTest, RoundsToTheNearestAndTiesToEven) {
     std::uint32_t wrong = 0;
     for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
       const S value{static_cast<std::uint16_t>(bits)};
-      const float x = message::computed(value);
+      const float x = storage::computed(value);
       S same;
-      message::store(same, x);
+      storage::store(same, x);
       if (std::isnan(x) ? !std::isnan(number(same)) : !(same == value)) ++wrong;
       const S above{static_cast<std::uint16_t>(bits + 1)};
-      if (std::isnan(x) || std::isinf(x) || !std::isfinite(message::computed(above)) || bits % 0x8000 == 0x7FFF)
+      if (std::isnan(x) || std::isinf(x) || !std::isfinite(storage::computed(above)) || bits % 0x8000 == 0x7FFF)
         continue;
       // Exact in double: the middle of two neighbours goes to the even one, what is beside it to the nearer one.
       const double middle = (double{x} + number(above)) / 2;
       const auto rounded = static_cast<float>(middle);
       if (double{rounded} != middle) continue;
       S tie, below, beyond;
-      message::store(tie, rounded);
-      message::store(below, std::nextafterf(rounded, x));
-      message::store(beyond, std::nextafterf(rounded, message::computed(above)));
+      storage::store(tie, rounded);
+      storage::store(below, std::nextafterf(rounded, x));
+      storage::store(beyond, std::nextafterf(rounded, storage::computed(above)));
       if (!(tie == (bits % 2 == 0 ? value : above)) || !(below == value) || !(beyond == above)) ++wrong;
     }
     return wrong;
@@ -222,10 +222,10 @@ TEST(StorageTest, RoundsToTheNearestAndTiesToEven) {
   EXPECT_EQ(check(Float16()), 0U);
   EXPECT_EQ(check(BFloat16()), 0U);
   Float16 large;
-  message::store(large, 65519.9F);
-  EXPECT_EQ(message::computed(large), 65504.F);
-  message::store(large, 65520.F);
-  EXPECT_TRUE(std::isinf(message::computed(large)));
+  storage::store(large, 65519.9F);
+  EXPECT_EQ(storage::computed(large), 65504.F);
+  storage::store(large, 65520.F);
+  EXPECT_TRUE(std::isinf(storage::computed(large)));
 }
 
 }  // namespace

@@ -7,52 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "interaction_network_cases.h"
 #include "starling/quantized_network.h"
 
 /// Networks and graphs for tests of quantized_network.h.
 namespace starling::quantized_cases {
-
-struct Graph {
-  std::int32_t num_nodes = 0;
-  std::vector<std::int32_t> src, dst;
-  std::vector<float> node_features, edge_features;
-
-  GraphView view() const { return {num_nodes, src, dst, node_features, edge_features}; }
-};
-
-inline Graph random_graph(const InteractionNetworkShape& shape, std::int32_t nodes, int edges, unsigned seed) {
-  Graph graph;
-  graph.num_nodes = nodes;
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  graph.node_features.resize(std::size_t(nodes) * shape.node_inputs);
-  graph.edge_features.resize(std::size_t(edges) * shape.edge_inputs);
-  for (float& value : graph.node_features) value = normal(random);
-  for (float& value : graph.edge_features) value = normal(random);
-  std::uniform_int_distribution<std::int32_t> node(0, std::max(0, nodes - 1));
-  for (int i = 0; i < edges; ++i) {
-    graph.src.push_back(node(random));
-    graph.dst.push_back(node(random));
-  }
-  return graph;
-}
-
-inline InteractionNetwork random_network(const InteractionNetworkShape& shape, unsigned seed) {
-  InteractionNetwork network;
-  network.shape = shape;
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.f, 1.f);
-  for (const DenseLayer& layer : layers(shape)) {
-    for (const ArrayShape& array : arrays(layer)) {
-      const float scale = array.name.ends_with(".weight") ? std::sqrt(3.f / static_cast<float>(layer.in)) : 0.5f;
-      const float shift = array.name.ends_with(".norm_weight") ? 1.f : 0.f;
-      for (std::int64_t i = 0; i < array.count(); ++i) {
-        network.weights[array.name].push_back(shift + scale * uniform(random));
-      }
-    }
-  }
-  return network;
-}
 
 /// How a test quantises a network: the same everywhere, or, with mixed bits, each site with bits of its own up to
 /// these.

@@ -12,6 +12,7 @@
 #include "data.h"
 #include "expect_error.h"
 #include "quantized_cases.h"
+#include "same_bytes.h"
 #include "starling/error.h"
 #include "temporary_folder.h"
 
@@ -28,10 +29,6 @@ std::vector<float> run(const EdgePlan& plan, const GraphView& graph) {
   return logits;
 }
 
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
 // Every level gives the bytes of the reference, which is returned.
 std::vector<float> expect_agreement(const QuantizedNetwork& network, const Graph& graph) {
   const std::vector<float> expected = quantized_network_reference(network, graph.view());
@@ -40,13 +37,6 @@ std::vector<float> expect_agreement(const QuantizedNetwork& network, const Graph
     EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << to_string(level) << ": " << plan.kernels();
   }
   return expected;
-}
-
-InteractionNetworkShape plain(int hidden, int steps) {
-  InteractionNetworkShape shape;
-  shape.hidden = hidden;
-  shape.steps = steps;
-  return shape;
 }
 
 std::size_t distinct(const std::vector<float>& values) { return std::set<float>(values.begin(), values.end()).size(); }
@@ -293,22 +283,7 @@ TEST(QuantizedNetwork, ResultsDoNotDependOnThreadsOrMemory) {
 
 TEST(QuantizedNetwork, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
   const Graph graph = random_graph({}, 500, 3000, 9);
-  std::vector<std::int32_t> number(graph.num_nodes);
-  std::vector<std::size_t> order(graph.src.size());
-  std::iota(number.begin(), number.end(), 0);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::mt19937 random(1);
-  std::shuffle(number.begin(), number.end(), random);
-  std::shuffle(order.begin(), order.end(), random);
-  Graph shuffled = graph;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    shuffled.src[i] = number[graph.src[order[i]]];
-    shuffled.dst[i] = number[graph.dst[order[i]]];
-    std::copy_n(graph.edge_features.begin() + order[i] * 6, 6, shuffled.edge_features.begin() + i * 6);
-  }
-  for (std::int32_t v = 0; v < graph.num_nodes; ++v) {
-    std::copy_n(graph.node_features.begin() + v * 12, 12, shuffled.node_features.begin() + number[v] * 12);
-  }
+  const auto [shuffled, number, order] = shuffle(graph);
   const QuantizedPlan plan(quantized(plain(16, 2), {}));
   const std::vector<float> before = run(plan, graph.view()), after = run(plan, shuffled.view());
   for (std::size_t i = 0; i < order.size(); ++i) EXPECT_EQ(after[i], before[order[i]]);

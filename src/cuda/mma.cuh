@@ -53,24 +53,6 @@ __device__ __forceinline__ std::uint32_t to_tf32(float value) {
   return bits;
 }
 
-/// Four 8 × 8 tiles of 16-bit numbers from shared memory: lanes 8 i .. 8 i + 7 point at the rows, of 16 bytes each and
-/// at a multiple of 16 bytes, of tile i; out[i] = the numbers (row g, columns 2q..2q+1) of tile i.
-__device__ __forceinline__ void load_tiles(std::uint32_t (&out)[4], const void* row) {
-  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(address)
-               : "memory");
-}
-/// The same, each tile transposed: out[i] = the numbers (rows 2q..2q+1, column g) of tile i.
-__device__ __forceinline__ void load_tiles_transposed(std::uint32_t (&out)[4], const void* row) {
-  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(address)
-               : "memory");
-}
-
 /// Starts to copy 16 bytes from device memory to shared memory, both at a multiple of 16 bytes.
 __device__ __forceinline__ void copy_16(void* to, const void* from) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));

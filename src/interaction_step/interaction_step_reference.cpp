@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "half/storage.h"
 #include "interaction_step/backends.h"
-#include "interaction_step/numbers.h"
 #include "starling/dense.h"
 #include "starling/error.h"
 
@@ -18,7 +18,7 @@ template <typename T>
 Values widened(const T* values, std::int64_t count) {
   Values result(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i)
-    result[static_cast<std::size_t>(i)] = static_cast<double>(value_of(values[i]));
+    result[static_cast<std::size_t>(i)] = static_cast<double>(storage::computed(values[i]));
   return result;
 }
 
@@ -28,7 +28,7 @@ void narrow(const Values& values, T* out) {
     if constexpr (std::is_same_v<T, double>)
       out[i] = values[i];
     else
-      store(out[i], static_cast<float>(values[i]));
+      storage::store(out[i], static_cast<float>(values[i]));
   }
 }
 

@@ -429,14 +429,9 @@ void gradient_of_sources(const EdgeConv<T>& conv, const T* out_gradient, const s
   if (conv.weight != nullptr) {
     const std::size_t bytes = static_cast<std::size_t>(conv.outputs) * 32 * sizeof(Two<T>);
     const auto kernel = source_gradient_through_weight_kernel<T>;
-    call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-    int device = 0, processors = 0, per_processor = 0;
-    call(cudaGetDevice(&device));
-    call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kGatherThreads, bytes));
-    const dim3 grid(
-        static_cast<unsigned>(std::min(blocks_of(conv.num_sources, kGatherWarps), processors * per_processor)),
-        static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
+    const int resident = resident_blocks(kernel, kGatherThreads, static_cast<std::int64_t>(bytes));
+    const dim3 grid(static_cast<unsigned>(std::min(blocks_of(conv.num_sources, kGatherWarps), resident)),
+                    static_cast<unsigned>(blocks_of(conv.hidden, kPairs)));
     kernel<<<grid, kGatherThreads, bytes, stream>>>(conv, out_gradient, arrays.records, arrays.gates, holders, order,
                                                     source_gradient);
     return;

@@ -358,14 +358,9 @@ void launch(const EdgeConv<T>& conv, const EdgeConvResult<T>& result, const std:
   const bool whole = is_aligned(conv.target, conv.hidden, 4) && is_aligned(conv.source, conv.hidden, 4);
   const std::size_t bytes = Shared<T, kSplit>::bytes(conv.hidden);
   const auto kernel = product_kernel<T, kSplit>;
-  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-  int device = 0, processors = 0, per_processor = 0;
-  call(cudaGetDevice(&device));
-  call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kBlock, bytes));
-  const dim3 blocks(
-      static_cast<unsigned>(std::min(blocks_of(conv.num_rows, Tile<T>::kWarps), processors * per_processor)),
-      static_cast<unsigned>(blocks_of(conv.outputs, kOutputs)));
+  const int resident = resident_blocks(kernel, kBlock, static_cast<std::int64_t>(bytes));
+  const dim3 blocks(static_cast<unsigned>(std::min(blocks_of(conv.num_rows, Tile<T>::kWarps), resident)),
+                    static_cast<unsigned>(blocks_of(conv.outputs, kOutputs)));
   kernel<<<blocks, kBlock, bytes, execution.stream>>>(conv, result, order, whole);
   call(cudaGetLastError());
 }

@@ -1,9 +1,13 @@
 #include "interaction_network/cuda/device_weights.h"
 
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "cuda/call.h"
 #include "dense/cuda/packing.h"
+#include "memory/layout.h"
 
 namespace starling::interaction_network::cuda {
 
@@ -156,6 +160,19 @@ DeviceWeights::DeviceWeights(const InteractionNetwork& network) : concat_(networ
     if (!shape.recurrent || step < 2) nodes_.push_back(node_pass(step));
     node_of_step_.push_back(static_cast<int>(nodes_.size()) - 1);
   }
+}
+
+std::size_t DeviceWeights::bytes() const {
+  memory::Layout layout;
+  layout.take<float>(content.size());
+  return layout.bytes();
+}
+
+const float* DeviceWeights::upload(std::span<std::byte> memory) {
+  float* const there = memory::Layout(memory).take<float>(content.size());
+  starling::cuda::call(cudaMemcpy(there, content.data(), content.size() * sizeof(float), cudaMemcpyHostToDevice));
+  content = {};
+  return there;
 }
 
 }  // namespace starling::interaction_network::cuda

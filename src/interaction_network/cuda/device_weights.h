@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "interaction_network/weights.h"
@@ -40,6 +41,11 @@ struct DeviceWeights {
   };
 
   explicit DeviceWeights(const InteractionNetwork& network);
+
+  /// Bytes of device memory that the content takes.
+  std::size_t bytes() const;
+  /// Copies the content to `memory` of the current device, where it is in the end, and forgets it here.
+  const float* upload(std::span<std::byte> memory);
 
   std::vector<float> content;
   NodePass node_encoder;

@@ -96,7 +96,7 @@ void run_sixteens(const EdgePass<float>& pass, cudaStream_t stream) {
   };
   if constexpr (kSixteens <= 4) {
     const int floats = dense::cuda::WeightStream<16 * kSixteens, true>::floats(pass.weight_rows);
-    const int left = most_shared_bytes() / static_cast<int>(sizeof(float)) - floats;
+    const int left = starling::cuda::most_shared_bytes() / static_cast<int>(sizeof(float)) - floats;
     const int warps = std::min(kMostThreads / 32, left / Tile::kFloats);
     if (warps >= kFewestWarps) return launch(edges_kernel<kSixteens, true>, floats, warps);
   }
@@ -107,18 +107,7 @@ void run_sixteens(const EdgePass<float>& pass, cudaStream_t stream) {
 }  // namespace
 
 void run(const EdgePass<float>& pass, cudaStream_t stream) {
-  switch (row_columns(pass.width) / 16) {
-    case 2:
-      return run_sixteens<2>(pass, stream);
-    case 3:
-      return run_sixteens<3>(pass, stream);
-    case 4:
-      return run_sixteens<4>(pass, stream);
-    case 6:
-      return run_sixteens<6>(pass, stream);
-    default:
-      return run_sixteens<8>(pass, stream);
-  }
+  with_sixteens(row_columns(pass.width), [&](auto sixteens) { run_sixteens<sixteens.value>(pass, stream); });
 }
 
 }  // namespace starling::interaction_network::cuda

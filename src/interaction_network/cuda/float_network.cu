@@ -15,19 +15,8 @@ class FloatNetwork : public DeviceNetwork {
  public:
   explicit FloatNetwork(const InteractionNetwork& network) : shape_(network.shape), weights_(network) {}
 
-  std::size_t weights_bytes() const override {
-    memory::Layout layout;
-    layout.take<float>(weights_.content.size());
-    return layout.bytes();
-  }
-
-  void upload(std::span<std::byte> memory) override {
-    memory::Layout layout(memory);
-    content_ = layout.take<float>(weights_.content.size());
-    starling::cuda::call(
-        cudaMemcpy(content_, weights_.content.data(), weights_.content.size() * sizeof(float), cudaMemcpyHostToDevice));
-    weights_.content = {};
-  }
+  std::size_t weights_bytes() const override { return weights_.bytes(); }
+  void upload(std::span<std::byte> memory) override { content_ = weights_.upload(memory); }
 
   std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const override {
     DeviceOrder order;
@@ -133,7 +122,7 @@ class FloatNetwork : public DeviceNetwork {
 
   InteractionNetworkShape shape_;
   DeviceWeights weights_;
-  float* content_ = nullptr;
+  const float* content_ = nullptr;
 };
 
 }  // namespace

@@ -92,18 +92,7 @@ void run_sixteens(const NodePass<float>& pass, cudaStream_t stream) {
 }  // namespace
 
 void run(const NodePass<float>& pass, cudaStream_t stream) {
-  switch (row_columns(pass.width) / 16) {
-    case 2:
-      return run_sixteens<2>(pass, stream);
-    case 3:
-      return run_sixteens<3>(pass, stream);
-    case 4:
-      return run_sixteens<4>(pass, stream);
-    case 6:
-      return run_sixteens<6>(pass, stream);
-    default:
-      return run_sixteens<8>(pass, stream);
-  }
+  with_sixteens(row_columns(pass.width), [&](auto sixteens) { run_sixteens<sixteens.value>(pass, stream); });
 }
 
 }  // namespace starling::interaction_network::cuda

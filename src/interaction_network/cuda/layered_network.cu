@@ -27,19 +27,8 @@ class LayeredNetwork : public DeviceNetwork {
   explicit LayeredNetwork(const InteractionNetwork& network)
       : shape_(network.shape), weights_(network), columns_(row_columns(network.shape.hidden)) {}
 
-  std::size_t weights_bytes() const override {
-    memory::Layout layout;
-    layout.take<float>(weights_.content.size());
-    return layout.bytes();
-  }
-
-  void upload(std::span<std::byte> memory) override {
-    memory::Layout layout(memory);
-    content_ = layout.take<float>(weights_.content.size());
-    starling::cuda::call(
-        cudaMemcpy(content_, weights_.content.data(), weights_.content.size() * sizeof(float), cudaMemcpyHostToDevice));
-    weights_.content = {};
-  }
+  std::size_t weights_bytes() const override { return weights_.bytes(); }
+  void upload(std::span<std::byte> memory) override { content_ = weights_.upload(memory); }
 
   std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const override {
     Workspace work{};
@@ -195,7 +184,7 @@ class LayeredNetwork : public DeviceNetwork {
   InteractionNetworkShape shape_;
   DeviceWeights weights_;
   int columns_;
-  float* content_ = nullptr;
+  const float* content_ = nullptr;
 };
 
 }  // namespace

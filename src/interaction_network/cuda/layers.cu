@@ -174,18 +174,7 @@ __global__ void __launch_bounds__(kMomentThreads)
 }  // namespace
 
 void run(const LayerPass& pass, cudaStream_t stream) {
-  switch (pass.columns / 16) {
-    case 2:
-      return run_sixteens<2>(pass, stream);
-    case 3:
-      return run_sixteens<3>(pass, stream);
-    case 4:
-      return run_sixteens<4>(pass, stream);
-    case 6:
-      return run_sixteens<6>(pass, stream);
-    default:
-      return run_sixteens<8>(pass, stream);
-  }
+  with_sixteens(pass.columns, [&](auto sixteens) { run_sixteens<sixteens.value>(pass, stream); });
 }
 
 void run(const SumPass& pass, cudaStream_t stream) {

@@ -165,7 +165,7 @@ class TensorNetwork : public DeviceNetwork {
     lay_out(graph.num_nodes, graph.num_edges(), workspace, order, states);
     order.fill(graph, false, execution.bad_row, execution.stream);
     if (graph.num_nodes == 0 || graph.num_edges() == 0) return;
-    const int most = most_shared_bytes() / static_cast<int>(weights_.matrix_numbers() * sizeof(T));
+    const int most = starling::cuda::most_shared_bytes() / static_cast<int>(weights_.matrix_numbers() * sizeof(T));
     run_nodes(-1, graph, order, states, most, execution.stream);
     for (int step = 0; step < shape_.steps; ++step) {
       run_edges(step, graph, order, states, logits, most, execution.stream);

@@ -8,7 +8,6 @@
 
 #include "cuda/mma.cuh"
 #include "interaction_step/cuda/rows.h"
-#include "interaction_step/numbers.h"
 
 // Numbers of rows, two neighbours at a time, and the operands of tensor cores. A slice is 16 columns of a warp's 16
 // rows: with g = lane / 4 and q = lane % 4 a lane holds of rows g and g + 8 the columns 2q and 2q + 1, then of both

@@ -422,35 +422,20 @@ __global__ void __launch_bounds__(kThreads) pack_kernel(const __grid_constant__ 
   static_cast<typename O::Fragment*>(pack.packed)[job.place + at] = O::pack(b, half);
 }
 
-/// The most shared memory that a block may have.
-inline int shared_limit() {
-  int device = 0, bytes = 0;
-  call(cudaGetDevice(&device));
-  call(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  return bytes;
-}
-
 /// As many blocks as the device holds at once, or fewer where there are fewer rows.
 template <typename Kernel>
-int resident_blocks(Kernel kernel, std::int64_t bytes, std::int64_t rows, int rows_per_block) {
-  int device = 0, processors = 0, per_processor = 0;
-  // A limit of the kernel, which threads of the host share: the same for every launch.
-  call(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
-  call(cudaGetDevice(&device));
-  call(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  call(
-      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kThreads, static_cast<std::size_t>(bytes)));
-  return std::max(1, std::min(blocks_of(rows, rows_per_block), processors * per_processor));
+int blocks_for(Kernel kernel, std::int64_t bytes, std::int64_t rows, int rows_per_block) {
+  return std::min(blocks_of(rows, rows_per_block), resident_blocks(kernel, kThreads, bytes));
 }
 
 template <Product kProduct, int kTiles>
 void launch_mlp(const MlpKernel& mlp, const MutableRows& out, cudaStream_t stream) {
   using W = Warp<kProduct, kTiles>;
   const std::int64_t needed = mlp.packed_size * static_cast<std::int64_t>(sizeof(typename W::Fragment));
-  const bool is_shared = needed <= shared_limit();
+  const bool is_shared = needed <= most_shared_bytes();
   const std::int64_t bytes = is_shared ? needed : 0;
   const auto kernel = mlp_kernel<kProduct, kTiles>;
-  const int blocks = resident_blocks(kernel, bytes, mlp.end_row - mlp.first_row, kWarps * W::kRows);
+  const int blocks = blocks_for(kernel, bytes, mlp.end_row - mlp.first_row, kWarps * W::kRows);
   kernel<<<blocks, kThreads, bytes, stream>>>(mlp, out, is_shared);
   call(cudaGetLastError());
 }
@@ -459,14 +444,14 @@ template <Product kProduct, int kTiles>
 void launch_gradient(const MlpKernel& mlp, const MlpGradient& gradient, cudaStream_t stream) {
   using W = Warp<kProduct, kTiles>;
   constexpr std::int64_t kBytes = sizeof(typename W::Fragment);
-  const int limit = shared_limit();
+  const int limit = most_shared_bytes();
   std::int64_t bytes = 0;
   const bool is_shared = mlp.packed_size * kBytes <= limit;
   if (is_shared) bytes += mlp.packed_size * kBytes;
   const bool is_transposed_shared = bytes + mlp.transposed_size * kBytes <= limit;
   if (is_transposed_shared) bytes += mlp.transposed_size * kBytes;
   const auto kernel = gradient_kernel<kProduct, kTiles>;
-  const int blocks = resident_blocks(kernel, bytes, mlp.end_row - mlp.first_row, kWarps * W::kRows);
+  const int blocks = blocks_for(kernel, bytes, mlp.end_row - mlp.first_row, kWarps * W::kRows);
   kernel<<<blocks, kThreads, bytes, stream>>>(mlp, gradient, is_shared, is_transposed_shared);
   call(cudaGetLastError());
 }
@@ -475,10 +460,10 @@ template <Product kProduct, int kTiles>
 void launch_linear(const LinearKernel& linear, cudaStream_t stream) {
   using W = Warp<kProduct, kTiles>;
   const std::int64_t needed = linear.packed_size * static_cast<std::int64_t>(sizeof(typename W::Fragment));
-  const bool is_shared = needed <= shared_limit();
+  const bool is_shared = needed <= most_shared_bytes();
   const std::int64_t bytes = is_shared ? needed : 0;
   const auto kernel = linear_kernel<kProduct, kTiles>;
-  const int blocks = resident_blocks(kernel, bytes, linear.num_rows, kWarps * W::kRows);
+  const int blocks = blocks_for(kernel, bytes, linear.num_rows, kWarps * W::kRows);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(linear.num_outs));
   kernel<<<grid, kThreads, bytes, stream>>>(linear, is_shared);
   call(cudaGetLastError());

@@ -7,14 +7,16 @@
 
 #include "cuda/launch.cuh"
 #include "cuda/warp.cuh"
+#include "half/storage.h"
 #include "message/arithmetic.h"
-#include "message/storage.h"
 
 // A row is worked on by threads that lie in groups. A group reads the features of one source: each of its kLanes
 // threads four of them. The groups of a row take the entries of its list in turn, so that entry n is added to part n
 // mod kMessageParts of the sum in ascending order, as on the host. The weights of a batch of entries are computed
 // first, one per thread, and handed around by shuffles.
 namespace starling::message::cuda {
+
+using storage::computed, storage::store;
 
 using namespace starling::cuda;
 

@@ -2,14 +2,16 @@
 
 #include <cstdint>
 
+#include "half/storage.h"
 #include "message/arithmetic.h"
 #include "message/host/kernels.h"
-#include "message/storage.h"
 
 // The loops over rows, compiled once for each instruction set: everything here has internal linkage. Features are the
 // inner loops, which the compiler turns into vectors; no sum crosses them but that of the weights' gradients, whose
 // order is written out.
 namespace starling::message {
+
+using storage::computed, storage::store;
 namespace {
 
 constexpr int kBlock = 128;  // features at once

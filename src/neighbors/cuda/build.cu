@@ -419,7 +419,9 @@ void build_tree(Build<T> build, CUstream_st* stream) {
   const bool split = tree.num_nodes[kGroupLevel] > 1;
   if (split) split_events(build, stream);
   const int bytes = GroupMemory::bytes(tree.dimensions);
-  call(cudaFuncSetAttribute(group_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  // A limit of the kernel, which threads of the host share: the same for every launch.
+  call(cudaFuncSetAttribute(group_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                            GroupMemory::bytes(kMaxPadded)));
   if (split)
     launch_after(group_kernel<T>, tree.num_nodes[kGroupLevel], kThreads, bytes, stream, build, split);
   else

@@ -11,7 +11,7 @@
 #endif
 
 // Values as they are stored, and as they are computed with. The same bytes on host and device.
-namespace starling::message {
+namespace starling::storage {
 
 STARLING_HOST_DEVICE std::uint32_t bits_of(float value) {
   std::uint32_t bits;
@@ -64,4 +64,4 @@ STARLING_HOST_DEVICE void store(Float16& at, float value) {
 #endif
 }
 
-}  // namespace starling::message
+}  // namespace starling::storage
