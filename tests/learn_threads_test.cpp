@@ -150,6 +150,35 @@ TEST(Samples, AreTheSameFromAnyNumberOfThreads) {
   }
 }
 
+// training.events: each pass has every event once, in an order of its own.
+TEST(Events, ComeAgainWhereTheyAreSoManyAndNoMore) {
+  TrackingSettings settings = small();
+  const Events endless(settings);
+  settings.events = 3;
+  const Events three(settings);
+  const auto numbers_of = [&](std::uint64_t first) {
+    std::vector<int> numbers;
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      for (int n = 0; n < 3; ++n) {
+        if (three.training(first + i).hits.x == endless.training(static_cast<std::uint64_t>(n)).hits.x) {
+          numbers.push_back(n);
+        }
+      }
+    }
+    return numbers;
+  };
+  std::vector<std::vector<int>> passes;
+  for (std::uint64_t pass = 0; pass < 6; ++pass) {
+    passes.push_back(numbers_of(3 * pass));
+    EXPECT_THAT(passes.back(), testing::UnorderedElementsAre(0, 1, 2)) << pass;
+  }
+  EXPECT_THAT(passes, testing::Not(testing::Each(passes[0])));
+  EXPECT_NE(three.validation(0).hits.x, endless.training(0).hits.x);
+  settings.events = 1;
+  const Events one(settings);
+  EXPECT_EQ(one.training(7).hits.x, endless.training(0).hits.x);
+}
+
 // One detector is read by all threads, and events are their numbers' alone.
 TEST(ShowerEvents, AreTheSameFromAnyThread) {
   showers::ShowerTrainingSettings settings;

@@ -120,6 +120,14 @@ TEST_F(TrainProcesses, LeaveWhatOneProcessLeaves) {
   EXPECT_EQ(content(path("two1.out")) + errors("two1"), "");
 }
 
+TEST_F(TrainProcesses, TakeTurnsWithSoManyEvents) {
+  const Words three = {"--set", "training.events=3", "--set", "training.epochs=2"};
+  EXPECT_EQ(one("three_alone", three), 0) << errors("three_alone");
+  EXPECT_EQ(wait(start("three", three)), (Codes{0, 0})) << errors("three0") << errors("three1");
+  EXPECT_FALSE(model("three").empty());
+  EXPECT_TRUE(model("three") == model("three_alone"));
+}
+
 TEST_F(TrainProcesses, ShareMoreBatchesToRounding) {
   const Words four = {"--set", "training.batch=4", "--set", "training.epochs=3"};
   EXPECT_EQ(one("four_alone", four), 0) << errors("four_alone");

@@ -201,6 +201,27 @@ TEST_F(Train, LearnsFromFiles) {
   EXPECT_EQ(lines(path("files/metrics.jsonl")), 2);
   EXPECT_EQ(run("files", {"--set", data, "--set", "training.validation_events=6"}), 2);
   EXPECT_THAT(errors("files"), HasSubstr("expected fewer than the 6 events"));
+  EXPECT_EQ(run("files", {"--set", data, "--set", "training.events=5"}), 2);
+  EXPECT_THAT(errors("files"), HasSubstr("training.events = 5: expected at most the 4 events"));
+  // The two files after the first two are not read.
+  for (const char* const event : {"event000000002", "event000000003"}) {
+    std::ofstream(path("events") / (std::string(event) + "-hits.csv")) << "nothing\n";
+  }
+  EXPECT_EQ(run("first_files", {"--set", data, "--set", "training.epochs=2", "--set", "training.events=2"}), 0)
+      << errors("first_files");
+}
+
+TEST_F(Train, ResumesOnSoManyEvents) {
+  const std::vector<std::string> three = {"--set", "training.events=3", "--set", "training.epochs=6"};
+  EXPECT_EQ(run("three", three), 0) << errors("three");
+  EXPECT_EQ(stopped("three_stopped", 2, SIGTERM, three), 130) << errors("three_stopped");
+  std::vector<std::string> more = three;
+  more.push_back("--resume");
+  EXPECT_EQ(run("three_stopped", more), 0) << errors("three_stopped");
+  EXPECT_EQ(content(path("three_stopped/model.safetensors")), content(path("three/model.safetensors")));
+  more[1] = "training.events=4";
+  EXPECT_EQ(run("three", more), 2);
+  EXPECT_THAT(errors("three"), HasSubstr("training.events = 4"));
 }
 
 // Events that are held out now may be among those that the windows were learned of.

@@ -64,6 +64,13 @@ Events::Events(const TrackingSettings& settings) : settings_(settings) {
   }
   validation_files_.assign(training_files_.end() - settings.validation_events, training_files_.end());
   training_files_.resize(training_files_.size() - held_out);
+  const auto events = static_cast<std::size_t>(settings.events);
+  if (events > training_files_.size()) {
+    throw Error(ErrorKind::usage, "training.events = " + std::to_string(events) + ": expected at most the " +
+                                      std::to_string(training_files_.size()) +
+                                      " events of training.data that are not held out");
+  }
+  if (events > 0) training_files_.resize(events);
 }
 
 Event Events::simulated(std::uint64_t range, std::uint64_t number, bool varied) const {
@@ -84,15 +91,21 @@ Event Events::simulated(std::uint64_t range, std::uint64_t number, bool varied) 
   return event;
 }
 
-Event Events::training(std::uint64_t number) const {
-  if (training_files_.empty()) return simulated(kTrainingEvents, number, true);
-  const std::uint64_t pass = number / training_files_.size();
-  std::vector<std::size_t> order(training_files_.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  for (std::size_t i = order.size(); i > 1; --i) {
+// Which of `count` events the sequence has at `number`: all of them in each pass, in an order of its own.
+std::uint64_t Events::in_pass(std::uint64_t number, std::uint64_t count) const {
+  const std::uint64_t pass = number / count;
+  std::vector<std::uint64_t> order(count);
+  for (std::uint64_t i = 0; i < count; ++i) order[i] = i;
+  for (std::uint64_t i = count; i > 1; --i) {
     std::swap(order[i - 1], order[random_bits(settings_.seed ^ pass, kOrder, i) % i]);
   }
-  return read_with_truth(training_files_[order[number % order.size()]]);
+  return order[number % count];
+}
+
+Event Events::training(std::uint64_t number) const {
+  if (!training_files_.empty()) return read_with_truth(training_files_[in_pass(number, training_files_.size())]);
+  const auto events = static_cast<std::uint64_t>(settings_.events);
+  return simulated(kTrainingEvents, events > 0 ? in_pass(number, events) : number, true);
 }
 
 Event Events::validation(std::uint64_t number) const {

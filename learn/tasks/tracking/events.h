@@ -15,13 +15,14 @@ namespace starling::learn::tracking {
 class Events {
  public:
   /// Reads the detector or finds the files; `settings` must stay where they are. Throws ErrorKind::usage where fewer
-  /// files are given than validation takes away, and one more.
+  /// files are given than validation takes away, and `settings.events` more, or one.
   explicit Events(const TrackingSettings& settings);
 
   // Of files, each throws ErrorKind::input, naming the file, for an event that cannot be read or lacks truth; window()
   // also for one without particles and their px and py.
 
-  /// Event `number` of the endless sequence to train on. Files come in a new order on each pass.
+  /// Event `number` of the endless sequence to train on. Where the distinct events are so many and no more, as are
+  /// files, each pass over them has a new order.
   Event training(std::uint64_t number) const;
   /// Event `number` < validation_events, never trained on; of files, the last ones.
   Event validation(std::uint64_t number) const;
@@ -32,6 +33,8 @@ class Events {
 
  private:
   Event simulated(std::uint64_t range, std::uint64_t number, bool varied) const;
+
+  std::uint64_t in_pass(std::uint64_t number, std::uint64_t count) const;
 
   const TrackingSettings& settings_;
   Detector detector_;

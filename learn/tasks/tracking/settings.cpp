@@ -48,6 +48,7 @@ TrackingSettings read_tracking_settings(Config& config) {
                 config.name() + ": training.subset_fraction: expected training.subset_volumes, a list of volume_ids");
   }
   config.get("training.seed", settings.seed);
+  config.get("training.events", settings.events, 0, 1'000'000);
   config.get("training.validation_events", settings.validation_events, 1, 1'000'000'000);
   config.get("training.fake_weight", settings.fake_weight, 0, 1e6);
   config.get("training.target_weight", settings.target_weight, 0, 1e6);

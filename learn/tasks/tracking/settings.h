@@ -27,6 +27,7 @@ struct TrackingSettings {
   TargetCuts target;                        ///< [target]
   TrackCuts tracks;                         ///< [tracks]: what the model's file will say
   std::vector<std::filesystem::path> data;  ///< events, or folders of events; none: simulated on the fly
+  int events = 0;  ///< distinct events to train on: these come again and again; 0: simulated without end, or all files
   int validation_events = 20;
   std::vector<double> pileup;   ///< simulated events: pile-up uniform in [low, high] instead of simulation.pileup
   double overlap_fraction = 1;  ///< chance that a simulated event keeps its overlap hits
