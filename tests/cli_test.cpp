@@ -14,7 +14,7 @@ namespace {
 TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
   const Result all = run("--help");
   EXPECT_EQ(all.code, 0);
-  for (const std::string command : {"simulate", "graph", "reconstruct", "evaluate", "info"}) {
+  for (const std::string command : {"simulate", "graph", "reconstruct", "evaluate", "info", "export"}) {
     EXPECT_THAT(all.out, HasSubstr(command));
     const Result help = run(command + " --help");
     EXPECT_EQ(help.code, 0);
@@ -328,8 +328,9 @@ TEST_F(Cli, EvaluateSaysWhichCutsItSkips) {
   expect_failure("evaluate " + prefix + model(), 3, {"event000000007", "no truth"});
 }
 
-TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
-  TrackFinder finder = TrackFinder::load(path("model.safetensors"));
+// The model of the suite with its network in codes of 6 bits.
+void save_in_codes(const std::string& from, const std::string& to) {
+  TrackFinder finder = TrackFinder::load(from);
   const auto& network = std::get<InteractionNetwork>(finder.network);
   LearnedQuantization learned;
   for (const std::string& mlp : mlps(network.shape)) learned.inputs[mlp] = {6, 4.f};
@@ -337,7 +338,11 @@ TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
     learned.layers[layer.name] = {.weight_bits = 6, .bias_bits = 16, .output_bits = 6, .threshold = 3.f};
   }
   finder.network = quantize(network, learned);
-  finder.save(path("codes.safetensors"));
+  finder.save(to);
+}
+
+TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
+  save_in_codes(path("model.safetensors"), path("codes.safetensors"));
   const Result info = run("info " + path("codes.safetensors"));
   EXPECT_EQ(info.code, 0) << info.err;
   EXPECT_THAT(info.out, ContainsRegex("edge_network.1 +6 +6 +536 "));
@@ -355,6 +360,29 @@ TEST_F(Cli, AModelInCodesIsDescribedAndReconstructs) {
   write(path("later.safetensors"), text);
   expect_failure("info " + path("later.safetensors"), 3,
                  {"later.safetensors: quantization: version = 2, expected 1: a later version needs a later Starling"});
+}
+
+TEST_F(Cli, ExportTakesTheFormOfTheNetwork) {
+  const std::string in_float = path("model.safetensors"), codes = path("export-codes.safetensors");
+  const std::string out = path("network.onnx");
+  save_in_codes(in_float, codes);
+  for (const auto& [model, form] : {std::pair{in_float, "--onnx"}, {codes, "--qcdq"}, {codes, "--qonnx"}}) {
+    const Result result = run("export " + model + " " + form + " " + out);  // again and again into one file
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, out + ": " + std::to_string(fs::file_size(out)) + " bytes\n");
+    EXPECT_THAT(content(out), HasSubstr("provenance"));
+  }
+  const std::string before = content(out), end = " " + out;
+  expect_failure("export " + in_float + " --qdq" + end, 2, {in_float + " holds a network in float, expected --onnx"});
+  expect_failure("export " + codes + " --onnx" + end, 2, {codes + " holds a network in codes, expected --qdq, --qcdq"});
+  expect_failure("export " + codes + " --qdq" + end, 2, {codes, "node_encoder.input has 6 bits, expected at least 8"});
+  expect_failure("export " + codes + end, 2, {"expected one of --onnx, --qdq, --qcdq and --qonnx"});
+  expect_failure("export " + codes + " --qcdq --qonnx" + end, 2, {"--qcdq", "--qonnx"});
+  expect_failure("export " + codes + " --qcdq", 2, {"OUT"});
+  expect_failure("export " + codes + " --qcdq " + path("nowhere/network.onnx"), 2, {"nowhere/network.onnx"});
+  expect_failure("export " + codes + " --qcdq " + in_float, 2, {in_float, "is not an earlier result of Starling"});
+  expect_failure("export " + path("events/event000000007-hits.csv") + " --onnx" + end, 3, {"event000000007-hits.csv"});
+  EXPECT_EQ(content(out), before);
 }
 
 TEST_F(Cli, InfoCountsParameters) {
