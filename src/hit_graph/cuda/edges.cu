@@ -1,4 +1,4 @@
-#include "hit_graph/cuda/block.cuh"
+#include "cuda/block.cuh"
 #include "hit_graph/cuda/job.cuh"
 #include "hit_graph/features.h"
 #include "hit_graph/limits.h"
@@ -20,38 +20,65 @@ __device__ bool Job::whole() const {
 
 namespace {
 
-/// Calls visit(hit, doublet) for all edges that begin at `position`: the doublets kept, and the overlaps of which a hit
-/// is on one of those.
+constexpr int kLanes = 8;  // share a hit
+constexpr int kHitsPerBlock = kThreads / kLanes;
+constexpr int kHeld = 32;  // edges per hit that shared memory holds; where there are more, they are searched again
+
+struct End {
+  std::int32_t dst, doublet;
+};
+
+/// Calls visit(end) for this lane's share of the edges that begin at `position`: the doublets kept, and the overlaps of
+/// which a hit is on one of those. Lanes take doublets, then rows of bins, in turn.
 template <class Visit>
-__device__ void for_each_edge(const Job& job, std::int32_t position, const Visit& visit) {
+__device__ void for_each_edge(const Job& job, std::int32_t position, int lane, const Visit& visit) {
   const Row row = job.doublets_from[position];
-  for (std::int32_t doublet = row.first; doublet < row.first + row.size; ++doublet) {
-    if (job.kept[doublet] != 0) visit(job.out.order[job.doublets[doublet].dst], doublet);
+  for (std::int32_t doublet = row.first + lane; doublet < row.first + row.size; doublet += kLanes) {
+    if (job.kept[doublet] != 0) visit(End{job.out.order[job.doublets[doublet].dst], doublet});
   }
+  OverlapRegion region;
+  if (!overlap_region(job.layout, job.windows, position, region)) return;
   const bool on_edge = job.on_edge[position] != 0;
-  for_each_overlap(job.layout, job.windows, position, [&](std::int32_t other, bool starts, const OverlapFit&) {
-    if (starts && (on_edge || job.on_edge[other] != 0)) visit(job.out.order[other], -1);
-  });
+  for (int bins = lane; bins < region.rows; bins += kLanes) {
+    for_each_overlap_in_row(job.layout, job.windows, position, region, bins,
+                            [&](std::int32_t other, bool starts, const OverlapFit&) {
+                              if (starts && (on_edge || job.on_edge[other] != 0)) visit(End{job.out.order[other], -1});
+                            });
+  }
 }
 
 __global__ void __launch_bounds__(kThreads) gather_edges(const __grid_constant__ Job job) {
+  __shared__ End held[kHitsPerBlock][kHeld];
+  __shared__ int found[kHitsPerBlock];
   after_previous();
   if (!job.doublets_fit()) return;
-  const std::int32_t position = blockIdx.x * kThreads + threadIdx.x;
+  const int own = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+  const std::int32_t position = blockIdx.x * kHitsPerBlock + own;
   const bool placed = position < job.placed();
-  std::int32_t size = 0;
-  if (placed) for_each_edge(job, position, [&](std::int32_t, std::int32_t) { ++size; });
-  const unsigned long long first = take_places(size, &job.totals->edges);
+  if (lane == 0) found[own] = 0;
+  __syncwarp();
+  if (placed) {
+    for_each_edge(job, position, lane, [&](const End& end) {
+      const int n = atomicAdd(&found[own], 1);
+      if (n < kHeld) held[own][n] = end;
+    });
+  }
+  __syncwarp();
+  const int size = found[own];
+  const unsigned long long mine = take_places(lane == 0 ? size : 0, &job.totals->edges);
+  const auto first = static_cast<unsigned long long>(__shfl_sync(kWarp, mine, 0, kLanes));
   if (position >= job.num_hits) return;
   const std::int32_t hit = job.out.order[position];
-  job.edges_from[hit] = size;
+  if (lane == 0) job.edges_from[hit] = size;
   if (size == 0 || first + size > static_cast<unsigned long long>(job.capacity.edges)) return;
-  atomicAdd(&job.sums_of_out[hit / kScanned], size);
-  auto at = static_cast<std::int32_t>(first);
-  const std::int32_t row = at;
-  for_each_edge(job, position, [&](std::int32_t dst, std::int32_t doublet) {
-    job.edges[at++] = {hit, dst, doublet, row};
-  });
+  const auto row = static_cast<std::int32_t>(first);
+  if (lane == 0) atomicAdd(&job.sums_of_out[hit / kScanned], size);
+  const auto keep = [&](int n, const End& end) { job.edges[row + n] = {hit, end.dst, end.doublet, row}; };
+  if (size > kHeld) {  // the count goes on from `size`
+    for_each_edge(job, position, lane, [&](const End& end) { keep(atomicAdd(&found[own], 1) - size, end); });
+  } else {
+    for (int n = lane; n < size; n += kLanes) keep(n, held[own][n]);
+  }
 }
 
 /// The first edge of each hit.
@@ -150,7 +177,7 @@ __global__ void __launch_bounds__(kThreads) write_triplets(const __grid_constant
 
 void write_edges(const Job& job, Launches& launch) {
   if (job.num_hits > 0) {
-    launch(gather_edges, job.num_hits, job);
+    launch(gather_edges, std::int64_t{job.num_hits} * kLanes, job);
     launch(add_up_edges, job.num_hits, job, kScanned);
   }
   launch(order_edges, job.capacity.edges, job);

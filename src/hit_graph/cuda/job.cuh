@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cuda/block.cuh"
 #include "cuda/launch.cuh"
 #include "hit_graph/layout.h"
 #include "starling/hit_graph.h"
@@ -12,8 +13,9 @@
 // takes places in an array, it does so in any order; what is written in the end is ordered by place and index.
 namespace starling::hit_graph::cuda {
 
+using starling::cuda::kScanned;
+
 inline constexpr int kThreads = 256;
-inline constexpr int kScanned = 1024;  ///< entries of a scan per block; their sums are added up by the kernel before
 inline constexpr std::int32_t kBinsPerLayer = HitLayout::kPhiBins * HitLayout::kLongBins;
 
 /// Content of Windows, in device memory.
@@ -50,7 +52,7 @@ struct alignas(16) Edge {
   std::int32_t row;       ///< where the edges of src begin
 };
 
-/// The layout as for_each_overlap() takes it.
+/// The layout as for_each_overlap_in_row() takes it.
 struct Layout {
   HitLayout::Layer* layers;
   std::int32_t* bins;  ///< [layers + 1, kBinsPerLayer] and the end; the hits outside are behind those of all layers

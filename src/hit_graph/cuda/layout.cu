@@ -1,7 +1,7 @@
 #include <cmath>
 
+#include "cuda/block.cuh"
 #include "cuda/warp.cuh"
-#include "hit_graph/cuda/block.cuh"
 #include "hit_graph/cuda/job.cuh"
 #include "hit_graph/features.h"
 
@@ -24,6 +24,7 @@ __global__ void __launch_bounds__(kThreads) look_at_hits(const __grid_constant__
   for (int l = threadIdx.x; l <= w.layers; l += kThreads) seen[l] = {};
   __syncthreads();
   const std::int32_t hit = blockIdx.x * kThreads + threadIdx.x;
+  const unsigned active = __ballot_sync(kWarp, hit < job.num_hits);
   if (hit < job.num_hits) {
     const float x = job.x[hit], y = job.y[hit], z = job.z[hit];
     const float r = distance_from_beam(x, y), angle = arithmetic::arctan2(y, x);
@@ -41,13 +42,20 @@ __global__ void __launch_bounds__(kThreads) look_at_hits(const __grid_constant__
     for (int i = 0; i < 3; ++i) {
       features[i] = {row[4 * i], row[4 * i + 1], row[4 * i + 2], row[4 * i + 3]};
     }
-    Extent& extent = seen[layer < 0 ? w.layers : layer];
-    atomicAdd(&extent.hits, 1u);
-    if (layer >= 0) {
-      atomicMax(&extent.r_least, ~to_ordered(r));
-      atomicMax(&extent.r_most, to_ordered(r));
-      atomicMax(&extent.z_least, ~to_ordered(z));
-      atomicMax(&extent.z_most, to_ordered(z));
+    // Lanes with hits of one layer, most often all of a warp, join theirs before they meet other warps.
+    const int own = layer < 0 ? w.layers : layer;
+    const unsigned peers = __match_any_sync(active, own);
+    const std::uint32_t r_least = __reduce_max_sync(peers, ~to_ordered(r));
+    const std::uint32_t r_most = __reduce_max_sync(peers, to_ordered(r));
+    const std::uint32_t z_least = __reduce_max_sync(peers, ~to_ordered(z));
+    const std::uint32_t z_most = __reduce_max_sync(peers, to_ordered(z));
+    if (static_cast<int>(threadIdx.x % 32) == __ffs(peers) - 1) {
+      Extent& extent = seen[own];
+      atomicAdd(&extent.hits, __popc(peers));
+      atomicMax(&extent.r_least, r_least);
+      atomicMax(&extent.r_most, r_most);
+      atomicMax(&extent.z_least, z_least);
+      atomicMax(&extent.z_most, z_most);
     }
     if (!isfinite(x) || !isfinite(y) || !isfinite(z)) {
       atomicMax(&job.totals->bad, static_cast<std::uint32_t>(job.num_hits - hit));

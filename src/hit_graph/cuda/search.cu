@@ -1,5 +1,5 @@
+#include "cuda/block.cuh"
 #include "cuda/warp.cuh"
-#include "hit_graph/cuda/block.cuh"
 #include "hit_graph/cuda/job.cuh"
 #include "hit_graph/doublets.h"
 #include "hit_graph/limits.h"
@@ -12,101 +12,129 @@ using namespace starling::cuda;
 namespace {
 
 // Of a hit of a whole event, 2 layer pairs, 12 rows of bins and 19 candidates are looked at, and 5 of these are
-// doublets. So 8 lanes share a hit: pairs, rows and candidates are each dealt out to them in turn.
-constexpr int kLanes = 8;
-constexpr int kHitsPerBlock = kThreads / kLanes;
-constexpr int kHeld = 64;  // doublets per hit that shared memory holds; where there are more, they are searched again
+// doublets.
+constexpr int kHitsPerWarp = 8;
+// Doublets of a warp that shared memory holds; where there are more, they are searched again.
+constexpr int kHeld = 192;
+
+/// The window that a hit and a pair of layers have: what the candidates of one region are tested by.
+struct alignas(16) Region {
+  float k, z0;
+  std::int32_t pair, own;  ///< own: the hit's number in the warp
+};
+
+/// The n-th doublet of a hit.
+struct Held {
+  Doublet doublet;
+  std::int32_t own, n;
+};
+
+/// What a warp shares.
+struct Shared {
+  Point point[kHitsPerWarp];
+  Region regions[32];
+  Held held[kHeld];
+  std::int32_t found[kHitsPerWarp], row[kHitsPerWarp];
+};
 
 template <typename T>
 __device__ T from_lane(T value, int lane) {
-  return __shfl_sync(kWarp, value, lane, kLanes);
+  return __shfl_sync(kWarp, value, lane);
 }
-
-/// Inclusive sum over the lanes of a hit.
-__device__ int sum_upto_lane(int value, int lane) {
-#pragma unroll
-  for (int step = 1; step < kLanes; step *= 2) {
-    const int before = __shfl_up_sync(kWarp, value, step, kLanes);
-    if (lane >= step) value += before;
-  }
-  return value;
-}
+__device__ int sum_upto_lane(int value) { return static_cast<int>(sum_upto(static_cast<std::uint32_t>(value))); }
 
 /// The lane that holds item `item` of all lanes' items, `upto` being their inclusive sum.
 __device__ int holder_of(int upto, int item) {
   int lane = 0;
 #pragma unroll
-  for (int step = kLanes / 2; step > 0; step /= 2) {
+  for (int step = 16; step > 0; step /= 2) {
     if (from_lane(upto, lane + step - 1) <= item) lane += step;
   }
   return lane;
 }
 
-/// Calls sink(n, doublet) for the n-th doublet that begins at `position`, −1 = none, in ascending order of pair and
-/// place, and gives their number. Hits that share a warp take as many turns as the longest of them: exchanges need all
-/// lanes.
+/// Calls sink(at, found) for each doublet that begins at the hits from `first` on, those of a hit in ascending order of
+/// pair and place; `at` counts the warp's. Returns their number. Layer pairs of all these hits, the rows of bins that
+/// they lead to, and the candidates in those are each dealt out to the lanes in turn, since a hit has few of each.
 template <class Sink>
-__device__ int search(const Job& job, std::int32_t position, const Sink& sink) {
+__device__ std::int32_t search(const Job& job, Shared& shared, std::int32_t first, std::int32_t placed,
+                               const Sink& sink) {
   const Tables& w = job.windows;
-  const int lane = threadIdx.x % kLanes;
+  const int lane = static_cast<int>(threadIdx.x % 32);
   const unsigned before = lanes_before(lane);
-  Point a{};
   float phi = 0;
-  std::int32_t first_pair = 0, last_pair = 0;
-  if (position >= 0) {
-    a = job.layout.points[position];
-    phi = job.layout.phi[position];
-    const std::int32_t layer = job.layout.layer[position];
-    first_pair = w.out_pairs[layer];
-    last_pair = w.out_pairs[layer + 1];
+  std::int32_t first_pair = 0;
+  int pairs = 0;
+  if (lane < kHitsPerWarp) {
+    const std::int32_t position = first + lane;
+    shared.found[lane] = 0;
+    if (position < placed) {
+      shared.point[lane] = job.layout.points[position];
+      phi = job.layout.phi[position];
+      const std::int32_t layer = job.layout.layer[position];
+      first_pair = w.out_pairs[layer];
+      pairs = w.out_pairs[layer + 1] - first_pair;
+    }
   }
-  int found = 0;
-  for (std::int32_t pairs = first_pair; __any_sync(kWarp, pairs < last_pair); pairs += kLanes) {
-    const std::int32_t pair = pairs + lane;
-    float k_max = 0, z0_max = 0;
+  std::int32_t found = 0;
+  const int pairs_upto = sum_upto_lane(pairs), all_pairs = uniform(pairs_upto);
+  for (int from_pair = 0; from_pair < all_pairs; from_pair += 32) {
+    __syncwarp();  // points are there, and the regions of before have been read
+    const int own = holder_of(pairs_upto, from_pair + lane) % kHitsPerWarp;
+    const std::int32_t pair = from_lane(first_pair - (pairs_upto - pairs), own) + from_pair + lane;
+    const float own_phi = from_lane(phi, own);
     std::int32_t first_bin = 0;  // of the region in the first row of the grid
     int bins = 0, first_row = 0, rows = 0;
-    if (pair < last_pair) {
+    if (from_pair + lane < all_pairs) {
+      const Point a = shared.point[own];
       const HitLayout::Layer target = job.layout.layers[w.pair_dst[pair]];
+      float k_max = 0, z0_max = 0;
       SearchRegion region;
       if (widest_window(w, pair, a, k_max, z0_max) && search_region(a, target, k_max, z0_max, region)) {
         const int low = long_bin(target, region.low);
         first_bin = target.first_bin + low;
         bins = long_bin(target, region.high) + 1 - low;
-        first_row = phi_bin(phi - region.half_phi);
-        rows = phi_bin(phi + region.half_phi) + 1 - first_row;
+        first_row = phi_bin(own_phi - region.half_phi);
+        rows = phi_bin(own_phi + region.half_phi) + 1 - first_row;
+        shared.regions[lane] = {k_max, z0_max, pair, own};
       }
     }
-    const int rows_upto = sum_upto_lane(rows, lane), all_rows = from_lane(rows_upto, kLanes - 1);
-    for (int from_row = 0; __any_sync(kWarp, from_row < all_rows); from_row += kLanes) {
+    __syncwarp();
+    const int rows_upto = sum_upto_lane(rows), all_rows = uniform(rows_upto);
+    for (int from_row = 0; from_row < all_rows; from_row += 32) {
       const int row = from_row + lane, region = holder_of(rows_upto, row);
       const int row_in_region = row - from_lane(rows_upto - rows, region);
       const int grid_row = (from_lane(first_row, region) + row_in_region) & (HitLayout::kPhiBins - 1);
       const std::int32_t bin = from_lane(first_bin, region) + grid_row * HitLayout::kLongBins;
       const int bins_of_row = from_lane(bins, region);
-      std::int32_t first = 0, size = 0;
+      std::int32_t first_of_row = 0, size = 0;
       if (row < all_rows) {
-        first = job.layout.bins[bin];
-        size = job.layout.bins[bin + bins_of_row] - first;
+        first_of_row = job.layout.bins[bin];
+        size = job.layout.bins[bin + bins_of_row] - first_of_row;
       }
-      const int upto = sum_upto_lane(size, lane), candidates = from_lane(upto, kLanes - 1);
-      for (int from = 0; __any_sync(kWarp, from < candidates); from += kLanes) {
+      const int upto = sum_upto_lane(size), candidates = uniform(upto);
+      for (int from = 0; from < candidates; from += 32) {
         const int candidate = from + lane, holder = holder_of(upto, candidate);
-        const std::int32_t b = candidate + from_lane(first - (upto - size), holder);
-        const int region_of_b = from_lane(region, holder);
-        const float k = from_lane(k_max, region_of_b), z0 = from_lane(z0_max, region_of_b);
-        const std::int32_t pair_of_b = pairs + region_of_b;
+        const std::int32_t b = candidate + from_lane(first_of_row - (upto - size), holder);
+        const Region of_b = shared.regions[from_lane(region, holder)];
         bool passes = false;
         if (candidate < candidates) {
-          const Point point = job.layout.points[b];
+          const Point a = shared.point[of_b.own], point = job.layout.points[b];
           DoubletFit fit;
           std::int32_t cell;
-          passes =
-              may_pass(doublet_bounds(a, k, z0), a, point) && passes_doublet(w, pair_of_b, k, z0, a, point, fit, cell);
+          passes = may_pass(doublet_bounds(a, of_b.k, of_b.z0), a, point) &&
+                   passes_doublet(w, of_b.pair, of_b.k, of_b.z0, a, point, fit, cell);
         }
-        const unsigned passing = __ballot_sync(kWarp, passes) >> (threadIdx.x % 32 - lane) & ((1u << kLanes) - 1);
-        if (passes) sink(found + __popc(passing & before), Doublet{b, pair_of_b});
+        const unsigned passing = __ballot_sync(kWarp, passes);
+        if (passes) {
+          const unsigned peers = __match_any_sync(passing, of_b.own);
+          const std::int32_t n = shared.found[of_b.own] + __popc(peers & before);
+          __syncwarp(passing);
+          if ((peers & before) == 0) shared.found[of_b.own] = n + __popc(peers);
+          sink(found + __popc(passing & before), Held{{b, of_b.pair}, of_b.own, n});
+        }
         found += __popc(passing);
+        __syncwarp();
       }
     }
   }
@@ -114,35 +142,39 @@ __device__ int search(const Job& job, std::int32_t position, const Sink& sink) {
 }
 
 __global__ void __launch_bounds__(kThreads) search_doublets(const __grid_constant__ Job job) {
+  __shared__ Shared of_warps[kThreads / 32];
   after_previous();
-  // Time is bounded, whatever the event: no block begins once there are more doublets than an event has.
-  __shared__ bool too_many;
-  if (threadIdx.x == 0) {
-    too_many = *static_cast<const volatile unsigned long long*>(&job.totals->doublets) > kMostDoublets;
-  }
-  __syncthreads();
-  if (too_many) return;
-  __shared__ Doublet held[kHitsPerBlock][kHeld];
-  const int own = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
-  const std::int32_t at = blockIdx.x * kHitsPerBlock + own, placed = job.placed();
-  const std::int32_t position = at < placed ? at : -1;
-  const int size = search(job, position, [&](int n, const Doublet& doublet) {
-    if (n < kHeld) held[own][n] = doublet;
+  // Time is bounded, whatever the event: no warp begins once there are more doublets than an event has.
+  if (*static_cast<const volatile unsigned long long*>(&job.totals->doublets) > kMostDoublets) return;
+  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+  Shared& shared = of_warps[warp];
+  const std::int32_t first = (blockIdx.x * (kThreads / 32) + warp) * kHitsPerWarp, placed = job.placed();
+  if (first >= placed) return;  // the whole warp
+  const std::int32_t all = search(job, shared, first, placed, [&](int at, const Held& found) {
+    if (at < kHeld) shared.held[at] = found;
   });
-  const unsigned long long mine = take_places(lane == 0 ? size : 0, &job.totals->doublets);
-  const auto first = static_cast<unsigned long long>(__shfl_sync(kWarp, mine, 0, kLanes));
-  const bool fits = first + size <= static_cast<unsigned long long>(job.capacity.doublets);
+  const std::int32_t size = lane < kHitsPerWarp ? shared.found[lane] : 0;
+  const std::int32_t upto = sum_upto_lane(size);
+  unsigned long long taken = 0;
+  if (lane == 0 && all > 0) taken = atomicAdd(&job.totals->doublets, static_cast<unsigned long long>(all));
+  taken = from_lane(taken, 0) + static_cast<unsigned long long>(upto - size);
+  if (lane < kHitsPerWarp) {
+    const bool fits = taken + size <= static_cast<unsigned long long>(job.capacity.doublets);
+    const std::int32_t row = fits ? static_cast<std::int32_t>(taken) : -1;
+    shared.row[lane] = row;
+    if (first + lane < placed) job.doublets_from[first + lane] = {max(row, 0), size};
+  }
   __syncwarp();
-  if (position >= 0 && lane == 0) job.doublets_from[position] = {static_cast<std::int32_t>(fits ? first : 0), size};
-  const auto keep = [&](int n, const Doublet& doublet) {
-    if (!fits) return;
-    job.doublets[first + n] = doublet;
-    job.doublet_src[first + n] = position;
+  const auto keep = [&](const Held& found) {
+    const std::int32_t row = shared.row[found.own];
+    if (row < 0) return;
+    job.doublets[row + found.n] = found.doublet;
+    job.doublet_src[row + found.n] = first + found.own;
   };
-  if (__any_sync(kWarp, size > kHeld)) {
-    search(job, position, keep);
+  if (all > kHeld) {
+    search(job, shared, first, placed, [&](int, const Held& found) { keep(found); });
   } else {
-    for (int n = lane; n < size; n += kLanes) keep(n, held[own][n]);
+    for (int at = lane; at < all; at += 32) keep(shared.held[at]);
   }
 }
 
@@ -197,7 +229,7 @@ __global__ void __launch_bounds__(kThreads) search_triplets(const __grid_constan
 }  // namespace
 
 void find_doublets(const Job& job, Launches& launch) {
-  launch(search_doublets, std::int64_t{job.num_hits} * kLanes, job);
+  launch(search_doublets, std::int64_t{job.num_hits} * (32 / kHitsPerWarp), job);
 }
 
 void find_triplets(const Job& job, Launches& launch) { launch(search_triplets, job.capacity.doublets, job); }

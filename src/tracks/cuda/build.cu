@@ -1,8 +1,8 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cub/device/device_scan.cuh>
 
+#include "cuda/block.cuh"
 #include "cuda/call.h"
 #include "cuda/launch.cuh"
 #include "memory/layout.h"
@@ -55,8 +55,8 @@ __device__ unsigned long long quality(float score, std::int32_t other) {
   return static_cast<unsigned long long>(to_ordered(score + 0.f)) << 32 | ~static_cast<std::uint32_t>(other);
 }
 
-// Nodes are only ever given a smaller parent, of their own component: an old one that a cache still holds is above the
-// node too.
+// A node is given parents of its own component that are smaller than it: an old one that is read late, or that one of
+// these writes puts back, is above the node too.
 __device__ std::int32_t root_of(std::int32_t* parent, std::int32_t node) {
   volatile std::int32_t* const above = parent;
   for (;;) {
@@ -96,7 +96,8 @@ __global__ void __launch_bounds__(kThreads) clear_kernel(const __grid_constant__
   p.total[i] = 0;
   p.junction[i] = 0;
   p.first_out[i] = -1;
-  p.upto[i] = 0;
+  p.track_size[i] = 0;
+  if (i <= (p.num_nodes - 1) / kScanned) p.tracks_of[i] = p.hits_of[i] = 0;
   if (p.edge_first != nullptr) {
     p.edge_first[i] = -1;
     p.owner[i] = -1;
@@ -151,7 +152,10 @@ __global__ void __launch_bounds__(kThreads) component_kernel(const __grid_consta
   const std::uint32_t degree = p.degree[node];
   std::int32_t position = 0;
   if (degree > 0) {
-    const std::int32_t root = root_of(p.parent, node);
+    // From here on a node's parent is to be its root, so no other thread may write it, as root_of() does.
+    const volatile std::int32_t* const above = p.parent;
+    std::int32_t root = node;
+    for (std::int32_t next = above[root]; next != root; next = above[root]) root = next;
     p.parent[node] = root;
     position = static_cast<std::int32_t>(atomicAdd(p.total + root, (1ull << 32) + degree) >> 32);
     if (degree > 2) p.junction[root] = 1;
@@ -222,21 +226,23 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor) candidate_kerne
   }
 }
 
-/// The tracks by their smallest hits: `upto` is 2^32 tracks + hits, of this hit and those before it.
-__global__ void __launch_bounds__(kThreads)
+/// The tracks by their smallest hits.
+__global__ void __launch_bounds__(kScanned)
     number_kernel(const __grid_constant__ Problem p, const __grid_constant__ TracksMemory tracks) {
   after_previous();
-  const int hit = thread_of_grid();
-  const bool there = hit < p.num_nodes;
-  const unsigned long long before = there && hit > 0 ? p.upto[hit - 1] : 0, upto = there ? p.upto[hit] : 0;
-  const auto first = static_cast<std::int32_t>(before & 0xffffffffu);
-  const bool is_track = there && upto != before;
-  const std::int32_t size = is_track ? static_cast<std::int32_t>(upto - before) : 0;  // the low half
+  const int hit = static_cast<int>(blockIdx.x * kScanned + threadIdx.x);
+  const std::int32_t size = hit < p.num_nodes ? p.track_size[hit] : 0;
+  const bool is_track = size > 0;
+  std::uint32_t all = sum_of(p.tracks_of, static_cast<int>(blockIdx.x));
+  std::uint32_t of_block;
+  const auto track = static_cast<std::int32_t>(all + sum_before(is_track ? 1 : 0, of_block));
+  all = sum_of(p.hits_of, static_cast<int>(blockIdx.x));
+  const auto first = static_cast<std::int32_t>(all + sum_before(static_cast<std::uint32_t>(size), of_block));
   const std::int32_t from = is_track ? p.track_begin[hit] : 0;
-  if (is_track) tracks.row_splits[before >> 32] = first;
+  if (is_track) tracks.row_splits[track] = first;
   if (hit == max(p.num_nodes - 1, 0)) {
-    tracks.row_splits[upto >> 32] = static_cast<std::int32_t>(upto & 0xffffffffu);
-    *tracks.count = static_cast<std::int32_t>(upto >> 32);
+    tracks.row_splits[track + (is_track ? 1 : 0)] = first + size;
+    *tracks.count = track + (is_track ? 1 : 0);
   }
   for (unsigned left = __ballot_sync(kWarp, is_track); left != 0; left &= left - 1) {
     const int lane = __ffs(left) - 1;
@@ -248,8 +254,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// `layered`: with a graph's layers and order.
-std::size_t lay_out(std::span<std::byte> memory, const TrackCuts& cuts, bool layered, Problem& p, std::byte*& scratch,
-                    std::size_t& scratch_bytes) {
+std::size_t lay_out(std::span<std::byte> memory, const TrackCuts& cuts, bool layered, Problem& p) {
   memory::Layout layout(memory);
   const auto n = static_cast<std::size_t>(p.num_nodes), edges = static_cast<std::size_t>(p.capacity);
   const bool chains = layered && cuts.chain_layers > 0;
@@ -275,7 +280,10 @@ std::size_t lay_out(std::span<std::byte> memory, const TrackCuts& cuts, bool lay
   p.components = layout.take<Component>(n);
   p.track_hits = layout.take<std::int32_t>(n);
   p.track_begin = layout.take<std::int32_t>(n);
-  p.upto = layout.take<unsigned long long>(n);
+  p.track_size = layout.take<std::int32_t>(n);
+  const auto scanned = static_cast<std::size_t>(blocks_of(p.num_nodes, kScanned));
+  p.tracks_of = layout.take<std::int32_t>(scanned);
+  p.hits_of = layout.take<std::int32_t>(scanned);
   p.walk_nodes = layout.take<WalkNode>(n);
   p.next_in = layout.take<std::int32_t>(edges);
   p.starts = layout.take<std::int32_t>(n);
@@ -283,9 +291,6 @@ std::size_t lay_out(std::span<std::byte> memory, const TrackCuts& cuts, bool lay
   p.found = layout.take<std::int32_t>(n);
   p.track_ends = layout.take<std::int32_t>(n);
   p.entries = layout.take<Entry>(n);
-  scratch_bytes = 0;
-  if (n > 0) call(cub::DeviceScan::InclusiveSum(nullptr, scratch_bytes, p.upto, p.upto, p.num_nodes));
-  scratch = layout.take<std::byte>(scratch_bytes);
   return layout.bytes();
 }
 
@@ -307,17 +312,13 @@ int processors() {
 
 std::size_t build_tracks_bytes(std::int32_t num_nodes, std::int64_t num_edges, const TrackCuts& cuts) {
   Problem p = sizes(num_nodes, num_edges);
-  std::byte* scratch = nullptr;
-  std::size_t scratch_bytes = 0;
-  return lay_out({}, cuts, true, p, scratch, scratch_bytes);
+  return lay_out({}, cuts, true, p);
 }
 
 void build_tracks(const EdgeListView& edges, const HitGraphView* graph, const float* scores, const TrackCuts& cuts,
                   const TracksMemory& tracks, std::span<std::byte> workspace, const Execution& execution) {
   Problem p = sizes(edges.num_nodes, edges.size());
-  std::byte* scratch = nullptr;
-  std::size_t scratch_bytes = 0;
-  lay_out(workspace, cuts, graph != nullptr, p, scratch, scratch_bytes);
+  lay_out(workspace, cuts, graph != nullptr, p);
   p.src = edges.src.data();
   p.dst = edges.dst.data();
   p.count = edges.count;
@@ -350,9 +351,8 @@ void build_tracks(const EdgeListView& edges, const HitGraphView* graph, const fl
     launch_after(group_kernel, over_nodes, kThreads, 0, stream, p);
     const int blocks = std::min(processors() * kBlocksPerProcessor, blocks_of(p.num_nodes, kWarps));
     launch_after(candidate_kernel, blocks, kThreads, 0, stream, p);
-    call(cub::DeviceScan::InclusiveSum(scratch, scratch_bytes, p.upto, p.upto, p.num_nodes, stream));
   }
-  launch_after(number_kernel, over_nodes, kThreads, 0, stream, p, tracks);
+  launch_after(number_kernel, std::max(1, blocks_of(p.num_nodes, kScanned)), kScanned, 0, stream, p, tracks);
   call(cudaGetLastError());
 }
 

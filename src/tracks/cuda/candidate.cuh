@@ -2,11 +2,14 @@
 
 #include <cstdint>
 
+#include "cuda/block.cuh"
 #include "tracks/cuda/group.cuh"
 #include "tracks/walk.h"
 
 // From the nodes of a candidate to a track: the order of its hits, and the chain cut.
 namespace starling::tracks::cuda {
+
+using starling::cuda::kScanned;
 
 /// A component that is long enough for a track.
 struct alignas(16) Component {
@@ -64,7 +67,8 @@ struct Problem {
   Component* components;                   ///< [nodes] small ones from the front, large ones from the back
   std::int32_t* track_hits;                ///< [nodes] hits of tracks, at the places of their nodes in `nodes`
   std::int32_t* track_begin;               ///< [hits] of a track, at its smallest hit
-  unsigned long long* upto;                ///< [hits] of a track, at its smallest hit: 2^32 + hits; later summed up
+  std::int32_t* track_size;                ///< [hits] of a track, at its smallest hit; 0 = none
+  std::int32_t *tracks_of, *hits_of;       ///< tracks, and their hits, by kScanned smallest hits
 
   // Of components that one thread walks.
   WalkNode* walk_nodes;                               ///< [nodes]
@@ -196,7 +200,9 @@ __device__ void finish_candidate(const Problem& p, const Group& group, Entry* en
   smallest = group.min(smallest);
   if (group.thread() == 0) {
     p.track_begin[smallest] = place;
-    p.upto[smallest] = (1ull << 32) + static_cast<unsigned long long>(size);
+    p.track_size[smallest] = size;
+    atomicAdd(p.tracks_of + smallest / kScanned, 1);
+    atomicAdd(p.hits_of + smallest / kScanned, size);
   }
 }
 

@@ -5,12 +5,15 @@
 #include "cuda/warp.cuh"
 
 // Sums over the threads of a block. All of its threads must call them.
-namespace starling::hit_graph::cuda {
+namespace starling::cuda {
+
+/// Entries of a scan per block; the sums of so many are added up by the kernel before.
+inline constexpr int kScanned = 1024;
 
 /// The sum over all threads, in thread 0.
 __device__ inline unsigned long long block_sum(unsigned long long value) {
   __shared__ unsigned long long of_warps[32];
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(starling::cuda::kWarp, value, step);
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWarp, value, step);
   __syncthreads();  // an earlier call has been read
   if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = value;
   __syncthreads();
@@ -24,7 +27,7 @@ __device__ inline unsigned long long block_sum(unsigned long long value) {
 /// The sum over the threads before this one; `total` is that over all.
 __device__ inline std::uint32_t sum_before(std::uint32_t value, std::uint32_t& total) {
   __shared__ std::uint32_t of_warps[32];
-  const std::uint32_t upto = starling::cuda::sum_upto(value);
+  const std::uint32_t upto = sum_upto(value);
   __syncthreads();  // an earlier call has been read
   if (threadIdx.x % 32 == 31) of_warps[threadIdx.x / 32] = upto;
   __syncthreads();
@@ -58,4 +61,4 @@ __device__ inline std::uint32_t sum_of(const std::int32_t* sums, int count) {
   return all;
 }
 
-}  // namespace starling::hit_graph::cuda
+}  // namespace starling::cuda
