@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <new>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,13 +57,19 @@ class PinnedMemory {
   PinnedMemory& operator=(const PinnedMemory&) = delete;
   ~PinnedMemory() { cudaFreeHost(data_); }
 
-  /// At least so many bytes; what they held is lost where they grow.
+  /// At least so many bytes; what they held is lost where they grow. Where the host has not as much, throws
+  /// std::bad_alloc and holds nothing.
   std::span<std::byte> at_least(std::size_t size) {
     if (size > size_) {
       call(cudaFreeHost(data_));
       data_ = nullptr;
       size_ = 0;
-      call(cudaMallocHost(&data_, size));
+      if (cudaMallocHost(&data_, size) == cudaErrorMemoryAllocation) {
+        cudaGetLastError();  // a later check of a launch must not find it
+        data_ = nullptr;
+        throw std::bad_alloc();
+      }
+      call(cudaGetLastError());
       size_ = size;
     }
     return {static_cast<std::byte*>(data_), size_};
