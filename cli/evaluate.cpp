@@ -1,5 +1,3 @@
-#include <oneapi/tbb/enumerable_thread_specific.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,6 +18,7 @@
 #include "output.h"
 #include "report.h"
 #include "roc.h"
+#include "session_pool.h"
 #include "starling/track_finder.h"
 
 namespace starling::cli {
@@ -38,10 +37,10 @@ struct EvaluateOptions {
   bool json = false;
 };
 
-Tracks bare_components(const HitGraph& graph, const TrackCuts& cuts) {
+Tracks bare_components(const EdgeListView& edges, const TrackCuts& cuts) {
   TrackCuts components = cuts;
   components.builder = TrackBuilder::components;
-  return build_tracks(graph.edges, std::vector<float>(graph.edges.src.size(), 1.0F), components);
+  return build_tracks(edges, std::vector<float>(edges.src.size(), 1.0F), components);
 }
 
 // One event's counts, and what a warning about it needs.
@@ -63,7 +62,7 @@ Judged evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& optio
   return {std::move(result), event.name, std::nullopt};
 }
 
-Judged evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session& session, const TrackCuts& cuts,
+Judged evaluate_model(const fs::path& prefix, SessionPool<TrackSession>& sessions, const TrackCuts& cuts,
                       const EvaluateOptions& options) {
   const Event event = read_event(prefix);
   const TruthTable truth = truth_table(event, options.target);
@@ -71,14 +70,25 @@ Judged evaluate_model(const fs::path& prefix, const TrackFinder& finder, Session
   result.events = 1;
   result.hits = event.hits.size();
   result.skipped_cuts = truth.skipped_cuts;
-  const HitGraph graph = build_hit_graph(event.hits, finder.windows, finder.scales);
-  const EdgeTruth labels = edge_truth(graph.edges, truth);
-  result.add_graph(event, truth, graph, labels);
-  const std::vector<float> scores = session.run(graph);
-  result.add_edges(event, truth, graph.edges, labels, scores, cuts.score);
-  result.add_tracks(event, truth, build_tracks(graph, scores, cuts), options.matching, options.min_track_hits);
-  result.add_bare_tracks(event, truth, bare_components(graph, cuts), options.matching, options.min_track_hits);
-  return {std::move(result), event.name, hits_on_edges(graph.edges)};
+  Tracks tracks;
+  EdgeList edges;
+  std::vector<float> scores;
+  {
+    const auto session = sessions.take();
+    tracks = session->run(event.hits);
+    const TrackSession::Found found = session->found();
+    edges = {found.edges.num_nodes,
+             {found.edges.src.begin(), found.edges.src.end()},
+             {found.edges.dst.begin(), found.edges.dst.end()}};
+    scores.assign(found.scores.begin(), found.scores.end());
+    result.hits_outside = found.hits_outside;
+  }
+  const EdgeTruth labels = edge_truth(edges, truth);
+  result.add_graph(event, truth, edges, labels);
+  result.add_edges(event, truth, edges, labels, scores, cuts.score);
+  result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
+  result.add_bare_tracks(event, truth, bare_components(edges, cuts), options.matching, options.min_track_hits);
+  return {std::move(result), event.name, hits_on_edges(edges)};
 }
 
 Ratio unmatched(const TrackCounts& counts) {
@@ -324,10 +334,8 @@ void Evaluate::run() {
   }
   if (options.events.of_calorimeter(prefixes)) return run_showers(prefixes);
   given_->refuse_given({"--clusters", "--min-visible", "--t-beta", "--t-d", "--min-energy"}, "for events of a tracker");
-  if (parse_device(options.device) == Device::cuda) {
-    require_cuda();
-    throw Error(ErrorKind::device, "device 'cuda': evaluate finds tracks on the CPU only: expected --device cpu");
-  }
+  const Device device = parse_device(options.device);
+  if (device == Device::cuda) require_cuda();
   const bool with_network = options.tracks_folder.empty();
   if (with_network) set_default_model(options.model);
   if (!options.out.empty()) {
@@ -347,12 +355,12 @@ void Evaluate::run() {
   TrackCuts cuts;
   std::vector<std::string> left_out;
   if (with_network) {
-    const TrackFinder finder = TrackFinder::load(options.model);
-    cuts = options.tracks.applied_to(finder.cuts, true);
-    oneapi::tbb::enumerable_thread_specific<Session> sessions(finder.plan());
+    TrackFinder finder = TrackFinder::load(options.model);
+    finder.cuts = cuts = options.tracks.applied_to(finder.cuts, true);
+    SessionPool<TrackSession> sessions = track_sessions(finder, device);
     left_out = for_each_event(
         prefixes, options.events.keep_going, progress,
-        [&](const fs::path& prefix) { return evaluate_model(prefix, finder, sessions.local(), cuts, options); }, take);
+        [&](const fs::path& prefix) { return evaluate_model(prefix, sessions, cuts, options); }, take);
   } else {
     left_out = for_each_event(
         prefixes, options.events.keep_going, progress,

@@ -17,11 +17,10 @@ TrackCounts count(std::string_view metric, const Event& event, const TruthTable&
 
 }  // namespace
 
-void Evaluation::add_graph(const Event& event, const TruthTable& truth, const HitGraph& built,
+void Evaluation::add_graph(const Event& event, const TruthTable& truth, const EdgeListView& built,
                            const EdgeTruth& labels) {
-  hits_outside += built.hits_outside;
   const Segments segments = true_segments(event);
-  const std::vector<std::uint8_t> found_edges = found_segments(segments, built.edges);
+  const std::vector<std::uint8_t> found_edges = found_segments(segments, built);
   graph += count_graph(truth, segments, found_edges, labels);
   for (std::size_t s = 0; s < found_edges.size(); ++s) {
     const std::int32_t row = truth.of_hit[segments.src[s]];

@@ -8,7 +8,7 @@
 
 #include "curves.h"
 #include "starling/event.h"
-#include "starling/hit_graph.h"
+#include "starling/graph.h"
 #include "starling/metrics.h"
 #include "starling/tracks.h"
 
@@ -29,7 +29,7 @@ struct Evaluation {
   Evaluation& operator+=(const Evaluation& other);
 
   // Each adds one part of an event to the counts; `labels` are those of the graph's edges.
-  void add_graph(const Event& event, const TruthTable& truth, const HitGraph& graph, const EdgeTruth& labels);
+  void add_graph(const Event& event, const TruthTable& truth, const EdgeListView& graph, const EdgeTruth& labels);
   void add_edges(const Event& event, const TruthTable& truth, const EdgeList& edges, const EdgeTruth& labels,
                  std::span<const float> scores, float cut);
   void add_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,

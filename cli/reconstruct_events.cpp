@@ -1,7 +1,5 @@
 #include "reconstruct_events.h"
 
-#include <oneapi/tbb/task_arena.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -9,12 +7,6 @@
 #include "environment.h"
 
 namespace starling::cli {
-
-std::size_t sessions_at_a_time(Device device) {
-  constexpr int kStreams = 4;
-  const int threads = oneapi::tbb::this_task_arena::max_concurrency();
-  return static_cast<std::size_t>(device == Device::cuda ? std::min(threads, kStreams) : threads);
-}
 
 void add_written(nlohmann::ordered_json& line, const std::vector<WrittenFile>& written) {
   for (const WrittenFile& file : written) {

@@ -36,10 +36,6 @@ struct ReconstructionSum {
 void print_sum(const Reconstruction& options, const ReconstructionSum& sum, const std::string& found,
                const std::vector<WrittenFile>& written);
 
-/// How many sessions find particles at a time: on the host one per thread. On a GPU a few streams keep it busy, while
-/// other threads read and write; each has memory of its own for an event.
-std::size_t sessions_at_a_time(Device device);
-
 /// Reconstructs every event with `way` and prints a table, or with --json a line per event. A Way has
 /// reconstruct_event, which gives the Done of an event (with hits, found and written), the word kFound for what is
 /// found, and what prints a Done and warns of it.

@@ -154,10 +154,7 @@ void TrackReconstruction::check_places() const {
 
 void TrackReconstruction::run() const {
   check_places();
-  const std::shared_ptr<const EdgePlan> plan = device_ == Device::cpu ? finder_.plan() : nullptr;
-  SessionPool<TrackSession> sessions(sessions_at_a_time(device_), [&] {
-    return plan != nullptr ? TrackSession(finder_, plan) : TrackSession(finder_, device_);
-  });
+  SessionPool<TrackSession> sessions = track_sessions(finder_, device_);
   reconstruct_events(options_, *this, sessions);
 }
 

@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "starling/device.h"
+#include "starling/track_finder.h"
+
 namespace starling::cli {
 
 /// Sessions that threads take and give back: at most so many at a time, so that the memory which they hold is bounded.
@@ -76,5 +79,12 @@ class SessionPool {
   std::vector<std::unique_ptr<Session>> free_;
   std::size_t taken_ = 0;
 };
+
+/// How many sessions find particles at a time: on the host one per thread. On a GPU a few streams keep it busy, while
+/// other threads read and write; each has memory of its own for an event.
+std::size_t sessions_at_a_time(Device device);
+
+/// Sessions of a finder, which must stay as long as they do. On the host they share its plan.
+SessionPool<TrackSession> track_sessions(const TrackFinder& finder, Device device);
 
 }  // namespace starling::cli

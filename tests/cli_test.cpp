@@ -524,6 +524,16 @@ TEST_F(Cli, OnADeviceReconstructWritesTheSameFilesAndWithoutOneItIsOneLine) {
   EXPECT_THAT(bad.out, HasSubstr("1 event, "));
 }
 
+TEST_F(Cli, OnADeviceEvaluateMeasuresTheSameAndWithoutOneItIsOneLine) {
+  const std::string command = "evaluate " + path("events") + model() + "--json --device ";
+  const Result result = run(command + "cuda");
+  if (result.code != 0) {
+    expect_failure(command + "cuda", 4, {"cuda"});
+    return;
+  }
+  EXPECT_EQ(result.out, run(command + "cpu").out);
+}
+
 TEST_F(Cli, HitsOnNoEdgeAreSaid) {
   const std::string metres = copy_of_event("metres");
   std::istringstream hits(content(event() + "-hits.csv"));
