@@ -48,6 +48,8 @@ std::size_t Chain::model_bytes(const TrackFinder& finder, NumberType type) {
   return ModelMemory(finder, type, {}).bytes;
 }
 
+bool Chain::counts_all_hits(const TrackFinder& finder) { return network_of(finder).shape.norm == Norm::batch; }
+
 Chain::Chain(const TrackFinder& finder, NumberType type, std::span<std::byte> memory)
     : graph_(finder.windows, finder.scales, checked(finder, type, memory).windows),
       network_(network_of(finder), type, ModelMemory(finder, type, memory).network),

@@ -21,6 +21,8 @@ struct ChainMemory {
 class Chain {
  public:
   static std::size_t model_bytes(const TrackFinder& finder, NumberType type);
+  /// Whether hits on no edge change the scores of others.
+  static bool counts_all_hits(const TrackFinder& finder);
   Chain(const TrackFinder& finder, NumberType type, std::span<std::byte> memory);
 
   ChainMemory lay_out(memory::Layout& layout, std::int32_t num_hits, const HitGraphCapacity& capacity) const;

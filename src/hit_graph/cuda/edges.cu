@@ -5,8 +5,8 @@
 #include "hit_graph/overlaps.h"
 #include "hit_graph/triplets.h"
 
-// Edges take places hit by hit, in any order. Each then finds its index: the number of edges of the hits before its
-// own, which a scan gives, and the number of edges of its hit that end before it does.
+// Edges take places hit by hit, in any order. The index of each is the number of edges of the hits before its own,
+// which a scan gives, and of those of its hit that end before it does.
 namespace starling::hit_graph::cuda {
 
 using namespace starling::cuda;
@@ -71,13 +71,20 @@ __global__ void __launch_bounds__(kThreads) gather_edges(const __grid_constant__
   const std::int32_t hit = job.out.order[position];
   if (lane == 0) job.edges_from[hit] = size;
   if (size == 0 || first + size > static_cast<unsigned long long>(job.capacity.edges)) return;
-  const auto row = static_cast<std::int32_t>(first);
+  Edge* const edges = job.edges + first;
   if (lane == 0) atomicAdd(&job.sums_of_out[hit / kScanned], size);
-  const auto keep = [&](int n, const End& end) { job.edges[row + n] = {hit, end.dst, end.doublet, row}; };
-  if (size > kHeld) {  // the count goes on from `size`
-    for_each_edge(job, position, lane, [&](const End& end) { keep(atomicAdd(&found[own], 1) - size, end); });
-  } else {
-    for (int n = lane; n < size; n += kLanes) keep(n, held[own][n]);
+  if (size > kHeld) {
+    const std::int32_t row = ~static_cast<std::int32_t>(first);
+    for_each_edge(job, position, lane, [&](const End& end) {
+      edges[atomicAdd(&found[own], 1) - size] = {hit, end.dst, end.doublet, row};  // the count goes on from `size`
+    });
+    return;
+  }
+  for (int n = lane; n < size; n += kLanes) {
+    const End end = held[own][n];
+    std::int32_t rank = 0;
+    for (int other = 0; other < size; ++other) rank += held[own][other].dst < end.dst ? 1 : 0;
+    edges[n] = {hit, end.dst, end.doublet, rank};
   }
 }
 
@@ -118,9 +125,13 @@ __global__ void __launch_bounds__(kThreads) order_edges(const __grid_constant__ 
   if (at == 0) write_counts(job, whole);
   if (!whole || at >= static_cast<std::int32_t>(job.totals->edges)) return;
   const Edge edge = job.edges[at];
-  std::int32_t index = job.first_edge[edge.src];
-  const std::int32_t row_end = edge.row + job.edges_from[edge.src];
-  for (std::int32_t other = edge.row; other < row_end; ++other) index += job.edges[other].dst < edge.dst ? 1 : 0;
+  std::int32_t rank = edge.rank;
+  if (rank < 0) {
+    rank = 0;
+    const std::int32_t row = ~edge.rank, row_end = row + job.edges_from[edge.src];
+    for (std::int32_t other = row; other < row_end; ++other) rank += job.edges[other].dst < edge.dst ? 1 : 0;
+  }
+  const std::int32_t index = job.first_edge[edge.src] + rank;
   job.out.src[index] = edge.src;
   job.out.dst[index] = edge.dst;
   float row[kEdgeFeatures];

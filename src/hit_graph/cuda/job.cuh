@@ -37,7 +37,7 @@ struct Totals {
   std::uint32_t bad;  ///< num_hits minus the first bad hit; 0 = none
 };
 
-/// A hit's row of doublets, or of edges that are not in order yet.
+/// A hit's row of doublets.
 struct Row {
   std::int32_t first, size;
 };
@@ -49,7 +49,7 @@ struct Doublet {
 struct alignas(16) Edge {
   std::int32_t src, dst;  ///< hits
   std::int32_t doublet;   ///< −1 = an overlap
-  std::int32_t row;       ///< where the edges of src begin
+  std::int32_t rank;      ///< how many edges of src end before it does; ~ where those begin, if that is to be counted
 };
 
 /// The layout as for_each_overlap_in_row() takes it.
@@ -85,7 +85,7 @@ struct Job {
   Doublet* doublets;
   std::int32_t* doublet_src;  // position
   std::int32_t* triplets_of;  // by doublet, how many begin with it
-  Edge* edges;                // not in order
+  Edge* edges;                // hit by hit, in no order
   std::int32_t* edges_from;   // by hit, how many
   std::int32_t* first_edge;   // [num_hits + 1]
   std::int32_t* edge_pair;    // by edge, −1 = an overlap

@@ -1,4 +1,3 @@
-#include "cuda/block.cuh"
 #include "cuda/warp.cuh"
 #include "hit_graph/cuda/job.cuh"
 #include "hit_graph/doublets.h"
@@ -178,13 +177,21 @@ __global__ void __launch_bounds__(kThreads) search_doublets(const __grid_constan
   }
 }
 
+/// The sum over the lanes, in all of them.
+__device__ unsigned long long sum_of_lanes(std::uint32_t value) {
+  // Below 2^25 each, the limit of doublets.
+  const std::uint32_t low = __reduce_add_sync(kWarp, value & 0xffffu), high = __reduce_add_sync(kWarp, value >> 16);
+  return (static_cast<unsigned long long>(high) << 16) + low;
+}
+
 /// One thread per doublet a → b: tests all doublets b → c.
 __global__ void __launch_bounds__(kThreads) search_triplets(const __grid_constant__ Job job) {
   after_previous();
   if (!job.doublets_fit()) return;
   const auto doublets = static_cast<std::int32_t>(job.totals->doublets);
   const std::int32_t ab = blockIdx.x * kThreads + threadIdx.x;
-  if (static_cast<std::int32_t>(blockIdx.x * kThreads) >= doublets) return;  // the whole block
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  if (ab - lane >= doublets) return;  // the whole warp
   Doublet doublet{};
   Row row{};
   if (ab < doublets) {
@@ -192,10 +199,10 @@ __global__ void __launch_bounds__(kThreads) search_triplets(const __grid_constan
     row = job.doublets_from[doublet.dst];
   }
   // Counted before they are tested: time is bounded, whatever the event.
-  __shared__ bool too_many;
-  const unsigned long long pairs = block_sum(row.size);
-  if (threadIdx.x == 0) too_many = atomicAdd(&job.totals->pairs, pairs) + pairs > kMostTested;
-  __syncthreads();
+  const unsigned long long pairs = sum_of_lanes(row.size);
+  unsigned long long before = 0;
+  if (lane == 0 && pairs > 0) before = atomicAdd(&job.totals->pairs, pairs);
+  const bool too_many = from_lane(before, 0) + pairs > kMostTested;
   std::int32_t found = 0;
   if (row.size > 0 && !too_many) {
     const Tables& w = job.windows;
@@ -222,8 +229,8 @@ __global__ void __launch_bounds__(kThreads) search_triplets(const __grid_constan
     if (found > 0) job.kept[ab] = job.on_edge[source] = job.on_edge[doublet.dst] = 1;
   }
   if (ab < doublets) job.triplets_of[ab] = found;
-  const unsigned long long triplets = block_sum(found);
-  if (threadIdx.x == 0 && triplets > 0) atomicAdd(&job.totals->triplets, triplets);
+  const unsigned long long triplets = sum_of_lanes(found);
+  if (lane == 0 && triplets > 0) atomicAdd(&job.totals->triplets, triplets);
 }
 
 }  // namespace

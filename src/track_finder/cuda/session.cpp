@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <bit>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "cuda/session.h"
@@ -22,7 +24,8 @@ class Mark {
   Mark& operator=(const Mark&) = delete;
   ~Mark() { cudaEventDestroy(event_); }
 
-  void set(cudaStream_t stream) const { call(cudaEventRecord(event_, stream)); }
+  /// While the stream is captured: each launch of the graph sets it.
+  void capture(cudaStream_t stream) const { call(cudaEventRecordWithFlags(event_, stream, cudaEventRecordExternal)); }
   double seconds_since(const Mark& earlier) const {
     float milliseconds = 0;
     call(cudaEventElapsedTime(&milliseconds, earlier.event_, event_));
@@ -31,6 +34,45 @@ class Mark {
 
  private:
   cudaEvent_t event_ = nullptr;
+};
+
+/// A captured CUDA graph, ready to be launched. An event takes some ninety kernels and copies: started one by one, by
+/// several threads at a time, they cost the host more time than the device.
+class Launchable {
+ public:
+  Launchable() = default;
+  Launchable(const Launchable&) = delete;
+  Launchable& operator=(const Launchable&) = delete;
+  ~Launchable() { reset(); }
+
+  explicit operator bool() const { return executable_ != nullptr; }
+  void reset() {
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    executable_ = nullptr;
+  }
+  /// What action() starts on the stream.
+  template <typename Action>
+  void capture(cudaStream_t stream, const Action& action) {
+    reset();
+    call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      action();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      throw;
+    }
+    call(cudaStreamEndCapture(stream, &graph));
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    if (status != cudaSuccess) executable_ = nullptr;
+    call(status);
+  }
+  void launch(cudaStream_t stream) const { call(cudaGraphLaunch(executable_, stream)); }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
 };
 
 /// What is copied to the device and from it: on host and device laid out alike, so that one copy moves each part.
@@ -57,14 +99,29 @@ struct Exchanged {
     const auto count = static_cast<std::size_t>(num_hits);
     return {{x, count}, {y, count}, {z, count}, {volume_id, count}, {layer_id, count}, {module_id, count}};
   }
+  /// Where there is room for more hits it is filled with some on no layer, which change nothing for the others: they
+  /// are on no edge, and come last. They are farther from the beam line than has_place() allows, each at another place.
   void set(const HitsView& hits) const {
-    const auto copy = [](const auto& from, auto* to) { std::copy(from.begin(), from.end(), to); };
+    const auto room = static_cast<std::size_t>(num_hits);
+    const auto copy = [&](const auto& from, auto* to) {
+      std::fill(std::copy(from.begin(), from.end(), to), to + room, 0);
+    };
     copy(hits.x, x), copy(hits.y, y), copy(hits.z, z);
     copy(hits.volume_id, volume_id), copy(hits.layer_id, layer_id), copy(hits.module_id, module_id);
+    // The layout counts hits on no layer by the highest 14 bits of x.
+    constexpr std::uint32_t kFar = 0x49800000, kStep = 1u << 18, kSteps = (0x7f800000 - kFar) / kStep;
+    for (std::size_t i = hits.x.size(); i < room; ++i) {
+      const std::size_t pad = i - hits.x.size();
+      const float place = std::bit_cast<float>(kFar + static_cast<std::uint32_t>(pad % kSteps) * kStep);
+      x[i] = pad / kSteps % 2 == 0 ? place : -place;
+    }
   }
-  Tracks found() const {
+  /// The tracks of the first `hits` hits.
+  Tracks found(std::int32_t hits) const {
+    std::int32_t count = *tracks.count;
+    while (count > 0 && tracks.hits[tracks.row_splits[count - 1]] >= hits) --count;  // only where one hit is a track
     Tracks result;
-    result.row_splits.assign(tracks.row_splits, tracks.row_splits + *tracks.count + 1);
+    result.row_splits.assign(tracks.row_splits, tracks.row_splits + count + 1);
     result.hits.assign(tracks.hits, tracks.hits + result.row_splits.back());
     return result;
   }
@@ -79,22 +136,25 @@ struct Exchanged {
 class CudaRunner final : public Runner {
  public:
   CudaRunner(const TrackFinder& finder, NumberType type)
-      : chain_(finder, type, model_.at_least(Chain::model_bytes(finder, type), ErrorKind::device)) {}
+      : chain_(finder, type, model_.at_least(Chain::model_bytes(finder, type), ErrorKind::device)),
+        exact_(Chain::counts_all_hits(finder)) {}
 
   Tracks run(const HitsView& hits) override {
     hits.check();
     counts_ = {};
     num_hits_ = 0;
     if (hits.size() == 0) return {};
+    const std::int64_t room = room_for(hits.size());
     // About what an event of so many hits has; an event that has more corrects it once.
-    grow({8 * std::int64_t{hits.size()}, hits.size(), 2 * std::int64_t{hits.size()}});
+    grow({8 * room, room, 2 * room});
     for (;;) {
-      const Exchanged answer = run_once(hits);
+      const Exchanged answer = run_once(hits, static_cast<std::int32_t>(room));
       const HitGraphCounts counts = *answer.counts;
       if (fits(counts, capacity_, hits.size())) {
         counts_ = counts;
+        counts_.hits_outside -= static_cast<std::int32_t>(room) - hits.size();
         num_hits_ = hits.size();
-        return answer.found();
+        return answer.found(num_hits_);
       }
       const auto with_margin = [](std::int32_t count) { return count + std::int64_t{count} / 8; };
       grow({with_margin(counts.doublets), with_margin(counts.edges), with_margin(counts.triplets)});
@@ -139,35 +199,61 @@ class CudaRunner final : public Runner {
     to(capacity_.triplets, entries.triplets);
   }
 
+  /// Hits that a run has room for. The same for events of about one size, so that they share a graph.
+  std::int32_t room_for(std::int32_t hits) const {
+    if (exact_) return hits;
+    if (hits <= room_ && hits > room_ / 2) return room_;
+    constexpr std::int64_t kStep = 4096;
+    const std::int64_t room = (std::int64_t{hits} + kStep - 1) / kStep * kStep;
+    return room <= std::numeric_limits<std::int32_t>::max() ? static_cast<std::int32_t>(room) : hits;
+  }
+
   /// From hits to tracks, or to counts that say what did not fit; both in pinned memory.
-  Exchanged run_once(const HitsView& hits) {
-    const std::int32_t count = hits.size();
+  Exchanged run_once(const HitsView& hits, std::int32_t room) {
+    const bool fits_graph = room == room_ && capacity_.doublets == captured_.doublets &&
+                            capacity_.edges == captured_.edges && capacity_.triplets == captured_.triplets;
+    if (!graph_ || !fits_graph) {
+      try {
+        capture(room);
+      } catch (...) {
+        capacity_ = captured_;  // the next event must not need what there is not
+        throw;
+      }
+    }
+    host_->set(hits);
+    graph_.launch(stream_);
+    stream_.wait();
+    return *host_;
+  }
+
+  void capture(std::int32_t room) {
+    graph_.reset();  // before the memory that it uses is given back
     const auto device_layout = [&](std::span<std::byte> memory) {
       memory::Layout layout(memory);
-      Exchanged exchanged(layout, count);
-      arrays_ = chain_.lay_out(layout, count, capacity_);
+      Exchanged exchanged(layout, room);
+      arrays_ = chain_.lay_out(layout, room, capacity_);
       arrays_.graph.counts = exchanged.counts;
       return std::pair(exchanged, layout.bytes());
     };
     memory::Layout measured;
-    Exchanged(measured, count);
+    Exchanged(measured, room);
     memory::Layout pinned(pinned_.at_least(measured.bytes()));
-    const Exchanged host(pinned, count);
+    host_.emplace(pinned, room);
     const Exchanged device = device_layout(memory_.at_least(device_layout({}).second, ErrorKind::input)).first;
-
     const Execution execution{.device = Device::cuda, .stream = stream_};
-    host.set(hits);
-    marks_[0].set(stream_);
-    stream_.upload(std::span<const std::byte>(host.sent()), device.sent().data());
-    const HitGraphView graph = chain_.build_graph(device.hits(), capacity_, arrays_, execution);
-    marks_[1].set(stream_);
-    chain_.score(graph, arrays_, execution);
-    marks_[2].set(stream_);
-    chain_.find_tracks(graph, arrays_, device.tracks, execution);
-    stream_.download<std::byte>(device.received().data(), host.received());
-    marks_[3].set(stream_);
-    stream_.wait();
-    return host;
+    graph_.capture(stream_, [&] {
+      marks_[0].capture(stream_);
+      stream_.upload(std::span<const std::byte>(host_->sent()), device.sent().data());
+      const HitGraphView graph = chain_.build_graph(device.hits(), capacity_, arrays_, execution);
+      marks_[1].capture(stream_);
+      chain_.score(graph, arrays_, execution);
+      marks_[2].capture(stream_);
+      chain_.find_tracks(graph, arrays_, device.tracks, execution);
+      stream_.download<std::byte>(device.received().data(), host_->received());
+      marks_[3].capture(stream_);
+    });
+    room_ = room;
+    captured_ = capacity_;
   }
 
   starling::cuda::DeviceMemory model_, memory_;
@@ -175,7 +261,13 @@ class CudaRunner final : public Runner {
   starling::cuda::Stream stream_;
   std::array<Mark, 4> marks_;  // around the stages
   Chain chain_;
+  bool exact_;  // there may be no other hits than those of the event
   HitGraphCapacity capacity_;
+  // The graph, what it has room for, and where it reads and writes on the host.
+  Launchable graph_;
+  std::int32_t room_ = 0;
+  HitGraphCapacity captured_;
+  std::optional<Exchanged> host_;
   // Of the last event.
   ChainMemory arrays_;
   HitGraphCounts counts_;

@@ -39,7 +39,9 @@ struct WarpGroup {
   __device__ int min(int value) const { return __reduce_min_sync(kWarp, value); }
   /// What the first thread has.
   __device__ int first(int value) const { return __shfl_sync(kWarp, value, 0); }
+  /// A barrier too.
   __device__ Start best(Start start) const {
+    __syncwarp();
     for (int step = 16; step > 0; step /= 2) {
       Start other = no_start();
       other.way.hits = __shfl_xor_sync(kWarp, start.way.hits, step);
