@@ -34,6 +34,7 @@ std::unique_ptr<Command> reconstruct_command();
 std::unique_ptr<Command> evaluate_command();
 std::unique_ptr<Command> info_command();
 std::unique_ptr<Command> export_command();
+std::unique_ptr<Command> sensitivity_command();
 std::unique_ptr<Command> train_command();     ///< of `starling`: runs starling-learn in its place
 std::unique_ptr<Command> training_command();  ///< of `starling-learn`
 

@@ -71,6 +71,12 @@ std::string Plot::quoted(std::string_view text) {
   return result + "'";
 }
 
+std::string Plot::tic(std::string_view text) {
+  std::string format;
+  for (const char c : text) format += c == '%' ? std::string("%%") : std::string(1, c);
+  return quoted(format);
+}
+
 bool Plot::save(const std::filesystem::path& file) const {
   const File script = unnamed_file(), picture = unnamed_file(), messages = unnamed_file();
   const std::string text = script_.str();

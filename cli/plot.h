@@ -24,6 +24,8 @@ class Plot {
 
   /// A gnuplot string of this very text: nothing in it is expanded.
   static std::string quoted(std::string_view text);
+  /// The same for labels of tics, which are formats.
+  static std::string tic(std::string_view text);
 
   /// Draws `file`, written beside its place and renamed. False, with a line on stderr, where gnuplot is not installed.
   /// Throws ErrorKind::internal with gnuplot's message where it fails, ErrorKind::usage where the file cannot be

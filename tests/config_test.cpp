@@ -28,6 +28,39 @@ std::string usage_error(Action action) {
   return {};
 }
 
+TEST(Config, GivesAllEntriesOfASection) {
+  Config config = Config::parse(
+      "[other]\nkey = 1\n[sweep]\nz.hidden = [16, 32]\na = [\"x y\", [1, 2]]\n"
+      "[sweep.points.one]\nz.hidden = 3\nempty = []\n",
+      "run.toml");
+  config.set("sweep.a=[0.5, true]");
+  config.set("sweep.b.c=word");
+  std::string text;
+  for (const Config::Entry& entry : config.entries("sweep")) {
+    text += entry.key + '=' + entry.value;
+    for (const std::string& value : entry.values) text += '|' + value;
+    text += entry.is_list ? " list\n" : "\n";
+    config.set("copy." + entry.key + "=" + entry.value);
+  }
+  EXPECT_EQ(text,
+            "z.hidden=[16, 32]|16|32 list\n"
+            "points.one.z.hidden=3\n"
+            "points.one.empty=[] list\n"
+            "a=[0.5, true]|0.5|true list\n"
+            "b.c='word'\n");
+  std::string word;
+  config.get("copy.b.c", word);
+  EXPECT_EQ(word, "word");
+  EXPECT_EQ(config.entries("sweep.points").front().where, "run.toml:7: sweep.points.one.z.hidden = 3");
+  EXPECT_TRUE(config.entries("absent").empty());
+  EXPECT_THAT(usage_error([&] { config.finish(); }), HasSubstr("unknown key"));
+  EXPECT_THAT(usage_error([&] { config.entries("other.key"); }), HasSubstr("expected a section"));
+  EXPECT_THAT(usage_error([] { Config::parse("[[s.t]]\na = 1\n").entries("s"); }),
+              HasSubstr("[[s.t]]: expected a value, a list or a section"));
+  EXPECT_THAT(usage_error([] { Config::parse("[s]\n'a.b' = 1\n").entries("s"); }),
+              HasSubstr("expected a key without quotes"));
+}
+
 TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   Config config = Config::parse(R"(
     name = "run"

@@ -328,6 +328,46 @@ TEST(QuantizedNetwork, WhatTrainingGivesIsChecked) {
 }
 
 // The smallest scale, a negative threshold, and a matrix of zeros: as training has them.
+TEST(QuantizedNetwork, ThresholdsWithoutTrainingArePercentiles) {
+  const InteractionNetwork network = random_network(plain(4, 2), 5);
+  const LearnedQuantization blank = quantized_cases::learned(network, {}, 1);
+  const Graph one = random_graph({}, 30, 60, 3), other = random_graph({}, 20, 50, 4);
+  const std::vector<GraphView> first = {one.view()}, second = {other.view()}, both = {one.view(), other.view()};
+  const auto calibrated = [&](const std::vector<GraphView>& graphs, const CalibrationPercentiles& percentiles) {
+    LearnedQuantization all = blank;
+    calibrate(network, graphs, all, percentiles);
+    return all;
+  };
+  const LearnedQuantization most = calibrated(first, {.features = 100., .others = 100.});
+  float largest = 0.f;
+  for (const float feature : one.view().node_features) largest = std::max(largest, std::abs(feature));
+  EXPECT_EQ(most.inputs.at("node_encoder").threshold, largest);
+  // No code is cut off: a threshold is the largest value that its quantiser meets.
+  LearnedQuantization fine = most;
+  for (auto& [name, input] : fine.inputs) input.bits = 12;
+  for (auto& [name, layer] : fine.layers) layer.weight_bits = layer.output_bits = 12, layer.bias_bits = 32;
+  const std::vector<float> codes = quantized_network_reference(quantize(network, fine), one.view());
+  const std::vector<double> exact = network_reference(network, one.view());
+  for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(codes[i], exact[i], 0.02) << i;
+  // The mean over graphs.
+  const LearnedQuantization of_second = calibrated(second, {.features = 100., .others = 100.});
+  const LearnedQuantization of_both = calibrated(both, {.features = 100., .others = 100.});
+  for (const auto& [name, input] : of_both.inputs) {
+    EXPECT_FLOAT_EQ(input.threshold, (most.inputs.at(name).threshold + of_second.inputs.at(name).threshold) / 2);
+  }
+  const LearnedQuantization half = calibrated(first, {.features = 50., .others = 100.});
+  EXPECT_LT(half.inputs.at("node_encoder").threshold, largest);
+  EXPECT_EQ(half.inputs.at("edge_network.0").threshold, most.inputs.at("edge_network.0").threshold);
+  // What no value reaches stays: the last node network, and everything without graphs.
+  EXPECT_EQ(most.inputs.at("node_network.1").threshold, blank.inputs.at("node_network.1").threshold);
+  EXPECT_EQ(calibrated({}, {}).layers.at("node_encoder.0").threshold, blank.layers.at("node_encoder.0").threshold);
+
+  expect_error(ErrorKind::usage, "percentile 101", [&] { calibrated(first, {.features = 101.}); });
+  LearnedQuantization wrong = blank;
+  wrong.layers.erase("edge_encoder.0");
+  expect_error(ErrorKind::usage, "layer edge_encoder.0 is missing", [&] { calibrate(network, first, wrong); });
+}
+
 TEST(QuantizedNetwork, EdgesOfTheFormulas) {
   InteractionNetwork network = random_network(plain(2, 1), 1);
   network.weights["edge_decoder.0.weight"].assign(4, 0.f);

@@ -51,6 +51,18 @@ class Config {
   /// The number of entries of an array of tables ("layer"): entry i is then read with keys "layer[i].radius".
   int table_count(std::string_view key) const;
 
+  /// A value that is read without knowing its key or its type.
+  struct Entry {
+    std::string key;                  ///< behind the section's name: "network.hidden"
+    std::string value;                ///< as TOML, as set() takes it
+    bool is_list = false;             ///< `value` is an array
+    std::vector<std::string> values;  ///< of its entries, each as TOML
+    std::string where;                ///< for messages: "run.toml:12: sweep.network.hidden = [16]"
+  };
+  /// All values of a section and of the sections in it, in the order of the file; those of the command line come last.
+  /// Marks the keys as known. Arrays of tables and quoted keys with dots are errors.
+  std::vector<Entry> entries(std::string_view section);
+
   bool has_section(std::string_view section) const;
 
   /// Forgets a section that another command reads.

@@ -83,6 +83,19 @@ struct LearnedQuantization {
 /// not those of the network, bits are out of range, or masks or values do not fit.
 QuantizedNetwork quantize(const InteractionNetwork& network, const LearnedQuantization& learned);
 
+/// Which percentile of the magnitudes that a quantiser meets its threshold becomes, in percent. Few features are large,
+/// such as slopes of edges at nearly one radius, and most are small: what the encoders read has one of its own.
+struct CalibrationPercentiles {
+  double features = 99., others = 99.999;
+};
+
+/// Sets the thresholds without training: from the network in float on each of the graphs, the mean over graphs and
+/// steps. Those that meet no value, as in the last node network, stay as they are. Takes as long as network_reference.
+/// Throws ErrorKind::usage where layers or inputs are not those of the network, for percentiles outside 0..100 and for
+/// graphs that do not fit.
+void calibrate(const InteractionNetwork& network, std::span<const GraphView> graphs, LearnedQuantization& learned,
+               const CalibrationPercentiles& percentiles = {});
+
 /// What one layer of a network costs (docs/definitions.md, Cost of a network).
 struct LayerCost {
   std::string name;

@@ -233,6 +233,35 @@ void check_known(const Contents& state, const std::string& prefix, const toml::t
   }
 }
 
+// The values of a table and of those in it, each with its place in the file; those of the command line are behind it.
+void collect(Contents& state, const std::string& section, const std::string& prefix, const toml::table& table,
+             std::vector<std::pair<toml::source_position, Config::Entry>>& out) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix + std::string(name.str());
+    const std::string whole = section + '.' + key;
+    if (node.is_array_of_tables()) expected(state, whole, node, "a value, a list or a section");
+    if (name.str().find_first_of(".[]") != std::string_view::npos) {
+      fail(where(state, whole, node) + ": expected a key without quotes");
+    }
+    if (const toml::table* const inside = node.as_table()) {
+      collect(state, section, key + '.', *inside, out);
+      continue;
+    }
+    state.known.insert(whole);
+    Config::Entry entry;
+    entry.key = key;
+    print(node, entry.value);
+    if (const toml::array* const array = node.as_array()) {
+      entry.is_list = true;
+      for (const toml::node& one : *array) print(one, entry.values.emplace_back());
+    }
+    entry.where = where(state, whole, node);
+    const bool in_file = assignment_of(state, whole, node) == nullptr;
+    constexpr auto kBehind = std::numeric_limits<toml::source_index>::max();
+    out.emplace_back(in_file ? node.source().begin : toml::source_position{kBehind, 0}, std::move(entry));
+  }
+}
+
 // Values first: after a section's header they would belong to that section.
 void print(const toml::table& table, const std::string& prefix, std::string& out) {
   for (const auto& [name, node] : table) {
@@ -443,6 +472,20 @@ int Config::table_count(std::string_view key) const {
     expected(state(), key, *node, "sections [[" + std::string(key) + "]]");
   }
   return static_cast<int>(array->size());
+}
+
+std::vector<Config::Entry> Config::entries(std::string_view section) {
+  const toml::node* const node = toml::at_path(state().values, section).node();
+  if (node == nullptr) return {};
+  const toml::table* const table = node->as_table();
+  if (table == nullptr) expected(state(), section, *node, "a section");
+  std::vector<std::pair<toml::source_position, Entry>> found;
+  collect(state(), std::string(section), "", *table, found);
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& one, const auto& other) { return one.first < other.first; });
+  std::vector<Entry> result;
+  for (auto& [position, entry] : found) result.push_back(std::move(entry));
+  return result;
 }
 
 bool Config::has_section(std::string_view section) const {

@@ -1,7 +1,7 @@
 #include <cmath>
 
+#include "interaction_network/reference.h"
 #include "interaction_network/shape.h"
-#include "starling/interaction_network.h"
 
 namespace starling {
 
@@ -47,7 +47,9 @@ void normalise(double* first, std::int64_t count, std::int64_t stride, double ep
 }
 
 // The layers whose names start with `name`.
-Matrix mlp(const InteractionNetwork& network, const std::vector<DenseLayer>& all, const std::string& name, Matrix x) {
+Matrix mlp(const InteractionNetwork& network, const std::vector<DenseLayer>& all, const std::string& name, Matrix x,
+           const interaction_network::Listener& listener) {
+  listener(name + ".in", x.values);
   for (const DenseLayer& layer : all) {
     if (!layer.name.starts_with(name + ".")) continue;
     x = linear(network, layer, x);
@@ -65,6 +67,7 @@ Matrix mlp(const InteractionNetwork& network, const std::vector<DenseLayer>& all
     if (layer.relu) {
       for (double& value : x.values) value = value < 0. ? 0. : value;
     }
+    listener(layer.name, x.values);
   }
   return x;
 }
@@ -75,14 +78,16 @@ void append(double*& out, const Matrix& matrix, std::int64_t row) {
 
 }  // namespace
 
-std::vector<double> network_reference(const InteractionNetwork& network, const GraphView& graph) {
+std::vector<double> interaction_network::reference(const InteractionNetwork& network, const GraphView& graph,
+                                                   const Listener& listener) {
   const InteractionNetworkShape& shape = network.shape;
   const std::vector<DenseLayer> all = layers(shape);
-  interaction_network::check_weights(network, ErrorKind::usage, "");
-  interaction_network::check_graph(graph, shape);
+  check_weights(network, ErrorKind::usage, "");
+  check_graph(graph, shape);
+  const auto run = [&](const std::string& name, Matrix x) { return mlp(network, all, name, std::move(x), listener); };
 
-  const Matrix x0 = mlp(network, all, "node_encoder", widen(graph.node_features, graph.num_nodes, shape.node_inputs));
-  const Matrix e0 = mlp(network, all, "edge_encoder", widen(graph.edge_features, graph.num_edges(), shape.edge_inputs));
+  const Matrix x0 = run("node_encoder", widen(graph.node_features, graph.num_nodes, shape.node_inputs));
+  const Matrix e0 = run("edge_encoder", widen(graph.edge_features, graph.num_edges(), shape.edge_inputs));
   Matrix x = x0, e = e0;
   for (int step = 0; step < shape.steps; ++step) {
     const std::string weights = std::to_string(shape.recurrent ? 0 : step);
@@ -96,7 +101,7 @@ std::vector<double> network_reference(const InteractionNetwork& network, const G
         if (shape.concat) append(out, x0, node);
       }
     }
-    e = mlp(network, all, "edge_network." + weights, std::move(edge_in));
+    e = run("edge_network." + weights, std::move(edge_in));
     if (step + 1 == shape.steps) break;  // the last node network feeds nothing
 
     Matrix into(graph.num_nodes, shape.hidden), out_of(graph.num_nodes, shape.hidden);
@@ -114,9 +119,13 @@ std::vector<double> network_reference(const InteractionNetwork& network, const G
       append(out, x, node);
       if (shape.concat) append(out, x0, node);
     }
-    x = mlp(network, all, "node_network." + weights, std::move(node_in));
+    x = run("node_network." + weights, std::move(node_in));
   }
-  return mlp(network, all, "edge_output", mlp(network, all, "edge_decoder", std::move(e))).values;
+  return run("edge_output", run("edge_decoder", std::move(e))).values;
+}
+
+std::vector<double> network_reference(const InteractionNetwork& network, const GraphView& graph) {
+  return interaction_network::reference(network, graph, [](const std::string&, std::span<const double>) {});
 }
 
 }  // namespace starling
