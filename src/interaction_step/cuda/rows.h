@@ -75,6 +75,7 @@ struct MlpGradient {
   Rows out_gradient;                       ///< null: 0
   Gathered out_terms[2];                   ///< added to it
   MutableRows normalised[kMaxLayers - 1];  ///< of each layer but the last: its sums, normalised, before the ReLU
+  float* scales[kMaxLayers - 1] = {};      ///< what each row of them was multiplied by, of normalised[l].first on
   MutableRows sums[kMaxLayers];            ///< gradients of each layer's sums
   MutableRows sources[kMaxSources];        ///< gradients of the sources; null: not wanted
 };
@@ -86,9 +87,8 @@ struct LinearKernel {
   Rows sources[2];
   Rows addends[2];  ///< null: 0
   MutableRows outs[2];
-  const void* packed = nullptr;
-  std::int64_t places[2][2] = {};  ///< first fragments of the weights of (o, source)
-  std::int64_t packed_size = 0;
+  const void* packed = nullptr;  ///< weights of (o, source), o after o
+  std::int64_t out_size = 0;     ///< fragments of one o
 };
 
 /// Weights B [inputs, outputs] as products want them: B(i, o) = weight[i · by_input + o · by_output].
@@ -118,13 +118,13 @@ STARLING_HOST_DEVICE std::int64_t fragments(Product product, int inputs, int til
 }
 inline std::size_t fragment_bytes(Product product) { return product == Product::split ? 16 : 8; }
 
-/// The kernels of one kind of product; `tiles` as tiles_for() gives for the widest array.
-template <Product kProduct>
+/// The kernels of one kind of product; the widest array has at most 8 · tiles columns (tiles_for).
+template <Product kProduct, int kTiles>
 struct RowKernels {
-  static void pack(const PackKernel& pack, int tiles, cudaStream_t stream);
-  static void mlp(const MlpKernel& mlp, const MutableRows& out, int tiles, cudaStream_t stream);
-  static void gradient(const MlpKernel& mlp, const MlpGradient& gradient, int tiles, cudaStream_t stream);
-  static void linear(const LinearKernel& linear, int tiles, cudaStream_t stream);
+  static void pack(const PackKernel& pack, cudaStream_t stream);
+  static void mlp(const MlpKernel& mlp, const MutableRows& out, cudaStream_t stream);
+  static void gradient(const MlpKernel& mlp, const MlpGradient& gradient, cudaStream_t stream);
+  static void linear(const LinearKernel& linear, cudaStream_t stream);
 };
 
 /// The gradient of a weight [gradients.width, inputs.width] and a bias: Σ over rows of gradient inputᵀ and of gradient.
@@ -145,7 +145,7 @@ struct WeightKernel {
   std::int64_t size = 0;
   bool adds = false;
 };
-/// `split`: operands are sums of two TF32 numbers. What is stored in bfloat16 is a TF32 number.
+/// Products of bfloat16 where both are stored so; else `split`: operands are sums of two TF32 numbers.
 void weight_gradient(const WeightKernel& kernel, int tiles, bool split, cudaStream_t stream);
 /// out [size] = the sum of the parts in ascending order.
 void add_parts(const float* parts, int num_parts, std::int64_t size, float* out, cudaStream_t stream);

@@ -16,8 +16,10 @@
 namespace starling::interactionstep::cuda {
 namespace {
 
-constexpr std::int64_t kChunkRows = std::int64_t{1} << 17;
-constexpr int kRowsPerPart = 1024, kMaxParts = 128;
+/// An array of a chunk, so that those which the kernels hand over stay in the device's L2 cache.
+constexpr std::int64_t kChunkBytes = std::int64_t{8} << 20, kMaxChunkRows = std::int64_t{1} << 17;
+/// Rows of a part of the gradient of weights; its blocks are parts times squares of 4096 numbers or fewer.
+constexpr int kRowsPerPart = 256, kMaxParts = 128, kMaxBlocks = 512;
 
 template <typename... T>
 constexpr bool kAnyBFloat16 = (std::is_same_v<T, BFloat16> || ...);
@@ -28,21 +30,45 @@ Product product_of(bool tf32) {
   return tf32 ? Product::tf32 : Product::split;
 }
 
+template <Product kProduct, typename Action>
+void with_tiles(int tiles, const Action& action) {
+  switch (tiles) {
+    case 4:
+      return action(RowKernels<kProduct, 4>());
+    case 6:
+      return action(RowKernels<kProduct, 6>());
+    case 8:
+      return action(RowKernels<kProduct, 8>());
+    case 12:
+      return action(RowKernels<kProduct, 12>());
+    default:
+      return action(RowKernels<kProduct, 16>());
+  }
+}
+/// action(the kernels)
 template <typename Action>
-void with_product(Product product, const Action& action) {
+void with_kernels(Product product, int tiles, const Action& action) {
   switch (product) {
     case Product::split:
-      return action(RowKernels<Product::split>());
+      return with_tiles<Product::split>(tiles, action);
     case Product::tf32:
-      return action(RowKernels<Product::tf32>());
+      return with_tiles<Product::tf32>(tiles, action);
     case Product::bfloat16:
-      return action(RowKernels<Product::bfloat16>());
+      return with_tiles<Product::bfloat16>(tiles, action);
   }
 }
 
-/// Parts of the gradient of weights over so many rows.
-int parts_for(std::int64_t rows) {
-  return static_cast<int>(std::clamp<std::int64_t>((rows + kRowsPerPart - 1) / kRowsPerPart, 1, kMaxParts));
+/// Rows of a chunk: a power of two.
+std::int64_t chunk_rows(int width, std::size_t number_size) {
+  std::int64_t rows = kMaxChunkRows;
+  while (rows * width * static_cast<std::int64_t>(number_size) > kChunkBytes) rows /= 2;
+  return rows;
+}
+
+/// Parts of the gradient of `weights` matrices of at most this width over so many rows.
+int parts_for(std::int64_t rows, int weights, int width) {
+  const int side = (width + 63) / 64, most = std::min(kMaxParts, kMaxBlocks / (weights * side * side));
+  return static_cast<int>(std::clamp<std::int64_t>((rows + kRowsPerPart - 1) / kRowsPerPart, 1, most));
 }
 
 template <typename T>
@@ -75,7 +101,7 @@ class Packer {
     return static_cast<const std::byte*>(kernel_.packed) + static_cast<std::size_t>(place) * fragment_bytes(product_);
   }
   void run(cudaStream_t stream) const {
-    with_product(product_, [&](auto kernels) { kernels.pack(kernel_, tiles_, stream); });
+    with_kernels(product_, tiles_, [&](auto kernels) { kernels.pack(kernel_, stream); });
   }
 
  private:
@@ -177,23 +203,20 @@ class Mlp {
   std::int64_t begin_ = 0;
 };
 
-/// Whether a product of stored numbers needs sums of two TF32 numbers.
-bool needs_split(Product product, const WeightKernel& weights) {
-  if (product != Product::bfloat16) return product == Product::split;
-  for (int i = 0; i < weights.num_jobs; ++i)
-    if (!weights.jobs[i].gradients.is_bfloat16 || !weights.jobs[i].inputs.is_bfloat16) return true;
-  return false;
-}
-
 /// What the gradient of rows leaves for that of the weights, for the rows of a chunk.
 template <typename S>
 struct Scratch {
+  std::int64_t chunk;  ///< rows
   S* normalised[kMaxLayers - 1];
+  float* scales[kMaxLayers - 1];
   S* sums[kMaxLayers];
 
-  void take(memory::Layout& layout, std::int64_t rows, std::int64_t first_sums, int width) {
-    const auto size = static_cast<std::size_t>(std::min(rows, kChunkRows) * width);
+  void take(memory::Layout& layout, std::int64_t rows, bool keeps_first, int width) {
+    chunk = chunk_rows(width, sizeof(S));
+    const std::int64_t most = std::min(rows, chunk), first_sums = keeps_first ? rows : most;
+    const auto size = static_cast<std::size_t>(most * width);
     for (S*& array : normalised) array = layout.take<S>(size);
+    for (float*& array : scales) array = layout.take<float>(static_cast<std::size_t>(most));
     sums[0] = layout.take<S>(static_cast<std::size_t>(first_sums * width));
     for (int l = 1; l < kMaxLayers; ++l) sums[l] = layout.take<S>(size);
   }
@@ -208,19 +231,22 @@ void gradient_of(const Mlp& mlp, MlpKernel kernel, MlpGradient gradient, const S
   std::int64_t first = 0;
   do {  // without rows once: then the gradients of the parameters are 0
     kernel.first_row = first;
-    kernel.end_row = std::min(first + kChunkRows, num_rows);
+    kernel.end_row = std::min(first + scratch.chunk, num_rows);
     for (int l = 0; l < kernel.num_layers; ++l) {
       const int width = kernel.layers[l].out;
-      if (l + 1 < kernel.num_layers) gradient.normalised[l] = mutable_rows(scratch.normalised[l], width, width, first);
+      if (l + 1 < kernel.num_layers) {
+        gradient.normalised[l] = mutable_rows(scratch.normalised[l], width, width, first);
+        gradient.scales[l] = scratch.scales[l];
+      }
       gradient.sums[l] = mutable_rows(scratch.sums[l], width, width, l == 0 && keeps_first ? 0 : first);
     }
-    with_product(product, [&](auto kernels) { kernels.gradient(kernel, gradient, tiles, stream); });
+    with_kernels(product, tiles, [&](auto kernels) { kernels.gradient(kernel, gradient, stream); });
     WeightKernel weights = mlp.weights(kernel, gradient, num_parts, parts);
     weights.first_row = kernel.first_row;
     weights.end_row = kernel.end_row;
     weights.adds = first > 0;
-    weight_gradient(weights, tiles, needs_split(product, weights), stream);
-    first += kChunkRows;
+    weight_gradient(weights, tiles, product != Product::tf32, stream);
+    first += scratch.chunk;
   } while (first < num_rows);
 }
 
@@ -240,14 +266,14 @@ struct RowsPlan {
         packer(product, tiles),
         mlp(packer, mlp_rows.shape, mlp_rows.parameters, side_by_side(1, mlp_rows.shape.inputs), with_gradient,
             with_inputs),
-        num_parts(parts_for(mlp_rows.num_rows)) {}
+        num_parts(parts_for(mlp_rows.num_rows, mlp_rows.shape.layers, width)) {}
 
   std::size_t lay_out(std::span<std::byte> memory, bool with_gradient) {
     memory::Layout layout(memory);
     packer.take(layout);
     if (with_gradient) {
       parts = layout.take<float>(static_cast<std::size_t>(num_parts * count_of(rows.shape)));
-      scratch.take(layout, rows.num_rows, std::min<std::int64_t>(rows.num_rows, kChunkRows), width);
+      scratch.take(layout, rows.num_rows, false, width);
     }
     return layout.bytes();
   }
@@ -277,23 +303,20 @@ struct StepPlan {
         tiles(tiles_for(hidden)),
         packer(product, tiles),
         edge(packer, edge_shape(step), step.edge_parameters, side_by_side(states, hidden), with_gradient, true),
-        edge_parts(parts_for(std::max(step.num_edges, step.num_nodes))),
-        node_parts(parts_for(step.num_nodes)) {
+        edge_parts(parts_for(std::max(step.num_edges, step.num_nodes), states + 2, hidden)),
+        node_parts(parts_for(step.num_nodes, node_inputs(step) + 2, hidden)) {
     const int wide = edge_inputs(step) * hidden;
     linear_begin = packer.size();
     for (int end = 0; end < 2; ++end) {
       for (int state = 0; state < states; ++state)
-        linear_places[end][state] =
-            packer.add({offset(step.edge_parameters, column_of(end, state)), 1, wide, hidden, hidden}) - linear_begin;
+        packer.add({offset(step.edge_parameters, column_of(end, state)), 1, wide, hidden, hidden});
     }
     linear_size = packer.size() - linear_begin;
     if (with_gradient) {
       transposed_begin = packer.size();
       for (int state = 0; state < states; ++state) {
         for (int end = 0; end < 2; ++end)
-          transposed_places[state][end] =
-              packer.add({offset(step.edge_parameters, column_of(end, state)), wide, 1, hidden, hidden}) -
-              transposed_begin;
+          packer.add({offset(step.edge_parameters, column_of(end, state)), wide, 1, hidden, hidden});
       }
     }
     if (step.node_parameters != nullptr)
@@ -315,8 +338,7 @@ struct StepPlan {
       const std::int64_t edge_size = edge_parts * count_of(edge_shape(step)),
                          node_size = node ? node_parts * count_of(node_shape(step)) : 0;
       parts = layout.take<float>(static_cast<std::size_t>(std::max(edge_size, node_size)));
-      const std::int64_t edges = step.num_edges, nodes = node ? step.num_nodes : 0;
-      scratch.take(layout, std::max(edges, nodes), std::max(edges, std::min(nodes, kChunkRows)), hidden);
+      scratch.take(layout, std::max(step.num_edges, node ? step.num_nodes : 0), true, hidden);
     }
     return layout.bytes();
   }
@@ -353,9 +375,8 @@ struct StepPlan {
     linear.num_outs = 2;
     for (int end = 0; end < 2; ++end) linear.outs[end] = mutable_half(sums, end);
     linear.packed = packer.at(linear_begin);
-    linear.packed_size = linear_size;
-    std::copy(&linear_places[0][0], &linear_places[0][0] + 4, &linear.places[0][0]);
-    with_product(product, [&](auto kernels) { kernels.linear(linear, tiles, stream); });
+    linear.out_size = linear_size / linear.num_outs;
+    with_kernels(product, tiles, [&](auto kernels) { kernels.linear(linear, stream); });
   }
 
   /// The gradients of these products, in `sums`, into those of the states, to which `of_states` is added.
@@ -370,9 +391,8 @@ struct StepPlan {
       linear.outs[state] = mutable_rows(state == 0 ? gradients.x : gradients.x0, hidden, hidden);
     }
     linear.packed = packer.at(transposed_begin);
-    linear.packed_size = linear_size;
-    std::copy(&transposed_places[0][0], &transposed_places[0][0] + 4, &linear.places[0][0]);
-    with_product(product, [&](auto kernels) { kernels.linear(linear, tiles, stream); });
+    linear.out_size = linear_size / linear.num_outs;
+    with_kernels(product, tiles, [&](auto kernels) { kernels.linear(linear, stream); });
   }
 
   /// The part of the edge network's gradient that is a sum over nodes.
@@ -392,7 +412,7 @@ struct StepPlan {
         job.stride = std::int64_t{edge_inputs(step)} * hidden;
       }
     }
-    weight_gradient(weights, tiles, needs_split(product, weights), stream);
+    weight_gradient(weights, tiles, product != Product::tf32, stream);
   }
 
   const InteractionStep<S>& step;
@@ -404,7 +424,6 @@ struct StepPlan {
   std::optional<Mlp> node;
   int edge_parts, node_parts;
   std::int64_t linear_begin = 0, linear_size = 0, transposed_begin = 0;
-  std::int64_t linear_places[2][2] = {}, transposed_places[2][2] = {};
 
   /// [num_nodes, 2 H]: message sums [in, out]; at other times products of nodes [src, dst], or their gradients.
   float* sums = nullptr;
@@ -432,7 +451,7 @@ void mlp_rows(const MlpRows<In, Out>& rows, Out* out, std::span<std::byte> works
   plan.lay_out(workspace, false);
   plan.packer.run(execution.stream);
   const MutableRows outs = mutable_rows(out, rows.shape.outputs, rows.shape.outputs);
-  with_product(plan.product, [&](auto kernels) { kernels.mlp(plan.kernel(), outs, plan.tiles, execution.stream); });
+  with_kernels(plan.product, plan.tiles, [&](auto kernels) { kernels.mlp(plan.kernel(), outs, execution.stream); });
 }
 
 template <typename In, typename Out>
@@ -469,12 +488,12 @@ void interaction_step(const InteractionStep<S>& step, S* edges, S* nodes, std::s
   plan.packer.run(stream);
   plan.multiply_nodes(stream);
   const int hidden = step.hidden;
-  with_product(plan.product, [&](auto kernels) {
-    kernels.mlp(plan.edge_kernel(), mutable_rows(edges, hidden, hidden), plan.tiles, stream);
+  with_kernels(plan.product, plan.tiles, [&](auto kernels) {
+    kernels.mlp(plan.edge_kernel(), mutable_rows(edges, hidden, hidden), stream);
     if (!plan.node) return;
     sum_rows(plan.state_rows(edges), lists_of(step.incoming), lists_of(step.outgoing), step.num_nodes, plan.sums,
              stream);
-    kernels.mlp(plan.node_kernel(), mutable_rows(nodes, hidden, hidden), plan.tiles, stream);
+    kernels.mlp(plan.node_kernel(), mutable_rows(nodes, hidden, hidden), stream);
   });
 }
 

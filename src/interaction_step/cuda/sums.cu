@@ -9,27 +9,27 @@ constexpr int kWarps = kThreads / 32;
 /// Longer lists are divided among the warps of a block: nodes may have all edges.
 constexpr std::uint32_t kLongList = 128;
 
-/// The sum over places `from` to `to` − 1 of a list, in their order: of a lane's two columns.
+/// The sum over places `from` to `to` − 1 of a list, in their order: of a lane's two columns, which must be there.
+template <typename Stored>
 __device__ Pair sum_of_list(const Rows& rows, const std::uint32_t* entry, std::uint32_t from, std::uint32_t to,
                             int column) {
-  constexpr int kAtOnce = 8;
+  constexpr int kAtOnce = 4;
   const unsigned lane = threadIdx.x % 32;
   Pair sum;
   for (std::uint32_t batch = from; batch < to; batch += 32) {
-    const std::uint32_t mine = batch + lane < to ? entry[batch + lane] : 0;
+    const std::uint32_t mine = entry[min(batch + lane, to - 1)];
     const int count = to - batch < 32 ? static_cast<int>(to - batch) : 32;
     for (int n = 0; n < count; n += kAtOnce) {
       Pair value[kAtOnce];
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
         const std::uint32_t row = __shfl_sync(0xFFFFFFFFU, mine, n + i);
-        value[i] = n + i < count ? load_pair(rows, row, column) : Pair{};
+        value[i] = Row<Stored>(rows, row).pair(column);
       }
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
-        if (n + i >= count) break;
-        sum.x += value[i].x;
-        sum.y += value[i].y;
+        sum.x += n + i < count ? value[i].x : 0.f;
+        sum.y += n + i < count ? value[i].y : 0.f;
       }
     }
   }
@@ -38,6 +38,7 @@ __device__ Pair sum_of_list(const Rows& rows, const std::uint32_t* entry, std::u
 
 /// One warp per node and end (blockIdx.y): lanes take two columns each. Then the block takes the long lists of its
 /// nodes together: a stretch per warp, whose sums are added in order.
+template <typename Stored>
 __global__ void __launch_bounds__(kThreads)
     sum_kernel(const __grid_constant__ Rows rows, EndLists first, EndLists second, std::int32_t num_nodes,
                const __grid_constant__ MutableRows sums) {
@@ -46,6 +47,7 @@ __global__ void __launch_bounds__(kThreads)
   const int begin_column = static_cast<int>(blockIdx.y) * width;
   const EndLists lists = blockIdx.y == 0 ? first : second;
   const std::int64_t first_node = std::int64_t{blockIdx.x} * kWarps;
+  const auto read = [&](int column) { return min(column, (width - 1) & ~1); };
   const auto store = [&](std::int64_t node, int column, const Pair& sum) {
     if (column >= width) return;
     float* const to = static_cast<float*>(sums.data) + node * sums.stride + begin_column + column;
@@ -55,7 +57,7 @@ __global__ void __launch_bounds__(kThreads)
   if (const std::int64_t node = first_node + warp; node < num_nodes) {
     const std::uint32_t begin = lists.begin[node], end = lists.begin[node + 1];
     for (int column = 2 * lane; end - begin <= kLongList && column - 2 * lane < width; column += 64)
-      store(node, column, sum_of_list(rows, lists.entry, begin, end, column));
+      store(node, column, sum_of_list<Stored>(rows, lists.entry, begin, end, read(column)));
   }
   for (std::int64_t node = first_node; node < min(first_node + kWarps, std::int64_t{num_nodes}); ++node) {
     const std::uint32_t begin = lists.begin[node], end = lists.begin[node + 1];
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(kThreads)
     const std::uint32_t each = (end - begin + kWarps - 1) / kWarps;
     const std::uint32_t from = min(begin + warp * each, end), to = min(from + each, end);
     for (int column = 2 * lane; column - 2 * lane < width; column += 64) {
-      const Pair part = sum_of_list(rows, lists.entry, from, to, column);
+      const Pair part = sum_of_list<Stored>(rows, lists.entry, from, to, read(column));
       parts[warp][lane] = {part.x, part.y};
       __syncthreads();
       if (warp == 0) {
@@ -85,8 +87,11 @@ void sum_rows(const Rows& rows, const EndLists& first, const EndLists& second, s
               cudaStream_t stream) {
   if (num_nodes == 0) return;
   const dim3 grid(static_cast<unsigned>(blocks_of(num_nodes, kWarps)), 2);
-  sum_kernel<<<grid, kThreads, 0, stream>>>(rows, first, second, num_nodes,
-                                            rows_of(static_cast<void*>(sums), false, 2 * rows.width, 2 * rows.width));
+  const MutableRows out = rows_of(static_cast<void*>(sums), false, 2 * rows.width, 2 * rows.width);
+  const auto kernel = rows.is_bfloat16
+                          ? (rows.whole ? sum_kernel<Storage<true, true>> : sum_kernel<Storage<true, false>>)
+                          : (rows.whole ? sum_kernel<Storage<false, true>> : sum_kernel<Storage<false, false>>);
+  kernel<<<grid, kThreads, 0, stream>>>(rows, first, second, num_nodes, out);
   call(cudaGetLastError());
 }
 
