@@ -1,6 +1,6 @@
 // Times one training step (forward, loss, backward, AdamW) of the interaction network on a random graph, and counts its
-// memory, on CUDA with the fused operators too, beside the same network written plainly with LibTorch: concatenated [E,
-// 6H] inputs, one parameter tensor per layer, torch::optim::AdamW. On a CPU with one thread.
+// memory, beside the same network written plainly with LibTorch: concatenated [E, 6H] inputs, one parameter tensor per
+// layer, torch::optim::AdamW. On a CPU with one thread.
 //
 // usage: bench_train_step [cpu|cuda] [hidden] [steps] [nodes] [edges] [float|bfloat16]
 #include <ATen/Parallel.h>
@@ -141,22 +141,18 @@ int main(int argc, char** argv) {
   std::printf("peer: LibTorch %s; %s, H = %d, N = %d, %ld nodes, %ld edges, ours in %s, peer in float\n", TORCH_VERSION,
               device.str().c_str(), architecture.hidden, architecture.steps, static_cast<long>(nodes),
               static_cast<long>(edges), mixed ? "bfloat16" : "float");
-  // On a CPU the operators are plain loops.
-  std::vector<Form> forms{Form::composed};
-  if (device.is_cuda() && can_be_fused(architecture)) forms.push_back(Form::fused);
   double ours_ms = 0, plain_ms = 0;
-  for (const Form form : forms) {
+  {
     learn::InteractionNetwork network(architecture);
     network->to(device);
     AdamW optimiser(network->weights()->flat(), 0.01, true);
     const auto step = [&] {
       network->weights()->flat().mutable_grad().reset();
-      edge_loss(network->forward(graph, mixed ? torch::kBFloat16 : torch::kFloat, form), labels, weights).backward();
+      edge_loss(network->forward(graph, mixed ? torch::kBFloat16 : torch::kFloat), labels, weights).backward();
       optimiser.step(5e-4);
     };
     ours_ms = time_step(device, step);
-    std::printf("ours, %s: %.2f ms per step, %.2f GB\n", form == Form::fused ? "fused" : "composed", ours_ms,
-                peak_gb(device, step));
+    std::printf("ours: %.2f ms per step, %.2f GB\n", ours_ms, peak_gb(device, step));
   }
   {
     Plain network(architecture);
@@ -171,5 +167,5 @@ int main(int argc, char** argv) {
     plain_ms = time_step(device, step);
     std::printf("plain: %.2f ms per step, %.2f GB\n", plain_ms, peak_gb(device, step));
   }
-  std::printf("ratio of plain to the last of ours: %.2fx\n", plain_ms / ours_ms);
+  std::printf("ratio: %.2fx\n", plain_ms / ours_ms);
 }

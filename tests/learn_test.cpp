@@ -11,6 +11,7 @@
 
 #include "data.h"
 #include "expect_error.h"
+#include "learn/nn/fused_network.h"
 #include "learn/nn/interaction_network.h"
 #include "learn/tasks/tracking/events.h"
 #include "learn/tasks/tracking/labelled_graph.h"
@@ -70,7 +71,15 @@ double distance(const torch::Tensor& a, const torch::Tensor& b) {
 
 class GoldenNetwork : public testing::TestWithParam<std::string> {};
 
-void expect_golden(const std::string& name_of_variant, Form form, torch::Device device) {
+/// The network's logits, or those of its operators.
+torch::Tensor logits_of(learn::InteractionNetwork& network, const GraphTensors& graph, torch::ScalarType type,
+                        bool by_operators) {
+  if (!by_operators) return network->forward(graph, type);
+  const auto layers = starling::layers(network->shape());
+  return fused_logits(network->shape(), layers, *network->weights(), graph, type);
+}
+
+void expect_golden(const std::string& name_of_variant, torch::Device device, bool by_operators) {
   const TensorFile file = read_safetensors(data_folder() / "interaction_network/interaction_network.safetensors");
   const auto golden = [&](const std::string& name) { return tensor(file.at(name_of_variant + "/" + name)).to(device); };
   learn::InteractionNetwork network(variant(name_of_variant));
@@ -83,7 +92,7 @@ void expect_golden(const std::string& name_of_variant, Form form, torch::Device 
 
   const torch::Tensor ends = golden("edge_index");
   const torch::Tensor logits =
-      network->forward({golden("x"), golden("edge_attr"), ends[0], ends[1]}, torch::kFloat, form);
+      logits_of(network, {golden("x"), golden("edge_attr"), ends[0], ends[1]}, torch::kFloat, by_operators);
   EXPECT_LT(largest(logits - golden("logits")), 1e-4 * std::max(1.0, largest(golden("logits"))));
   const torch::Tensor loss = edge_loss(logits, golden("y"), golden("weight"));
   EXPECT_NEAR(loss.item<double>(), golden("loss").item<double>(), 1e-5);
@@ -99,14 +108,14 @@ void expect_golden(const std::string& name_of_variant, Form form, torch::Device 
 
 TEST_P(GoldenNetwork, LogitsLossAndGradients) {
   STARLING_NEEDS_DATA("interaction_network");
-  expect_golden(GetParam(), Form::composed, torch::kCPU);
+  expect_golden(GetParam(), torch::kCPU, false);
+  if (torch::cuda::is_available()) expect_golden(GetParam(), torch::kCUDA, false);
 }
 
 TEST_P(GoldenNetwork, LogitsLossAndGradientsOfTheOperators) {
   STARLING_NEEDS_DATA("interaction_network");
   if (!can_be_fused(variant(GetParam()))) GTEST_SKIP() << "the operators have no batch normalisation";
-  expect_golden(GetParam(), Form::fused, torch::kCPU);
-  if (torch::cuda::is_available()) expect_golden(GetParam(), Form::fused, torch::kCUDA);
+  expect_golden(GetParam(), torch::kCPU, true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, GoldenNetwork,
@@ -170,10 +179,11 @@ TEST(InteractionNetwork, GivesTheSameBytesAgain) {
 struct Pass {
   torch::Tensor logits, gradient;
 };
-Pass run(const InteractionNetworkShape& shape, const GraphTensors& graph, torch::ScalarType type, Form form) {
+Pass run(const InteractionNetworkShape& shape, const GraphTensors& graph, torch::ScalarType type,
+         bool by_operators = false) {
   learn::InteractionNetwork network(shape, 7);
   network->to(graph.nodes.device());
-  const torch::Tensor logits = network->forward(graph, type, form);
+  const torch::Tensor logits = logits_of(network, graph, type, by_operators);
   (logits * logits.detach().cos()).sum().backward();
   return {logits.detach(), network->weights()->flat().grad()};
 }
@@ -182,8 +192,8 @@ TEST(InteractionNetwork, OperatorsAreTheComposedFormInDouble) {
   const GraphTensors graph = random_graph(20, 60);
   for (const char* const name : {"plain", "recurrent", "no_bias", "no_concat", "no_norm"}) {
     SCOPED_TRACE(name);
-    const Pass composed = run(variant(name), graph, torch::kDouble, Form::composed),
-               fused = run(variant(name), graph, torch::kDouble, Form::fused);
+    const Pass composed = run(variant(name), graph, torch::kDouble),
+               fused = run(variant(name), graph, torch::kDouble, true);
     EXPECT_EQ(fused.logits.scalar_type(), torch::kDouble);
     EXPECT_LT(distance(fused.logits, composed.logits), 1e-12);
     EXPECT_LT(distance(fused.gradient, composed.gradient), 1e-6);  // which is kept in float
@@ -192,33 +202,30 @@ TEST(InteractionNetwork, OperatorsAreTheComposedFormInDouble) {
 
 TEST(InteractionNetwork, OperatorsInBFloat16AreNearDouble) {
   const GraphTensors graph = random_graph(20, 60);
-  const Pass composed = run(architecture(16, 3), graph, torch::kDouble, Form::composed),
-             mixed = run(architecture(16, 3), graph, torch::kBFloat16, Form::fused);
+  const Pass composed = run(architecture(16, 3), graph, torch::kDouble),
+             mixed = run(architecture(16, 3), graph, torch::kBFloat16, true);
   EXPECT_EQ(mixed.logits.scalar_type(), torch::kFloat);
   EXPECT_LT(distance(mixed.logits, composed.logits), 0.05);
   EXPECT_GT(distance(mixed.logits, composed.logits), 1e-6);
   EXPECT_LT(distance(mixed.gradient, composed.gradient), 0.3);
 }
 
-TEST(InteractionNetwork, OperatorsRefuseWhatTheyHaveNot) {
-  const GraphTensors graph = random_graph(20, 60);
-  learn::InteractionNetwork batch(variant("batch")), wide(architecture(136, 2));
-  expect_error(ErrorKind::usage, "norm batch, hidden 8: fused operators have no batch normalisation",
-               [&] { batch->forward(graph, torch::kFloat, Form::fused); });
-  expect_error(ErrorKind::usage, "hidden 136: fused operators",
-               [&] { wide->forward(graph, torch::kFloat, Form::fused); });
+TEST(InteractionNetwork, OperatorsAreNotThereForAllNetworks) {
+  EXPECT_TRUE(can_be_fused(architecture(128, 2)));
+  EXPECT_FALSE(can_be_fused(architecture(129, 2)));
+  EXPECT_FALSE(can_be_fused(variant("batch")));
 }
 
-TEST(InteractionNetwork, OperatorsOnAGpuAreNearDoubleAndRepeatTheirBytes) {
+TEST(InteractionNetwork, IsNearDoubleOnAGpuAndRepeatsItsBytes) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
   const GraphTensors graph = random_graph(3000, 200000);
   const GraphTensors there{graph.nodes.cuda(), graph.edges.cuda(), graph.src.cuda(), graph.dst.cuda()};
   for (const int hidden : {16, 48, 128}) {
     SCOPED_TRACE(hidden);
     const InteractionNetworkShape shape = architecture(hidden, 3);
-    const Pass exact = run(shape, there, torch::kDouble, Form::composed);
+    const Pass exact = run(shape, there, torch::kDouble);
     for (const auto& [type, tolerance] : {std::pair(torch::kFloat, 1e-4), std::pair(torch::kBFloat16, 0.1)}) {
-      const Pass fused = run(shape, there, type, Form::fused), again = run(shape, there, type, Form::fused);
+      const Pass fused = run(shape, there, type), again = run(shape, there, type);
       EXPECT_LT(distance(fused.logits, exact.logits), tolerance);
       EXPECT_LT(distance(fused.gradient, exact.gradient), 3 * tolerance);
       EXPECT_TRUE(torch::equal(fused.logits, again.logits));

@@ -17,22 +17,12 @@ struct GraphTensors {
   torch::Tensor nodes, edges, src, dst;
 };
 
-/// What computes a network.
-enum class Form {
-  composed,  ///< LibTorch's operations, for every network
-  /// The operators of learn/ops (starling/interaction_step.h), for networks without batch normalisation and no wider
-  /// than kMaxTrainedWidth. On a GPU they are fused kernels, which keep the states of nodes and edges alone; on a CPU
-  /// plain loops in double, far slower than `composed`.
-  fused,
-};
-
-/// Whether a network can be computed by Form::fused.
-bool can_be_fused(const InteractionNetworkShape& shape);
-
 /// The interaction network (docs/definitions.md, Network), differentiable, on CPU or GPU.
 ///
 /// The first layer of an edge network is multiplied per node and then gathered, so no [E, 6H] array exists. The last
-/// node network has parameters and is never run. On the CPU, forward and backward give the same bytes on every call.
+/// node network has parameters and is never run. On a GPU a network that can_be_fused() is computed by fused kernels
+/// (learn/nn/fused_network.h), all else by LibTorch's operations. Forward and backward give the same bytes on every
+/// call on one device.
 class InteractionNetworkImpl : public torch::nn::Module {
  public:
   /// Weights and biases uniform in ±1/√in, a function of `seed` alone. Throws ErrorKind::usage (see starling::layers).
@@ -40,8 +30,7 @@ class InteractionNetworkImpl : public torch::nn::Module {
 
   /// One logit per edge, [E], in float. `type` is what the products between hidden layers run in (kFloat, kDouble or
   /// kBFloat16); inputs enter in full precision, and normalisation and sums over edges accumulate in float at least.
-  /// Throws ErrorKind::usage for `fused` where can_be_fused() is false.
-  torch::Tensor forward(const GraphTensors& graph, torch::ScalarType type = torch::kFloat, Form form = Form::composed);
+  torch::Tensor forward(const GraphTensors& graph, torch::ScalarType type = torch::kFloat);
 
   const InteractionNetworkShape& shape() const { return shape_; }
 
@@ -55,7 +44,6 @@ class InteractionNetworkImpl : public torch::nn::Module {
     torch::Tensor weight, bias, norm_weight, norm_bias;
   };
 
-  torch::Tensor fused_forward(const GraphTensors& graph, torch::ScalarType type) const;
   std::size_t first_layer(const std::string& mlp) const;
   std::vector<Weights> unpack(torch::ScalarType type) const;
   torch::Tensor finish(torch::Tensor sums, std::size_t layer, const std::vector<Weights>& weights,

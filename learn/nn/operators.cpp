@@ -20,6 +20,16 @@ MaybeTensor maybe(const Tensor& tensor) { return tensor.defined() ? MaybeTensor(
 
 }  // namespace
 
+Tensor gather_rows(const Tensor& rows, const Tensor& index) {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&)>("starling::gather_rows");
+  return op.call(rows, index);
+}
+
+Tensor sum_rows(const Tensor& rows, const Tensor& index, std::int64_t count) {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, c10::SymInt)>("starling::sum_rows");
+  return op.call(rows, index, count);
+}
+
 std::pair<Tensor, Tensor> edges_of_nodes(const Tensor& ends, std::int64_t num_nodes) {
   static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, c10::SymInt)>("starling::edges_of_nodes");
   auto [begin, edge] = op.call(ends, num_nodes);

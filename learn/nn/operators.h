@@ -17,6 +17,11 @@ namespace starling::learn {
 torch::Tensor gravnet(const torch::Tensor& space, const torch::Tensor& features, int k, const torch::Tensor& row_splits,
                       double factor, bool subtract);
 
+/// rows[index], whose gradient is a sum of rows.
+torch::Tensor gather_rows(const torch::Tensor& rows, const torch::Tensor& index);
+/// out[v] = Σ of the rows whose index is v, [count, width], in the order of the rows and in float at least.
+torch::Tensor sum_rows(const torch::Tensor& rows, const torch::Tensor& index, std::int64_t count);
+
 /// The edges that end at each node, ascending: begin [num_nodes + 1] and edge [E] of `ends` [E], all int32.
 std::pair<torch::Tensor, torch::Tensor> edges_of_nodes(const torch::Tensor& ends, std::int64_t num_nodes);
 
