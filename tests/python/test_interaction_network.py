@@ -184,6 +184,24 @@ def test_the_order_of_sums_is_fixed(device):
         assert torch.equal(one, expected)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_steps_on_cuda_are_fused_operators(options):
+    """The network of float64 on the host gives what they give, but for rounding."""
+    torch.manual_seed(5)
+    network = InteractionNetwork(48, 3, **options).cuda()
+    inputs = graph(200, 1_000, torch.float32, "cuda")
+    exact = copy.deepcopy(network).cpu().double()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        logits = network(*inputs)
+    is_fused = any(event.name == "starling::interaction_step" for event in profile.events())
+    assert is_fused == (options.get("norm") != "batch")
+    expected = exact(inputs[0].cpu().double(), inputs[1].cpu(), inputs[2].cpu().double())
+    assert deviation(logits.detach().cpu().double(), expected.detach()) < 1e-4
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        assert deviation(network(*inputs).detach().cpu().double(), expected.detach()) < 0.1
+
+
 def test_sums_and_gathers_are_each_others_derivative(device):
     rows = torch.randn(7, 2, dtype=torch.float64, device=device, requires_grad=True)
     index = torch.tensor([4, 0, 4, 1, 1, 1, 3], device=device)
@@ -208,10 +226,10 @@ def test_sums_and_gathers_are_each_others_derivative(device):
 
 
 @pytest.mark.parametrize("options", [{}, {"recurrent": True, "norm": "batch", "concat": False}], ids=str)
-def test_compiled(options):
+def test_compiled(options, device):
     torch.manual_seed(3)
-    network = InteractionNetwork(8, 2, **options)
-    inputs = graph(30, 200, torch.float32)
+    network = InteractionNetwork(8, 2, **options).to(device)
+    inputs = graph(30, 200, torch.float32, device)
     expected = network(*inputs)
     expected.sum().backward()
     gradients = [p.grad for p in network.parameters()]
