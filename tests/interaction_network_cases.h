@@ -165,6 +165,12 @@ inline std::vector<NetworkCase> network_cases() {
   wide.node_inputs = 70;
   wide.edge_inputs = 129;
   add("many features", wide, random_graph(wide, 30, 70, 8));
+  // More edges of one node than a block of a device has threads.
+  graph = random_graph({}, 500, 5000, 9);
+  for (int i = 0; i < 2300; ++i) graph.src[2 * i] = 3, graph.dst[2 * i + 1] = 499;
+  add("hubs of thousands of edges", plain(8, 3), graph);
+  for (int i = 0; i < 1500; ++i) graph.src[i] = graph.dst[i] = 7;
+  add("and one that is both", plain(8, 2), graph);
   return all;
 }
 
