@@ -155,6 +155,51 @@ TEST_F(InteractionNetworkCudaTest, ACountBelowTheCapacityGivesTheSameBytes) {
   }
 }
 
+// 2³¹ bytes and entries are crossed. The graph is the same part many times over, so that its logits are those of the
+// part, again and again.
+TEST_F(InteractionNetworkCudaTest, MillionsOfEdgesGiveWhatEachPartOfThemGives) {
+  struct Case {
+    int hidden;
+    NumberType type;
+  };
+  for (const auto& [hidden, type] :
+       {Case{128, NumberType::float32}, Case{128, NumberType::half}, Case{512, NumberType::float32}}) {
+    SCOPED_TRACE(testing::Message() << "H " << hidden << ", " << to_string(type));
+    const InteractionNetwork network = random_network(plain(hidden, 2), 1);
+    constexpr int kParts = 50, kNodes = 5'000, kEdges = 100'000;
+    const Graph part = random_graph({}, kNodes, kEdges, 2);
+    const std::vector<float> expected = run_on_device(network, part, type).logits;
+    Graph graph{kParts * kNodes, {}, {}, {}, {}, {}};
+    for (int i = 0; i < kParts; ++i) {
+      for (int e = 0; e < kEdges; ++e) {
+        graph.src.push_back(part.src[e] + i * kNodes);
+        graph.dst.push_back(part.dst[e] + i * kNodes);
+      }
+      graph.node_features.insert(graph.node_features.end(), part.node_features.begin(), part.node_features.end());
+      graph.edge_features.insert(graph.edge_features.end(), part.edge_features.begin(), part.edge_features.end());
+    }
+    const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
+    const InteractionNetworkCudaPlan plan(network, type, weights.span());
+    const std::size_t workspace_bytes = plan.workspace_bytes(graph.num_nodes, kParts * kEdges);
+    std::size_t free = 0, all = 0;
+    expect_ok(cudaMemGetInfo(&free, &all));
+    if (free < workspace_bytes + (std::size_t{1} << 30)) continue;  // a device with less memory
+    const DeviceGraph there(graph, network.shape, 0);
+    const OnDevice<std::byte> workspace(workspace_bytes);
+    const OnDevice<float> logits(graph.src.size());
+    const OnDevice<std::int32_t> bad_row(1);
+    const Stream stream;
+    plan.run(there.view(false), logits.data(), workspace.span(),
+             {.device = Device::cuda, .stream = stream, .bad_row = bad_row.data()});
+    expect_ok(cudaStreamSynchronize(stream));
+    const std::vector<float> values = logits.get();
+    for (int i = 0; i < kParts; ++i) {
+      const auto begin = values.begin() + std::ptrdiff_t{i} * kEdges;
+      ASSERT_TRUE(same_bytes(std::vector<float>(begin, begin + kEdges), expected)) << "part " << i;
+    }
+  }
+}
+
 TEST_F(InteractionNetworkCudaTest, GoldenLogitsOfEveryVariant) {
   STARLING_NEEDS_DATA("interaction_network");
   for (const GoldenNetwork& golden : golden_networks()) {

@@ -131,7 +131,7 @@ class InteractionNetworkCudaPlan {
 
   /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too). Per edge two states of H
   /// numbers, H rounded up to 32, 48, 64, 96 or a multiple of 128, and about 50 bytes; per node four states and about
-  /// 60 bytes; with batch normalisation or H above 128 four states per edge and eight per node.
+  /// 30 bytes; with batch normalisation or H above 128 four states per edge and eight per node.
   std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const;
 
   /// Writes one logit per edge, all arrays being device memory; logits beyond *graph.count stay as they are. Allocates

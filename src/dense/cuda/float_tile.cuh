@@ -18,6 +18,7 @@ namespace starling::dense::cuda {
 template <int kColumns, bool kResident>
 class WeightStream {
  public:
+  static constexpr bool kStays = kResident;
   static constexpr int kSliceRows = 4096 / kColumns / kInputStep * kInputStep;
 
   /// Floats of shared memory.
@@ -54,6 +55,12 @@ class WeightStream {
       at_ = at + here == rows_ ? 0 : at + here;
       return shared_ + (side_ * kSliceRows + in_slice) * kColumns;
     }
+  }
+
+  /// Passes over rows. Only where weights stay: other threads may need them.
+  __device__ void skip(int rows) {
+    static_assert(kResident);
+    at_ = at_ + rows == rows_ ? 0 : at_ + rows;
   }
 
   /// Before the block ends: no copy is on its way any more.
@@ -152,20 +159,30 @@ struct FloatTile {
     }
   }
 
-  /// Adds rows src[r] and dst[r] of two arrays of kColumns, or of a panel of wider ones, to the first `rows` rows.
+  /// Adds rows src[r] and dst[r] of two arrays of kColumns, or of a panel of wider ones, to the first `rows` rows, and
+  /// anything to the others.
   __device__ void add_gathered(const float* by_src, const float* by_dst, std::int64_t stride, const std::int32_t* src,
                                const std::int32_t* dst, int rows) {
+    // Rows that are not there read what the last one reads: without branches many loads are on their way at once.
+    constexpr int kAhead = 4;
 #pragma unroll
-    for (int r = 0; r < kEach; ++r) {
-      if (row(r) >= rows) continue;
-      const float* const from = by_src + src[row(r)] * stride;
-      const float* const to = by_dst + dst[row(r)] * stride;
+    for (int first = 0; first < kEach; first += kAhead) {
+      std::int32_t from[kAhead], to[kAhead];
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        const float2 a = *reinterpret_cast<const float2*>(from + column(p));
-        const float2 b = *reinterpret_cast<const float2*>(to + column(p));
-        sum[r][2 * p] += a.x + b.x;
-        sum[r][2 * p + 1] += a.y + b.y;
+      for (int i = 0; i < kAhead; ++i) {
+        const int r = min(row(first + i), rows - 1);
+        from[i] = rows > 0 ? src[r] : 0;
+        to[i] = rows > 0 ? dst[r] : 0;
+      }
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+#pragma unroll
+        for (int p = 0; p < kPairs; ++p) {
+          const float2 a = *reinterpret_cast<const float2*>(by_src + from[i] * stride + column(p));
+          const float2 b = *reinterpret_cast<const float2*>(by_dst + to[i] * stride + column(p));
+          sum[first + i][2 * p] += a.x + b.x;
+          sum[first + i][2 * p + 1] += a.y + b.y;
+        }
       }
     }
   }

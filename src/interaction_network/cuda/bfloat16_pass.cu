@@ -2,6 +2,7 @@
 
 namespace starling::interaction_network::cuda {
 
-void run(const TensorPass<__nv_bfloat16>& pass, cudaStream_t stream) { run_any(pass, stream); }
+void run(const TensorEdgePass<__nv_bfloat16>& pass, cudaStream_t stream) { run_edges(pass, stream); }
+void run(const TensorNodePass<__nv_bfloat16>& pass, cudaStream_t stream) { run_nodes(pass, stream); }
 
 }  // namespace starling::interaction_network::cuda

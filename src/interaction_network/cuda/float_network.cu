@@ -34,7 +34,10 @@ class FloatNetwork : public DeviceNetwork {
     cuda::run(node_pass(-1, graph, order, states), execution.stream);
     for (int step = 0; step < shape_.steps; ++step) {
       cuda::run(edge_pass(step, graph, order, states, logits), execution.stream);
-      if (step + 1 < shape_.steps) cuda::run(node_pass(step, graph, order, states), execution.stream);
+      if (step + 1 == shape_.steps) break;
+      sum_messages(states.e, row_columns(shape_.hidden), order, graph.num_nodes, states.by_src, states.by_dst,
+                   execution.stream);
+      cuda::run(node_pass(step, graph, order, states), execution.stream);
     }
   }
 
@@ -114,7 +117,6 @@ class FloatNetwork : public DeviceNetwork {
     pass.node = order.node;
     pass.out_splits = order.out_splits;
     pass.in_splits = order.in_splits;
-    pass.in_edges = order.in_edges;
     pass.counts = order.counts;
     pass.capacity = graph.num_nodes;
     return pass;

@@ -1,47 +1,47 @@
 #include <cuda_runtime.h>
 
-#include "interaction_network/cuda/device_weights.h"
 #include "interaction_network/cuda/float_rows.cuh"
-#include "interaction_network/cuda/launch.cuh"
 
-// A warp sums the messages of 32 nodes (16 where a row is wider than 64 columns), takes them through their layers, and
-// makes what the edges of the next step read. There are too few nodes for weights to stay: they pass through shared
-// memory.
+// A warp takes 32 nodes (16 where a row is wider than 64 columns) through their layers, and makes what the edges of the
+// next step read.
 namespace starling::interaction_network::cuda {
 
 namespace {
 
-constexpr int kThreads = 128;
-
-template <int kSixteens>
-__global__ void __launch_bounds__(kThreads, 4) nodes_kernel(const __grid_constant__ NodePass<float> pass) {
-  using Stream = dense::cuda::WeightStream<16 * kSixteens, false>;
+template <int kSixteens, bool kResident>
+__global__ void __launch_bounds__(kFloatThreads<kResident>, kResident ? 1 : 2)
+    nodes_kernel(const __grid_constant__ NodePass<float> pass) {
+  using Stream = dense::cuda::WeightStream<16 * kSixteens, kResident>;
   using Rows = FloatRows<kSixteens, Stream>;
   extern __shared__ float4 memory[];
   float* const shared = reinterpret_cast<float*>(memory);
   Stream stream(pass.weights, pass.weight_rows, shared);
-  constexpr int kWarps = kThreads / 32;
+  starling::cuda::after_previous();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   Rows rows(stream, shared + Stream::floats(pass.weight_rows) + warp * Rows::Tile::kFloats, pass.width, pass.normalise);
   auto& tile = rows.tile;
   const States<float>& states = pass.states;
   const std::int32_t nodes = pass.counts->rows;
-  constexpr int kBlockRows = kWarps * Rows::kRows;
-  for (std::int64_t block_first = std::int64_t{blockIdx.x} * kBlockRows; block_first < nodes;
-       block_first += std::int64_t{gridDim.x} * kBlockRows) {
-    const std::int64_t first = block_first + warp * Rows::kRows;
+  for (std::int64_t turn = 0; Rows::takes(turn, nodes); ++turn) {
+    const std::int64_t first = Rows::first_row(turn);
     const int count = static_cast<int>(max(std::int64_t{0}, min(std::int64_t{Rows::kRows}, nodes - first)));
     float* const x0 = states.x0 + first * Rows::kColumns;
     float* const x = pass.encode ? x0 : states.x + first * Rows::kColumns;
+    // Without edges into any row of a tile their sum adds nothing, and nothing reads what edges into them would.
+    const bool into = !kResident || pass.in_splits[first] < pass.in_splits[first + count],
+               out = !kResident || pass.out_splits[first] < pass.out_splits[first + count];
     rows.waiting = false;
     rows.begin();
     if (pass.encode) {
       rows.multiply_features(pass.features, pass.node + first, count, pass.inputs);
     } else {
-      rows.load_sums(states.e, pass.in_splits + first, pass.in_edges, count);
-      rows.multiply(pass.width);
-      rows.load_sums(states.e, pass.out_splits + first, nullptr, count);
-      rows.multiply(pass.width);
+      const auto add_sums = [&](const float* sums, bool there) {
+        if (!there) return rows.skip(1);
+        rows.load(sums + first * Rows::kColumns, count);
+        rows.multiply(pass.width);
+      };
+      add_sums(states.by_src, into);
+      add_sums(states.by_dst, out);
       // In the first step the states are the encoded ones.
       rows.load(pass.read_encoded ? x : x0, count);
       rows.multiply(pass.width);
@@ -56,43 +56,32 @@ __global__ void __launch_bounds__(kThreads, 4) nodes_kernel(const __grid_constan
     rows.layer(pass.layers.layer[2], false);
     tile.store(x, Rows::kColumns, count);
 
-    rows.begin();
-    rows.multiply(pass.width);
-    if (pass.project_encoded) {
-      rows.load(x0, count);
+    bool are_x = true;  // the inputs
+    const auto project = [&](const float* bias, float* to, bool needed) {
+      if (!needed) return rows.skip(pass.project_encoded ? 2 : 1);
+      rows.begin();
+      if (!are_x) rows.load(x, count);
       rows.multiply(pass.width);
-    }
-    rows.finish(pass.by_src_bias, false, false);
-    tile.store(states.by_src + first * Rows::kColumns, Rows::kColumns, count);
-
-    rows.begin();
-    if (pass.project_encoded) rows.load(x, count);
-    rows.multiply(pass.width);
-    if (pass.project_encoded) {
-      rows.load(x0, count);
-      rows.multiply(pass.width);
-    }
-    rows.finish(nullptr, false, false);
-    tile.store(states.by_dst + first * Rows::kColumns, Rows::kColumns, count);
+      if (pass.project_encoded) {
+        rows.load(x0, count);
+        rows.multiply(pass.width);
+        are_x = false;
+      }
+      rows.finish(bias, false, false);
+      tile.store(to + first * Rows::kColumns, Rows::kColumns, count);
+    };
+    project(pass.by_src_bias, states.by_src, out);
+    project(nullptr, states.by_dst, into);
     __syncwarp();
   }
   stream.finish();
 }
 
-template <int kSixteens>
-void run_sixteens(const NodePass<float>& pass, cudaStream_t stream) {
-  using Tile = dense::cuda::FloatTile<kSixteens>;
-  constexpr int kWarps = kThreads / 32;
-  const int floats =
-      dense::cuda::WeightStream<16 * kSixteens, false>::floats(pass.weight_rows) + kWarps * Tile::kFloats;
-  launch_persistent(nodes_kernel<kSixteens>, pass, starling::cuda::blocks_of(pass.capacity, kWarps * Tile::kRows),
-                    kThreads, floats * static_cast<int>(sizeof(float)), stream);
-}
-
 }  // namespace
 
 void run(const NodePass<float>& pass, cudaStream_t stream) {
-  with_sixteens(row_columns(pass.width), [&](auto sixteens) { run_sixteens<sixteens.value>(pass, stream); });
+  run_float_pass(
+      pass, [](auto sixteens, auto resident) { return nodes_kernel<sixteens.value, resident.value>; }, stream);
 }
 
 }  // namespace starling::interaction_network::cuda

@@ -1,9 +1,19 @@
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "dense/cuda/float_tile.cuh"
+#include "interaction_network/cuda/device_weights.h"
+#include "interaction_network/cuda/launch.cuh"
 #include "interaction_network/cuda/passes.h"
 
 namespace starling::interaction_network::cuda {
+
+/// Of a block: all that a processor has registers for, or half of them where weights pass through shared memory and two
+/// blocks wait for them by turns.
+template <bool kResident>
+inline constexpr int kFloatThreads = kResident ? 512 : 256;
 
 /// The rows of one warp on their way through the layers of a pass. `inputs`: shared memory of the warp, Tile::kFloats.
 template <int kSixteens, typename Stream>
@@ -22,8 +32,23 @@ struct FloatRows {
   __device__ FloatRows(Stream& from, float* memory, int hidden, bool norm)
       : stream(from), inputs(memory), width(hidden), normalise(norm) {}
 
+  /// The first row of this warp in a turn. Neighbouring tiles go to different blocks, so that all have as much to do.
+  static __device__ std::int64_t first_row(std::int64_t turn, int warp = static_cast<int>(threadIdx.x) / 32) {
+    return ((turn * (blockDim.x / 32) + warp) * gridDim.x + blockIdx.x) * kRows;
+  }
+  /// Whether this warp takes part in a turn: where weights pass through shared memory, if any warp of the block does.
+  static __device__ bool takes(std::int64_t turn, std::int64_t rows) {
+    return (Stream::kStays ? first_row(turn) : first_row(turn, 0)) < rows;
+  }
+
   __device__ void begin() { tile.clear(); }
   __device__ void multiply(int depth) { tile.add(inputs, depth, stream); }
+
+  /// Passes over the weights of so many parts of a layer.
+  __device__ void skip(int parts) {
+    constexpr int kStep = dense::cuda::kInputStep;
+    if constexpr (Stream::kStays) stream.skip(parts * ((width + kStep - 1) / kStep * kStep));
+  }
 
   /// What follows the products of a layer.
   __device__ void finish(const float* bias, bool hidden, bool relu) {
@@ -83,38 +108,28 @@ struct FloatRows {
       multiply(here);
     }
   }
-
-  /// Sums of messages become the inputs: of the edges list[splits[r]] .. list[splits[r + 1] − 1], or without a list of
-  /// these edges themselves, added in this order. Half a warp per row, and loads of several edges on their way.
-  __device__ void load_sums(const float* e, const std::uint32_t* splits, const std::uint32_t* list, int count) {
-    constexpr int kAhead = 8;
-    const int lane = static_cast<int>(threadIdx.x % 32);
-    __syncwarp();
-    for (int r = lane / 16; r < kRows; r += 2) {
-      const std::uint32_t begin = r < count ? splits[r] : 0, end = r < count ? splits[r + 1] : 0;
-      for (int c = lane % 16 * 4; c < kColumns; c += 64) {
-        float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
-        const auto at = [&](std::uint32_t k) {
-          return *reinterpret_cast<const float4*>(e + std::int64_t{list != nullptr ? list[k] : k} * kColumns + c);
-        };
-        const auto add = [&](const float4& message) {
-          sum.x += message.x, sum.y += message.y, sum.z += message.z, sum.w += message.w;
-        };
-        std::uint32_t k = begin;
-        for (; k + kAhead <= end; k += kAhead) {
-          float4 message[kAhead];
-#pragma unroll
-          for (int i = 0; i < kAhead; ++i) message[i] = at(k + i);
-#pragma unroll
-          for (int i = 0; i < kAhead; ++i) add(message[i]);
-        }
-#pragma unroll 2
-        for (; k < end; ++k) add(at(k));
-        *reinterpret_cast<float4*>(inputs + r * kStride + c) = sum;
-      }
-    }
-    __syncwarp();
-  }
 };
+
+/// Runs a pass with the kernel that kernel_of(columns / 16, whether weights stay) gives.
+template <typename Pass, typename KernelOf>
+void run_float_pass(const Pass& pass, const KernelOf& kernel_of, cudaStream_t stream) {
+  constexpr int kFewestWarps = 8;  // fewer do not hide the latency of memory
+  with_sixteens(row_columns(pass.width), [&](auto sixteens) {
+    using Tile = dense::cuda::FloatTile<sixteens.value>;
+    const auto launch = [&](auto resident, int floats, int warps) {
+      const int bytes = (floats + warps * Tile::kFloats) * static_cast<int>(sizeof(float));
+      launch_persistent(kernel_of(sixteens, resident), pass, starling::cuda::blocks_of(pass.capacity, Tile::kRows),
+                        32 * warps, bytes, stream);
+    };
+    if constexpr (sixteens.value <= 4) {
+      const int floats = dense::cuda::WeightStream<Tile::kColumns, true>::floats(pass.weight_rows);
+      const int left = starling::cuda::most_shared_bytes() / static_cast<int>(sizeof(float)) - floats;
+      const int warps = std::min(kFloatThreads<true> / 32, left / Tile::kFloats);
+      if (warps >= kFewestWarps) return launch(std::true_type(), floats, warps);
+    }
+    launch(std::false_type(), dense::cuda::WeightStream<Tile::kColumns, false>::floats(pass.weight_rows),
+           kFloatThreads<false> / 32);
+  });
+}
 
 }  // namespace starling::interaction_network::cuda

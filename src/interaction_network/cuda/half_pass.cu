@@ -2,6 +2,7 @@
 
 namespace starling::interaction_network::cuda {
 
-void run(const TensorPass<__half>& pass, cudaStream_t stream) { run_any(pass, stream); }
+void run(const TensorEdgePass<__half>& pass, cudaStream_t stream) { run_edges(pass, stream); }
+void run(const TensorNodePass<__half>& pass, cudaStream_t stream) { run_nodes(pass, stream); }
 
 }  // namespace starling::interaction_network::cuda

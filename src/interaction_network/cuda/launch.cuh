@@ -23,14 +23,14 @@ void with_sixteens(int columns, const Action& action) {
   }
 }
 
-/// Launches blocks that each take tile after tile: as many as run at once, or as there are tiles.
+/// Launches blocks that each take tile after tile: as many as run at once, or as there are tiles. They start while the
+/// kernel ahead still runs, see launch_after(): weights are on their way by then.
 template <typename Pass>
 void launch_persistent(void (*kernel)(Pass), const Pass& pass, std::int64_t tiles, int threads, int shared_bytes,
                        cudaStream_t stream) {
   const int blocks = starling::cuda::resident_blocks(kernel, threads, shared_bytes);
-  const auto grid = static_cast<unsigned>(std::min<std::int64_t>(tiles, blocks));
-  kernel<<<grid, threads, static_cast<std::size_t>(shared_bytes), stream>>>(pass);
-  starling::cuda::call(cudaGetLastError());
+  starling::cuda::launch_after(kernel, static_cast<int>(std::min<std::int64_t>(tiles, blocks)), threads, shared_bytes,
+                               stream, pass);
 }
 
 }  // namespace starling::interaction_network::cuda

@@ -7,6 +7,7 @@
 #include "interaction_network/cuda/device_weights.h"
 #include "interaction_network/cuda/layers.h"
 #include "interaction_network/cuda/network.h"
+#include "interaction_network/cuda/passes.h"
 
 namespace starling::interaction_network::cuda {
 
@@ -104,12 +105,7 @@ class LayeredNetwork : public DeviceNetwork {
           layers(output, with_parts(edges(), {state(work.e)}), nullptr);
           return;
         }
-        cuda::run(SumPass{work.e, network.columns_, work.order.in_splits, work.order.in_edges, &work.order.counts->rows,
-                          graph.num_nodes, work.sums[0]},
-                  stream);
-        cuda::run(SumPass{work.e, network.columns_, work.order.out_splits, nullptr, &work.order.counts->rows,
-                          graph.num_nodes, work.sums[1]},
-                  stream);
+        sum_messages(work.e, network.columns_, work.order, graph.num_nodes, work.sums[0], work.sums[1], stream);
         LayerPass sums = with_parts(nodes(), {state(work.sums[0]), state(work.sums[1])});
         layers(weights.node_pass(step).layers, states(sums, step, work.x, work.x0), work.x);
         project(step + 1, weights.node_pass(step));

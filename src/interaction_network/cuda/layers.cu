@@ -12,7 +12,7 @@ using starling::cuda::blocks_of, starling::cuda::call;
 
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / 32, kSumThreads = 128, kMomentThreads = 128;
+constexpr int kThreads = 256, kWarps = kThreads / 32, kMomentThreads = 128;
 
 /// Columns first .. first + depth − 1 of a part become the inputs of a warp.
 template <typename Tile>
@@ -44,6 +44,7 @@ __global__ void __launch_bounds__(kThreads, 2) layer_kernel(const __grid_constan
   float* const shared = reinterpret_cast<float*>(memory);
   const int panels = pass.columns / Tile::kColumns, all_weights = panels * pass.weight_rows;
   Stream stream(pass.weights, all_weights, shared);
+  starling::cuda::after_previous();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   float* const inputs = shared + Stream::floats(all_weights) + warp * Tile::kFloats;
   const std::int32_t rows = *pass.rows;
@@ -108,19 +109,6 @@ void run_sixteens(const LayerPass& pass, cudaStream_t stream) {
                     floats * static_cast<int>(sizeof(float)), stream);
 }
 
-/// A thread per column of a row.
-__global__ void __launch_bounds__(kSumThreads) sum_kernel(const __grid_constant__ SumPass pass) {
-  const std::int64_t row = blockIdx.x;
-  if (row >= *pass.rows) return;
-  for (std::int64_t c = threadIdx.x; c < pass.columns; c += kSumThreads) {
-    float sum = 0.f;
-#pragma unroll 4
-    for (std::uint32_t k = pass.splits[row]; k < pass.splits[row + 1]; ++k)
-      sum += pass.e[std::int64_t{pass.list != nullptr ? pass.list[k] : k} * pass.columns + c];
-    pass.sums[row * pass.columns + c] = sum;
-  }
-}
-
 /// Merges `count` rows into `before` rows (Chan, Golub and LeVeque's pairwise update).
 template <typename T>
 __device__ void merge(double before, double& mean, double& m2, double count, T other_mean, T other_m2) {
@@ -175,11 +163,6 @@ __global__ void __launch_bounds__(kMomentThreads)
 
 void run(const LayerPass& pass, cudaStream_t stream) {
   with_sixteens(pass.columns, [&](auto sixteens) { run_sixteens<sixteens.value>(pass, stream); });
-}
-
-void run(const SumPass& pass, cudaStream_t stream) {
-  sum_kernel<<<static_cast<unsigned>(pass.capacity), kSumThreads, 0, stream>>>(pass);
-  call(cudaGetLastError());
 }
 
 std::int64_t moment_chunks(std::int64_t rows, int width) { return dense::chunk_count(rows, dense::tile_rows(width)); }

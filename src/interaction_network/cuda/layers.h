@@ -38,18 +38,6 @@ struct LayerPass {
 
 void run(const LayerPass& pass, CUstream_st* stream);
 
-/// sums[r] = the messages of the edges list[splits[r]] .. list[splits[r + 1] − 1], or without a list of these edges
-/// themselves, added in this order.
-struct SumPass {
-  const float* e;
-  std::int64_t columns;
-  const std::uint32_t *splits, *list;
-  const std::int32_t* rows;
-  std::int32_t capacity;
-  float* sums;
-};
-void run(const SumPass& pass, CUstream_st* stream);
-
 /// Batch normalisation of the rows of an array as a factor and a shift per column. Means and squared differences are
 /// merged as on the host: tiles of tile_rows(width) rows, chunks of tiles, then all chunks.
 struct MomentsPass {

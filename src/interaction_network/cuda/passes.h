@@ -6,7 +6,8 @@
 namespace starling::interaction_network::cuda {
 
 /// A network's arrays in device memory. Rows of states are row_columns(H) numbers of type T; columns beyond H are
-/// zeros.
+/// zeros. Between the edges' pass of a step and the nodes', `by_src` and `by_dst` hold the sums of messages into and
+/// out of the rows.
 template <typename T>
 struct States {
   T *x, *x0, *by_src, *by_dst;  ///< [rows]
@@ -49,12 +50,18 @@ struct NodePass {
   bool normalise;
   States<T> states;
   const std::int32_t* node;
-  const std::uint32_t *out_splits, *in_splits, *in_edges;
+  const std::uint32_t *out_splits, *in_splits;  ///< rows that no edge reaches, or leaves, skip what nothing reads
   const Counts* counts;
   std::int32_t capacity;
 };
 
 void run(const EdgePass<float>& pass, CUstream_st* stream);
 void run(const NodePass<float>& pass, CUstream_st* stream);
+
+/// Sums of the messages of the edges into each row and out of it, in float, added one by one in the order of the edges.
+/// Sums of messages beyond the largest number of type T are cut to it. Rows are of `columns` numbers.
+template <typename T>
+void sum_messages(const T* e, int columns, const DeviceOrder& order, std::int32_t num_nodes, T* in, T* out,
+                  CUstream_st* stream);
 
 }  // namespace starling::interaction_network::cuda

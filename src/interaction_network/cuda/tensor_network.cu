@@ -4,10 +4,10 @@
 #include <string>
 
 #include "cuda/call.h"
+#include "cuda/launch.cuh"
 #include "dense/cuda/packing.h"
 #include "dense/cuda/tensor_tile.cuh"
 #include "interaction_network/cuda/device_weights.h"
-#include "interaction_network/cuda/launch.cuh"
 #include "interaction_network/cuda/network.h"
 #include "interaction_network/cuda/passes.h"
 #include "interaction_network/cuda/tensor_pass.h"
@@ -25,7 +25,7 @@ template <typename T>
 class TensorWeights {
  public:
   TensorWeights(const InteractionNetworkShape& shape, const DeviceWeights& floats)
-      : shape_(shape), floats_(floats), sixteens_(row_columns(shape.hidden) / 16) {
+      : shape_(shape), floats_(floats), columns_(row_columns(shape.hidden)) {
     encoder_ = node_pass(floats.node_encoder, -1);
     for (int step = 0; step < shape.steps; ++step) {
       // Steps of a recurrent network may share a pass.
@@ -37,36 +37,39 @@ class TensorWeights {
     }
   }
 
-  struct Layer {
-    int parts;
-    std::size_t bias;  ///< into the vectors, or kNone
-  };
+  /// Places in the vectors, or kNone.
+  static constexpr std::size_t kNone = LayerPlace::kNone;
   struct Pass {
-    std::size_t first = 0;  ///< matrix
-    std::size_t feature_weights = LayerPlace::kNone, feature_bias = LayerPlace::kNone, output = LayerPlace::kNone,
-                output_bias = LayerPlace::kNone;
-    std::vector<Layer> layers;
+    std::size_t first = 0;  ///< number of the first matrix
+    int in_part[2] = {};    ///< matrices of the first part (step, layers) and of the second
+    std::size_t feature_weights = kNone;
+    std::size_t encoder[3] = {kNone, kNone, kNone};  ///< biases
+    std::size_t layers[3] = {kNone, kNone, kNone};
+    std::size_t decoder[4] = {kNone, kNone, kNone, kNone};
+    std::size_t by_src = kNone, output = kNone, output_bias = kNone;
   };
   const Pass& encoder() const { return encoder_; }
   const Pass& edges(int step) const { return edges_[static_cast<std::size_t>(step)]; }
   const Pass& nodes(int step) const { return nodes_[static_cast<std::size_t>(step)]; }
 
-  std::size_t matrix_numbers() const { return static_cast<std::size_t>(256 * sixteens_ * sixteens_); }
+  std::size_t matrix_numbers() const { return columns() * columns(); }
   std::vector<std::uint16_t> matrices;
   std::vector<float> vectors;
 
  private:
+  std::size_t columns() const { return static_cast<std::size_t>(columns_); }
+
   std::size_t vector(std::size_t place, std::size_t count) {
-    if (place == LayerPlace::kNone) return place;
+    if (place == kNone) return place;
     const std::size_t at = vectors.size();
     vectors.insert(vectors.end(), floats_.content.begin() + static_cast<std::ptrdiff_t>(place),
                    floats_.content.begin() + static_cast<std::ptrdiff_t>(place + count));
     vectors.resize((vectors.size() + 3) / 4 * 4);
     return at;
   }
-  std::size_t columns() const { return static_cast<std::size_t>(16 * sixteens_); }
 
-  void add(Pass& pass, const LayerPlace& place) {
+  /// Adds the matrices of a layer, one per part of its inputs, to a part of the pass; returns its bias.
+  std::size_t add(Pass& pass, int part_of_pass, const LayerPlace& place) {
     const int padded = dense::cuda::padded_inputs(shape_.hidden), parts = place.rows / padded;
     for (int part = 0; part < parts; ++part) {
       const float* const from = floats_.content.data() + place.weights +
@@ -75,12 +78,13 @@ class TensorWeights {
       matrices.resize(at + matrix_numbers());
       for (int in = 0; in < shape_.hidden; ++in) {
         for (int out = 0; out < shape_.hidden; ++out) {
-          matrices[at + static_cast<std::size_t>(dense::cuda::packed_index(in, out, sixteens_))] =
+          matrices[at + static_cast<std::size_t>(starling::cuda::block_index(in, out, columns_))] =
               bits_of(from[static_cast<std::size_t>(in) * columns() + static_cast<std::size_t>(out)], T());
         }
       }
     }
-    pass.layers.push_back({parts, vector(place.bias, columns())});
+    pass.in_part[part_of_pass] += parts;
+    return vector(place.bias, columns());
   }
 
   Pass begin() const {
@@ -88,20 +92,21 @@ class TensorWeights {
     pass.first = matrices.size() / matrix_numbers();
     return pass;
   }
-  void add_first(Pass& pass, const LayerPlace& place, int inputs) {
+  /// The first layer of an encoder, in float; returns its bias.
+  std::size_t add_features(Pass& pass, const LayerPlace& place, int inputs) {
     pass.feature_weights = vector(place.weights, static_cast<std::size_t>(inputs) * columns());
-    pass.feature_bias = vector(place.bias, columns());
+    return vector(place.bias, columns());
   }
 
   Pass edge_pass(const DeviceWeights::EdgePass& places, int step) {
     Pass pass = begin();
     if (step == 0) {
-      add_first(pass, places.encoder[0], shape_.edge_inputs);
-      for (int k = 1; k < 3; ++k) add(pass, places.encoder[static_cast<std::size_t>(k)]);
+      pass.encoder[0] = add_features(pass, places.encoder[0], shape_.edge_inputs);
+      for (std::size_t k = 1; k < 3; ++k) pass.encoder[k] = add(pass, 0, places.encoder[k]);
     }
-    for (const LayerPlace& place : places.update) add(pass, place);
+    for (std::size_t k = 0; k < 3; ++k) pass.layers[k] = add(pass, 0, places.update[k]);
     if (step + 1 < shape_.steps) return pass;
-    for (int k = 0; k < 4; ++k) add(pass, places.decoder[static_cast<std::size_t>(k)]);
+    for (std::size_t k = 0; k < 4; ++k) pass.decoder[k] = add(pass, 1, places.decoder[k]);
     // The column of the output, padded with zeros like the outputs that it multiplies.
     pass.output = vectors.size();
     vectors.resize(pass.output + columns());
@@ -113,16 +118,18 @@ class TensorWeights {
 
   Pass node_pass(const DeviceWeights::NodePass& places, int step) {
     Pass pass = begin();
-    if (step < 0) add_first(pass, places.layers[0], shape_.node_inputs);
-    for (std::size_t k = step < 0 ? 1 : 0; k < places.layers.size(); ++k) add(pass, places.layers[k]);
-    add(pass, places.by_src);
-    add(pass, places.by_dst);
+    for (std::size_t k = 0; k < 3; ++k) {
+      pass.layers[k] = k == 0 && step < 0 ? add_features(pass, places.layers[k], shape_.node_inputs)
+                                          : add(pass, 0, places.layers[k]);
+    }
+    pass.by_src = add(pass, 1, places.by_src);
+    add(pass, 1, places.by_dst);
     return pass;
   }
 
   const InteractionNetworkShape& shape_;
   const DeviceWeights& floats_;
-  int sixteens_;
+  int columns_;
   Pass encoder_;
   std::vector<Pass> edges_, nodes_;
 };
@@ -169,14 +176,15 @@ class TensorNetwork : public DeviceNetwork {
     run_nodes(-1, graph, order, states, most, execution.stream);
     for (int step = 0; step < shape_.steps; ++step) {
       run_edges(step, graph, order, states, logits, most, execution.stream);
-      if (step + 1 < shape_.steps) run_nodes(step, graph, order, states, most, execution.stream);
+      if (step + 1 == shape_.steps) break;
+      sum_messages(states.e, row_columns(shape_.hidden), order, graph.num_nodes, states.by_src, states.by_dst,
+                   execution.stream);
+      run_nodes(step, graph, order, states, most, execution.stream);
     }
   }
 
  private:
-  using Part = TensorPart<T>;
-  using From = typename Part::From;
-  using Layer = TensorLayer<T>;
+  using Pass = typename TensorWeights<T>::Pass;
 
   std::size_t lay_out_weights(std::span<std::byte> memory, const std::uint16_t*& matrices,
                               const float*& vectors) const {
@@ -200,137 +208,94 @@ class TensorNetwork : public DeviceNetwork {
     states.e0 = encoded ? layout.take<T>(edges) : nullptr;
     return layout.bytes();
   }
-
   const float* vector(std::size_t place) const { return place == LayerPlace::kNone ? nullptr : vectors_ + place; }
-
-  Layer layer(const typename TensorWeights<T>::Layer& place, bool hidden, std::initializer_list<Part> parts) const {
-    Layer out;
-    for (const Part& part : parts) out.parts[out.num_parts++] = part;
-    out.bias = vector(place.bias);
-    out.normalises = hidden && shape_.norm == Norm::layer;
-    return out;
+  Biases biases(const std::size_t (&places)[3]) const {
+    return {{vector(places[0]), vector(places[1]), vector(places[2])}};
   }
-  static Part before() { return {}; }
-  static Part rows(const T* states) { return {From::rows, states}; }
 
-  bool has_encoded(int step) const { return floats_.has_encoded(step); }
+  /// One kernel where the matrices of a pass fit into the shared memory of a block, which has room for `most`; else one
+  /// per part: leave(pass, second) takes the other part away.
+  template <typename AnyPass, typename Leave>
+  void run_parts(const AnyPass& pass, const Pass& places, int most, cudaStream_t stream, const Leave& leave) const {
+    const auto run = [&](AnyPass some, std::size_t first, int count) {
+      if (count > most) {
+        throw Error(ErrorKind::device, "CUDA device: room for " + std::to_string(most) + " matrices of " +
+                                           std::to_string(shape_.hidden) +
+                                           " columns in the shared memory of a block, expected " +
+                                           std::to_string(count) + ": take float32");
+      }
+      some.weights = reinterpret_cast<const T*>(matrices_ + first * weights_.matrix_numbers());
+      some.weight_rows = count * row_columns(shape_.hidden);
+      cuda::run(some, stream);
+    };
+    const int first = places.in_part[0], second = places.in_part[1];
+    if (second == 0 || first + second <= most) return run(pass, places.first, first + second);
+    AnyPass part = pass;
+    leave(part, false);
+    run(part, places.first, first);
+    part = pass;
+    leave(part, true);
+    run(part, places.first + static_cast<std::size_t>(first), second);
+  }
 
   void run_edges(int step, const GraphView& graph, const DeviceOrder& order, const States<T>& states, float* logits,
                  int most, cudaStream_t stream) const {
-    const auto& places = weights_.edges(step);
-    const bool last = step + 1 == shape_.steps;
-    std::vector<Layer> layers;
-    std::size_t k = 0;
-    const auto add = [&](bool hidden, std::initializer_list<Part> parts) -> Layer& {
-      layers.push_back(layer(places.layers[k++], hidden, parts));
-      return layers.back();
-    };
-    if (step == 0) {
-      add(true, {before()});
-      add(false, {before()}).store = states.e0;
-    }
-    Layer& first = has_encoded(step) ? add(true, {rows(states.e), rows(states.e0)})
-                                     : add(true, {step == 0 ? before() : rows(states.e)});
-    first.gathers = true;
-    add(true, {before()});
-    add(false, {before()}).store = last ? nullptr : states.e;
-    if (last) {
-      add(true, {before()});
-      add(true, {before()});
-      add(false, {before()});
-      add(true, {before()}).gives_logit = true;
-    }
-
-    TensorPass<T> pass;
-    if (step == 0) {
-      pass.features = graph.edge_features.data();
-      pass.inputs = shape_.edge_inputs;
-      pass.places = order.edge;
-    }
-    pass.by_src = states.by_src;
-    pass.by_dst = states.by_dst;
-    pass.src = order.src;
-    pass.dst = order.dst;
+    const Pass& places = weights_.edges(step);
+    TensorEdgePass<T> pass{};
+    pass.encode = step == 0;
+    pass.runs_step = true;
+    pass.decode = step + 1 == shape_.steps;
+    pass.read_encoded = floats_.has_encoded(step);
+    pass.store_encoded = states.e0 != nullptr;
+    pass.encoder = biases(places.encoder);
+    pass.update = biases(places.layers);
+    for (int k = 0; k < 3; ++k) pass.decoder.layer[k] = vector(places.decoder[k]);
+    pass.output_hidden_bias = vector(places.decoder[3]);
     pass.output = vector(places.output);
     pass.output_bias = vector(places.output_bias);
-    pass.logits = logits;
+    pass.features = graph.edge_features.data();
+    pass.feature_weights = vector(places.feature_weights);
+    pass.inputs = shape_.edge_inputs;
+    pass.width = shape_.hidden;
+    pass.normalise = shape_.norm == Norm::layer;
+    pass.states = states;
     pass.edge = order.edge;
-    pass.rows = &order.counts->edges;
+    pass.src = order.src;
+    pass.dst = order.dst;
+    pass.counts = order.counts;
     pass.capacity = static_cast<std::int32_t>(graph.num_edges());
-    run_layers(layers, places, pass, states.e, most, stream);
+    pass.logits = logits;
+    run_parts(pass, places, most, stream, [](TensorEdgePass<T>& some, bool second) {
+      some.encode = some.encode && !second;
+      some.runs_step = !second;
+      some.decode = second;
+    });
   }
 
   /// The node network of `step`, or the encoder (step = −1), then what the edges of the next step read.
   void run_nodes(int step, const GraphView& graph, const DeviceOrder& order, const States<T>& states, int most,
                  cudaStream_t stream) const {
-    const auto& places = step < 0 ? weights_.encoder() : weights_.nodes(step);
-    const bool encoded_next = has_encoded(step + 1);
-    T* const x = step < 0 ? states.x0 : states.x;
-    std::vector<Layer> layers;
-    std::size_t k = 0;
-    const auto add = [&](bool hidden, std::initializer_list<Part> parts) -> Layer& {
-      layers.push_back(layer(places.layers[k++], hidden, parts));
-      return layers.back();
-    };
-    if (step >= 0) {
-      const Part in{From::sums, states.e, order.in_splits, order.in_edges}, out{From::sums, states.e, order.out_splits};
-      if (has_encoded(step))
-        add(true, {in, out, rows(states.x), rows(states.x0)});
-      else
-        add(true, {in, out, rows(states.x0)});  // in the first step, or without concat, the same as x
-    }
-    add(true, {before()});
-    add(false, {before()}).store = x;
-    const auto project = [&](const Part& state, T* to) {
-      Layer& projection = encoded_next ? add(false, {state, rows(states.x0)}) : add(false, {state});
-      projection.relu = false;
-      projection.store = to;
-    };
-    project(before(), states.by_src);
-    project(rows(x), states.by_dst);
-
-    TensorPass<T> pass;
-    if (step < 0) {
-      pass.features = graph.node_features.data();
-      pass.inputs = shape_.node_inputs;
-      pass.places = order.node;
-    }
-    pass.rows = &order.counts->rows;
-    pass.capacity = graph.num_nodes;
-    run_layers(layers, places, pass, x, most, stream);
-  }
-
-  /// As few kernels as the matrices fit into, `most` per kernel. Between two of them the state is in `spill`, which no
-  /// later layer of the pass reads as anything else.
-  void run_layers(std::vector<Layer>& layers, const typename TensorWeights<T>::Pass& places, TensorPass<T> pass,
-                  T* spill, int most, cudaStream_t stream) const {
-    pass.width = shape_.hidden;
-    pass.normalises_features = shape_.norm == Norm::layer;
+    const Pass& places = step < 0 ? weights_.encoder() : weights_.nodes(step);
+    TensorNodePass<T> pass{};
+    pass.encode = step < 0;
+    pass.runs_layers = pass.projects = true;
+    pass.read_encoded = floats_.has_encoded(step);
+    pass.project_encoded = floats_.has_encoded(step + 1);
+    pass.layers = biases(places.layers);
+    pass.by_src_bias = vector(places.by_src);
+    pass.features = graph.node_features.data();
     pass.feature_weights = vector(places.feature_weights);
-    pass.feature_bias = vector(places.feature_bias);
-    std::size_t matrix = places.first;
-    for (std::size_t i = 0; i < layers.size();) {
-      pass.num_layers = pass.matrices = 0;
-      for (; i < layers.size() && pass.matrices + layers[i].num_parts <= most; ++i) {
-        pass.layers[pass.num_layers++] = layers[i];
-        pass.matrices += layers[i].num_parts;
-      }
-      if (pass.num_layers == 0) {
-        throw Error(ErrorKind::device, "CUDA device: room for " + std::to_string(most) + " matrices of " +
-                                           std::to_string(shape_.hidden) +
-                                           " columns in the shared memory of a block, expected " +
-                                           std::to_string(layers[i].num_parts) + ": take float32");
-      }
-      if (i < layers.size() && layers[i].parts[0].from == From::layer_before) {
-        Layer& end = pass.layers[pass.num_layers - 1];
-        if (end.store == nullptr) end.store = spill;
-        layers[i].parts[0] = rows(end.store);
-      }
-      pass.weights = reinterpret_cast<const uint4*>(matrices_ + matrix * weights_.matrix_numbers());
-      matrix += static_cast<std::size_t>(pass.matrices);
-      cuda::run(pass, stream);
-      pass.features = nullptr;
-    }
+    pass.inputs = shape_.node_inputs;
+    pass.width = shape_.hidden;
+    pass.normalise = shape_.norm == Norm::layer;
+    pass.states = states;
+    pass.node = order.node;
+    pass.counts = order.counts;
+    pass.capacity = graph.num_nodes;
+    run_parts(pass, places, most, stream, [](TensorNodePass<T>& some, bool second) {
+      some.runs_layers = !second;
+      some.projects = second;
+    });
   }
 
   InteractionNetworkShape shape_;
