@@ -1,9 +1,10 @@
 """Times the interaction network on a CUDA device beside the same network written plainly in torch.
 
-    .venv/bin/python3 bench/network.py [--hidden 48] [--edges 1000000] [--steps 8] [--program build/release/bench/bench_network]
+    .venv/bin/python3 bench/network.py [--hidden 48] [--edges 1000000] [--steps 8] [--program bench_network]
 
 Peers: torch in float32 and float16, and float16 through torch.compile, each as a CUDA graph; a random graph of 100,000
-nodes. Ours are the rows of bench_network, which this runs. Medians of 20 runs by CUDA events.
+nodes. Ours are the rows of bench_network, which this runs (from build/release/bench, or --program). Medians of 20 runs
+by CUDA events.
 """
 
 import argparse
