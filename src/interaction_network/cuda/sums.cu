@@ -11,7 +11,7 @@ namespace starling::interaction_network::cuda {
 
 namespace {
 
-constexpr int kThreads = 256, kAhead = 4;
+constexpr int kThreads = 256, kAhead = 8;
 
 /// 16 bytes of a row as floats.
 template <typename T>
