@@ -3,7 +3,8 @@
 
 int main(int argc, char** argv) {
   using namespace starling::cli;
-  return run_program(
-      {"starling-learn", "Training of Starling's networks; `starling train` runs this program.", {training_command}},
-      argc, argv);
+  return run_program({"starling-learn",
+                      "Training of Starling's networks; `starling train` and the like run this program.",
+                      {training_command, sweeping_command}},
+                     argc, argv);
 }

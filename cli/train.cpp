@@ -10,31 +10,31 @@
 namespace starling::cli {
 namespace {
 
-class Train final : public Command {
+/// A command that starling-learn runs in place of this program.
+class OfLearn final : public Command {
  public:
-  Train()
-      : Command("train", "Train a network, of tracks or of showers; needs starling-learn.",
-                {"starling train configs/tracking.toml --set training.output=runs/first --device cuda"}),
-        program_(find_program("starling-learn")) {}
+  OfLearn(const std::string& name, const std::string& what, const std::vector<std::string>& examples)
+      : Command(name, what + "; needs starling-learn.", examples), program_(find_program("starling-learn")) {}
 
   // Its options are those of starling-learn. Where that is not there, --help is answered here.
   void declare(Options& options) override {
-    options.texts("CONFIG", "", words_, "TOML file, and options that starling-learn train --help lists");
+    options.texts("CONFIG", "", words_, "TOML file, and options that starling-learn " + name() + " --help lists");
     if (!program_.empty()) options.take_all(words_);
   }
 
   void run() override {
     if (program_.empty()) {
       throw Error(ErrorKind::usage,
-                  "train needs the program starling-learn, which is neither beside this one nor in PATH: build "
-                  "Starling with -DSTARLING_LEARN=ON (`make test` sets up LibTorch for it)");
+                  name() +
+                      " needs the program starling-learn, which is neither beside this one nor in PATH: build "
+                      "Starling with -DSTARLING_LEARN=ON (`make test` sets up LibTorch for it)");
     }
-    std::string name = program_.string(), command = "train";
-    std::vector<char*> pointers = {name.data(), command.data()};
+    std::string program = program_.string(), command = name();
+    std::vector<char*> pointers = {program.data(), command.data()};
     for (std::string& word : words_) pointers.push_back(word.data());
     pointers.push_back(nullptr);
-    execv(name.c_str(), pointers.data());
-    throw Error(ErrorKind::internal, name + ": cannot be run: " + std::strerror(errno));
+    execv(program.c_str(), pointers.data());
+    throw Error(ErrorKind::internal, program + ": cannot be run: " + std::strerror(errno));
   }
 
  private:
@@ -44,6 +44,16 @@ class Train final : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> train_command() { return std::make_unique<Train>(); }
+std::unique_ptr<Command> train_command() {
+  return std::make_unique<OfLearn>(
+      "train", "Train a network, of tracks or of showers",
+      std::vector<std::string>{"starling train configs/tracking.toml --set training.output=runs/first --device cuda"});
+}
+
+std::unique_ptr<Command> sweep_command() {
+  return std::make_unique<OfLearn>(
+      "sweep", "Train a network for every combination of some settings and compare them",
+      std::vector<std::string>{"starling sweep configs/sweep.toml --device cuda --jobs 4"});
+}
 
 }  // namespace starling::cli

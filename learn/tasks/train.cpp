@@ -15,43 +15,51 @@
 namespace starling::learn {
 namespace {
 
-using MakeTask = std::function<std::unique_ptr<Task>(const std::string& configuration)>;
+/// What a request asks for.
+struct Training {
+  TrainerSettings trainer;
+  std::string configuration;  ///< resolved
+  std::function<std::unique_ptr<Task>()> make_task;
+};
 
-// Ends the configuration before the task is made: a wrong key is told before anything is done.
-void train_task(Config& config, const MakeTask& make, const RunOptions& run) {
+// The configuration is ended before the task is made: a wrong key is told before anything is done.
+Training read(const TrainingRequest& request) {
+  Config config = Config::load(request.configuration);
+  for (const std::string& assignment : request.assignments) config.set(assignment);
+  config.leave_to_others("sweep");
+  std::string kind = "interaction_network";
+  config.get("network.kind", kind, {"interaction_network", "gravnet"});
+  using MakeTask = std::function<std::unique_ptr<Task>(const std::string& configuration)>;
+  const MakeTask make = kind == "gravnet"
+                            ? MakeTask([settings = showers::read_shower_training(config)](const std::string&) {
+                                return std::make_unique<showers::ShowerTask>(settings);
+                              })
+                            : MakeTask([settings = tracking::read_tracking_settings(config)](const std::string& text) {
+                                return std::make_unique<tracking::TrackingTask>(settings, text);
+                              });
   const TrainerSettings trainer = read_trainer_settings(config);
   config.finish();
   const std::string configuration = config.resolved();
+  return {trainer, configuration, [make, configuration] { return make(configuration); }};
+}
+
+}  // namespace
+
+std::string resolve(const TrainingRequest& request) { return read(request).configuration; }
+
+void train(const TrainingRequest& request) {
+  const Training training = read(request);
+  const RunOptions& run = request.run;
   if (run.monitor == nullptr) throw Error(ErrorKind::usage, "train: expected a monitor");
   with_torch_errors([&] {
     const Processes processes = read_processes();
     Group group(processes, find_device(run.device, processes),
                 {[&] { return run.monitor->interrupted(); }, [&](const Error& error) { run.monitor->end(error); }});
-    group.run(
-        [&] { with_torch_errors([&] { learn::train(*make(configuration), trainer, configuration, run, group); }); });
+    group.run([&] {
+      with_torch_errors(
+          [&] { learn::train(*training.make_task(), training.trainer, training.configuration, run, group); });
+    });
   });
-}
-
-}  // namespace
-
-void train(const TrainingRequest& request) {
-  Config config = Config::load(request.configuration);
-  for (const std::string& assignment : request.assignments) config.set(assignment);
-  std::string kind = "interaction_network";
-  config.get("network.kind", kind, {"interaction_network", "gravnet"});
-  if (kind == "gravnet") {
-    const auto settings = showers::read_shower_training(config);
-    train_task(
-        config, [&](const auto&) { return std::make_unique<showers::ShowerTask>(settings); }, request.run);
-    return;
-  }
-  const auto settings = tracking::read_tracking_settings(config);
-  train_task(
-      config,
-      [&](const std::string& configuration) {
-        return std::make_unique<tracking::TrackingTask>(settings, configuration);
-      },
-      request.run);
 }
 
 }  // namespace starling::learn

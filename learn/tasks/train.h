@@ -14,6 +14,10 @@ struct TrainingRequest {
   RunOptions run;
 };
 
+/// The configuration with every key and its value, as a run keeps it. Throws ErrorKind::usage for one that is not
+/// right.
+std::string resolve(const TrainingRequest& request);
+
 /// Reads the configuration and trains what its network.kind says: "interaction_network", tracking, which is what a
 /// configuration without the key means (learn/tasks/tracking), or "gravnet", showers (learn/tasks/showers). Of several
 /// processes (learn/train/processes.h) each calls this. Throws ErrorKind::usage for a configuration that is not right.

@@ -8,10 +8,12 @@
 
 namespace starling::learn {
 
+using Metrics = std::vector<std::pair<std::string, std::variant<double, std::int64_t>>>;  ///< NaN: has no value
+
 /// How well a network does on the batches held out.
 struct Validation {
   double loss = 0;
-  std::vector<std::pair<std::string, std::variant<double, std::int64_t>>> metrics;  ///< NaN where one has no value
+  Metrics metrics;
 };
 
 /// What is known of an epoch when it ends.

@@ -74,6 +74,10 @@ class Task {
   /// Loss and metrics of the batches held out, of all processes together. Called without gradients.
   virtual Validation validate() = 0;
 
+  /// More metrics of the batches held out, of all processes together: those that take too long for every epoch. Called
+  /// after the last epoch, without gradients; they stand beside validate()'s.
+  virtual Metrics final_metrics() { return {}; }
+
   /// Names of the validation's metrics that people see: in the lines and the table of a run, and as curves.
   virtual std::vector<std::string> shown_metrics() const = 0;
 

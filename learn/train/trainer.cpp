@@ -271,6 +271,10 @@ void Run::finish_epoch() {
   {
     const torch::NoGradGuard guard;
     record.validation = task_.validate();
+    if (record.epoch == settings_.epochs) {
+      const Metrics more = task_.final_metrics();
+      record.validation.metrics.insert(record.validation.metrics.end(), more.begin(), more.end());
+    }
   }
   record.seconds = seconds_before_ + seconds_since(start_);
   record.events_per_second = batches_per_second();

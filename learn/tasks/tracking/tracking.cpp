@@ -67,6 +67,7 @@ void TrackingTask::check_folder(const std::filesystem::path& folder) const {
 void TrackingTask::prepare(const RunContext& run) {
   device_ = run.device;
   type_ = run.type;
+  workers_ = run.workers;
   group_ = &run.group;
   share_windows(run);
   hold_out(run);
@@ -143,20 +144,23 @@ void TrackingTask::hold_out(const RunContext& run) {
   for (std::uint64_t i = 0; i < own; ++i) {
     held_out_.push_back(graphs.next());
     counts_ += held_out_.back().counts;
+    nodes_ += held_out_.back().graph.graph.nodes.size(0);
     for (const std::string& cut : held_out_.back().skipped_cuts) {
       if (said.insert(cut).second) run.monitor.say("target cut skipped: " + cut);
     }
     run.stop_if_interrupted("preparing validation");
   }
-  std::array<std::int64_t, 7> counts = {counts_.segments.passed,
+  std::array<std::int64_t, 8> counts = {counts_.segments.passed,
                                         counts_.segments.total,
                                         counts_.prompt_segments.passed,
                                         counts_.prompt_segments.total,
                                         counts_.purity.passed,
                                         counts_.purity.total,
-                                        counts_.edges};
+                                        counts_.edges,
+                                        nodes_};
   run.group.sum(counts);
   counts_ = {{counts[0], counts[1]}, {counts[2], counts[3]}, {counts[4], counts[5]}, counts[6]};
+  nodes_ = counts[7];
   char text[200];
   std::snprintf(text, sizeof text, "validation: %d events, %.0f edges each, %.2f %% of true segments, purity %.1f %%",
                 settings_.validation_events, static_cast<double>(counts_.edges) / settings_.validation_events,
@@ -204,11 +208,41 @@ Validation TrackingTask::validate() {
            {"predicted_edges", edges.predicted}}};
 }
 
+// Events and graphs are made anew: kept through the training, they would take far more memory than what the loss needs.
+Metrics TrackingTask::final_metrics() {
+  struct Made {
+    Event event;
+    HitGraph graph;
+  };
+  Prefetcher<Made> events(
+      [this](std::uint64_t i) {
+        Event event = events_.validation(held_out_[i].number);
+        HitGraph graph = build_hit_graph(event.hits, windows_, scales_);
+        return Made{std::move(event), std::move(graph)};
+      },
+      0, workers_, 2 * workers_, held_out_.size());
+  TrackCounts counts;
+  for (const Held& held : held_out_) {
+    const Made made = events.next();
+    const LabelledGraph graph = from_batch(to_batch(held.graph).to(device_));
+    const torch::Tensor scores = torch::sigmoid(network_->forward(graph.graph, type_)).cpu().contiguous();
+    const Tracks tracks = build_tracks(
+        made.graph, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, settings_.tracks);
+    const TruthTable truth = truth_table(made.event, settings_.target);
+    counts += count_tracks(made.event, truth, tracks, match_tracks(truth, tracks));
+  }
+  std::array<std::int64_t, 4> sums = {counts.efficiency.passed, counts.efficiency.total, counts.fakes.passed,
+                                      counts.fakes.total};
+  group_->sum(sums);
+  return {{"track_efficiency", Ratio{sums[0], sums[1]}.value()}, {"track_fakes", Ratio{sums[2], sums[3]}.value()}};
+}
+
 std::vector<std::string> TrackingTask::shown_metrics() const { return {"efficiency", "target_purity", "total_purity"}; }
 
 std::string TrackingTask::provenance() const {
   nlohmann::ordered_json json;
   json["validation_graph"] = {{"events", settings_.validation_events},
+                              {"nodes", nodes_},
                               {"edges", counts_.edges},
                               {"segment_efficiency", number(counts_.segments.value())},
                               {"prompt_segment_efficiency", number(counts_.prompt_segments.value())},

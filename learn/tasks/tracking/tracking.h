@@ -27,6 +27,8 @@ class TrackingTask : public Task {
   Batch augment(const Batch& batch, std::uint64_t draw) const override;
   torch::Tensor loss(const Batch& batch) override;
   Validation validate() override;
+  /// Of the tracks that the cuts make of the events held out.
+  Metrics final_metrics() override;
   std::vector<std::string> shown_metrics() const override;
   std::string provenance() const override;
   void save_model(const std::filesystem::path& file, const std::string& provenance) override;
@@ -53,9 +55,11 @@ class TrackingTask : public Task {
   learn::InteractionNetwork network_;
   torch::Device device_ = torch::kCPU;
   torch::ScalarType type_ = torch::kFloat;
+  int workers_ = 1;
   Group* group_ = nullptr;
   std::vector<Held> held_out_;  ///< by this process
   GraphCounts counts_;          ///< of the events held out by all
+  std::int64_t nodes_ = 0;      ///< of their graphs, as the network gets them
 };
 
 }  // namespace starling::learn::tracking
