@@ -221,7 +221,7 @@ TEST_F(Train, ResumesOnSoManyEvents) {
   EXPECT_EQ(content(path("three_stopped/model.safetensors")), content(path("three/model.safetensors")));
   more[1] = "training.events=4";
   EXPECT_EQ(run("three", more), 2);
-  EXPECT_THAT(errors("three"), HasSubstr("training.events = 4"));
+  EXPECT_THAT(errors("three"), HasSubstr("[training] events = 4"));
 }
 
 // Events that are held out now may be among those that the windows were learned of.
