@@ -1,13 +1,13 @@
 // Times the integer runtime of quantized_network.h beside the float one of interaction_network.h on the hit graph of an
-// event, one thread. The network is the shipped one, quantised after training on a small simulated event: its time is
-// that of any network of its shape.
+// event, one thread. The network is the shipped one, quantised after training on a small simulated event, as it is and
+// with the smallest weights of each layer set to zero: its time is that of any network of its shape and zeros.
 //
-//   build/release/bench/bench_quantized_network [EVENT [BITS [MODEL.safetensors]]]
+//   build/release/bench/bench_quantized_network [EVENT [BITS [ZEROS [MODEL.safetensors]]]]
 //
 // EVENT is a path with its event's name, such as events/event000001005; without one, or with "-", an event is
-// simulated. MODEL: where the quantised model is written, for `starling evaluate`. Columns: ms of processor time of the
-// best of three runs, and how many times as long the float runtime takes at the same level; the part of the edges
-// whose score is on the other side of 0.5; the file's bytes.
+// simulated. ZEROS: percent of the weights. MODEL: where the quantised model is written, for `starling evaluate`.
+// Columns: ms of processor time of the best of three runs, and how many times as long the float runtime takes at the
+// same level; the part of the edges whose score is on the other side of 0.5; the file's bytes.
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -49,7 +49,16 @@ Run timed(const EdgePlan& plan, const GraphView& graph) {
   return run;
 }
 
-void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector<int>& all_bits, const char* model) {
+std::vector<std::pair<int, int>> pairs(const std::vector<int>& firsts, const std::vector<int>& seconds) {
+  std::vector<std::pair<int, int>> all;
+  for (const int first : firsts) {
+    for (const int second : seconds) all.emplace_back(first, second);
+  }
+  return all;
+}
+
+void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector<int>& all_bits,
+             const std::vector<int>& all_zeros, const char* model) {
   const auto& network = std::get<InteractionNetwork>(finder.network);
   const GraphView view = network_view(graph);
   std::printf("%d nodes, %ld edges; H = %d, N = %d; float32:", view.num_nodes, static_cast<long>(view.num_edges()),
@@ -61,10 +70,11 @@ void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector
     std::printf(" %s %.0f ms", to_string(level).c_str(), peers[level].ms);
   }
   std::printf("\n");
-  std::printf("%5s %-30s %8s %8s %10s %9s\n", "bits", "kernels", "ms", "ratio", "decided", "bytes");
+  std::printf("%5s %6s %-30s %8s %8s %10s %9s\n", "bits", "zeros", "kernels", "ms", "ratio", "decided", "bytes");
   const HitGraph small = build_hit_graph(simulated(20.), finder.windows, finder.scales);
-  for (const int bits : all_bits) {
-    const QuantizedNetwork codes = calibration::quantized_after_training(network, network_view(small), bits);
+  for (const auto& [bits, zeros] : pairs(all_bits, all_zeros)) {
+    const QuantizedNetwork codes =
+        calibration::quantized_after_training(network, network_view(small), bits, zeros / 100.);
     std::int64_t bytes = 0;
     for (const LayerCost& cost : layer_costs(codes)) bytes += cost.bytes;
     std::vector<float> first;
@@ -75,8 +85,8 @@ void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector
       const Run run = timed(plan, view);
       std::int64_t differ = 0;
       for (std::size_t i = 0; i < run.logits.size(); ++i) differ += (run.logits[i] > 0) != (peer.logits[i] > 0);
-      std::printf("%5d %-30s %8.0f %7.2fx %9.3f%% %9ld\n", bits, plan.kernels().c_str(), run.ms, peer.ms / run.ms,
-                  100. * static_cast<double>(differ) / static_cast<double>(run.logits.size()),
+      std::printf("%5d %5d%% %-30s %8.0f %7.2fx %9.3f%% %9ld\n", bits, zeros, plan.kernels().c_str(), run.ms,
+                  peer.ms / run.ms, 100. * static_cast<double>(differ) / static_cast<double>(run.logits.size()),
                   static_cast<long>(bytes));
       std::fflush(stdout);
       if (!first.empty() && first != run.logits) throw std::runtime_error("levels differ");
@@ -99,8 +109,12 @@ int main(int argc, char** argv) try {
   const bool simulate = argc < 2 || std::strcmp(argv[1], "-") == 0;
   const Hits hits = simulate ? simulated(200.) : read_event(argv[1], {.truth = false}).hits;
   const HitGraph graph = build_hit_graph(hits, finder.windows, finder.scales);
-  const std::vector<int> bits = argc > 2 ? std::vector<int>{std::atoi(argv[2])} : std::vector<int>{12, 8, 6, 4};
-  tbb::task_arena(1).execute([&] { measure(graph, finder, bits, argc > 3 ? argv[3] : nullptr); });
+  const auto chosen = [&](int argument, std::vector<int> all) {
+    return argc > argument ? std::vector<int>{std::atoi(argv[argument])} : all;
+  };
+  tbb::task_arena(1).execute([&] {
+    measure(graph, finder, chosen(2, {12, 8, 6, 4}), chosen(3, {0, 90}), argc > 4 ? argv[4] : nullptr);
+  });
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -47,7 +47,8 @@ set(STARLING_FLAGS_avx2 -mavx2 -mfma)
 # GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for an uninitialised variable.
 set(STARLING_FLAGS_avx512 ${STARLING_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
   $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-set(STARLING_FLAGS_avx512_vnni ${STARLING_FLAGS_avx512} -mavx512vnni -mavx512vbmi)
+set(STARLING_FLAGS_avx512_vnni ${STARLING_FLAGS_avx512} -mavx512vnni -mavx512vbmi
+  -mamx-tile -mamx-int8)
 function(starling_simd_sources level source)
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     return()

@@ -138,7 +138,9 @@ TEST(QuantizedNetwork, EveryVariant) {
                                      Settings{.weight_bits = 12, .activation_bits = 12, .mixed = true},
                                      Settings{.bias_bits = 16, .per_channel = true}}) {
       SCOPED_TRACE(testing::Message() << "variant " << variant << ", bits " << settings.weight_bits);
-      expect_agreement(quantized(shape, settings), random_graph(shape, 40, 90, 2));
+      const QuantizedNetwork network = quantized(shape, settings);
+      expect_agreement(network, random_graph(shape, 40, 90, 2));  // sums per node
+      expect_agreement(network, random_graph(shape, 60, 90, 2));  // products per edge
       shape.steps = 1 + shape.steps % 3;
     }
   }
@@ -174,23 +176,37 @@ TEST(QuantizedNetwork, FeaturesOfMoreBitsThanStates) {
   expect_agreement(codes, random_graph({}, 50, 120, 1));
 }
 
-// Products of two bytes are added up in 16 bits with AVX2 as long as they fit.
-TEST(QuantizedNetwork, BytesWithAvx2) {
-  if (std::ranges::count(simd_levels(), SimdLevel::avx2) == 0) GTEST_SKIP() << "avx2 does not run here";
-  for (const auto& [weights, states, bytes] :
-       {std::tuple(6, 6, 8), {7, 7, 8}, {6, 8, 8}, {8, 6, 8}, {8, 7, 16}, {8, 8, 16}}) {
+// The largest weights and codes there are: AVX2 adds products of two bytes up in 16 bits as far as they fit, and takes
+// the rest from lists.
+TEST(QuantizedNetwork, LargestProductsOfBytes) {
+  for (const auto& [weights, states] : {std::pair(2, 8), {6, 6}, {7, 7}, {6, 8}, {8, 6}, {8, 7}, {8, 8}}) {
     SCOPED_TRACE(testing::Message() << weights << " x " << states);
-    QuantizedNetwork codes =
-        quantized(plain(48, 2), {.weight_bits = weights, .activation_bits = states, .bias_bits = 16});
+    QuantizedNetwork codes = quantized(
+        plain(48, 2), {.weight_bits = weights, .activation_bits = states, .bias_bits = 16, .threshold = 0.5f});
     for (auto& [name, layer] : codes.layers) {
       const auto most = static_cast<std::int16_t>((1 << (weights - 1)) - 1);
       for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 5 == 0 ? -most : most;
     }
-    EXPECT_THAT(QuantizedPlan(codes, SimdLevel::avx2).kernels(),
-                testing::HasSubstr("codes of " + std::to_string(bytes) + " bits"));
+    for (const SimdLevel level : simd_levels()) {
+      EXPECT_THAT(QuantizedPlan(codes, level).kernels(), testing::HasSubstr("codes of 8 bits"));
+    }
     Graph graph = random_graph({}, 50, 120, 1);
-    for (float& value : graph.edge_features) value = 1e6f;
+    for (float& value : graph.node_features) value *= 1e3f;
     expect_agreement(codes, graph);
+  }
+}
+
+// Weights that are mostly zero are kept in lists where those pay; some have nothing but zeros.
+TEST(QuantizedNetwork, PrunedNetworks) {
+  for (const int bits : {2, 6, 8, 12}) {
+    for (const double pruned : {0.5, 0.8, 0.9, 0.98, 1.}) {
+      for (const int hidden : {7, 48, 80}) {
+        SCOPED_TRACE(testing::Message() << bits << " bits, " << pruned << " pruned, " << hidden << " wide");
+        const Settings settings{
+            .weight_bits = bits, .activation_bits = bits, .bias_bits = 16, .pruned = pruned, .threshold = 1.f};
+        expect_agreement(quantized(plain(hidden, 2), settings), random_graph({}, 40, 90, bits));
+      }
+    }
   }
 }
 

@@ -127,7 +127,7 @@ class QuantizedPlan : public EdgePlan {
   /// edges: they depend on sums of integers alone.
   void run(const GraphView& graph, std::span<float> logits, std::span<std::byte> workspace) const override;
 
-  /// What computes the products: "reference", "avx2" or "avx512_vnni", and the bits of a code in memory.
+  /// What computes the products: "reference", "avx2", "avx512_vnni" or "amx", and the bits of a code in memory.
   std::string kernels() const;
 
  private:

@@ -9,20 +9,18 @@
 /// every level: what integer_arithmetic.h defines. This header and the files that implement it include nothing else: an
 /// inline function compiled with instruction-set flags must not be what the rest of the program links.
 ///
-/// Codes lie in memory as code - lowest of their quantiser, 0 .. 2^bits - 1: in one byte, or in two where a quantiser
-/// of the network has more than 8 bits. What a lowest below 0 takes off a sum is part of what the sum starts from.
+/// A tile has IntegerKernels::tile rows, and a vector holds one column of some of them: rows never meet in a vector, so
+/// that a weight is one number for all of them and normalisation adds nothing across lanes. What follows the rows that
+/// a tile really has (`count`) is computed and never read.
+///
+/// - Codes of a tile are [columns / group, tile, group]: the `group` codes that one instruction multiplies side by
+///   side. They lie in memory as code - lowest of what a quantiser can give here, 0 .. 2^bits - 1: in one byte, or in
+///   two where a quantiser of the network has more than 8 bits. What a lowest below 0 takes off a sum is part of what
+///   the sum starts from.
+/// - Sums of a tile are [columns, tile].
 namespace starling::dense {
 
-/// Rows of codes begin `stride` codes apart; the first `width`, a multiple of kCodeGroup, are read.
-struct CodeRows {
-  const void* data;
-  std::ptrdiff_t stride;
-  int width;
-};
-
-inline constexpr int kCodeGroup = 4;     ///< inputs are padded with weights 0 to a multiple
-inline constexpr int kCodeColumns = 16;  ///< rows of codes are padded to a multiple
-inline constexpr int kMostCodeInputs = 4;
+inline constexpr int kCodeColumns = 16;  ///< columns of codes and sums are padded to a multiple, with weights 0
 
 /// Rows of `bytes` bytes that a later product will gather: this one fetches them into the cache.
 struct CodeAhead {
@@ -31,29 +29,63 @@ struct CodeAhead {
   int count = 0, bytes = 0;
 };
 
-/// sums = start + W [inputs side by side] + gathered rows. Sums wrap around where they are larger than their type while
-/// they are added up: what a layer bounds is the whole sum.
+/// A group of weights of one output, and which group of the inputs it multiplies.
+struct ListedWeights {
+  std::int32_t group;
+  std::int32_t weights;  ///< `group` of them, as an instruction reads them
+};
+
+/// A packed matrix: outputs in panels, or as lists of what is not zero, or both, added up.
+struct IntegerWeights {
+  int inputs = 0;               ///< columns of codes, a multiple of kCodeColumns
+  int columns = 0;              ///< outputs, a multiple of kCodeColumns
+  const void* panels = nullptr; /**< or null. Panels of panel_columns() outputs, one behind the other: for each `depth`
+                                     inputs, for each output, its weights; see IntegerKernels */
+  int chain = 1;                ///< groups whose products 16 bits hold added up, where IntegerKernels::saturates
+  const std::int32_t* list_ends = nullptr;  ///< [columns] where the list of an output ends, or null
+  const ListedWeights* listed = nullptr;
+  const void* start = nullptr;  ///< [columns, start_lanes] sums
+};
+
+/// sums = start + W codes; or, onto sums that are there, sums += W codes.
 struct IntegerProduct {
-  CodeRows inputs[kMostCodeInputs];
-  int num_inputs;
-  int rows;
-  const void* weights;  ///< packed: see IntegerKernels
-  int chain;            ///< of PackedCodes
-  int columns;          ///< of sums, a multiple of the vector width
-  const void* start;    ///< [columns] sums
-  const void* by_src = nullptr;
-  const void* by_dst = nullptr;  ///< rows of `columns` sums, gathered by src and dst; both or none
-  const std::int32_t* src = nullptr;
-  const std::int32_t* dst = nullptr;
+  const IntegerWeights* weights;
+  const void* codes;
+  void* sums;
+  bool onto_sums = false;
   CodeAhead ahead;
-  void* sums;  ///< [rows, columns]
+};
+
+/// sums[c][r] = by_src[src[r]][c] + by_dst[dst[r]][c], of rows of `columns` sums.
+struct GatheredSums {
+  const void* by_src;
+  const void* by_dst;
+  const std::int32_t* src;
+  const std::int32_t* dst;
+  int count, columns;
+  void* sums;
+};
+
+/// A tile of codes from rows of `columns` codes: row r is the one that places[r] names.
+struct GatheredCodes {
+  const void* rows;
+  const std::int32_t* places;
+  int count, columns;
+  void* tile;
+};
+
+/// A tile's first `count` rows as rows of `columns` sums, or codes, one behind the other.
+struct TileToRows {
+  const void* tile;
+  int columns, count;
+  void* rows;
 };
 
 /// Sums to the codes of a ReLU's quantiser, through layer normalisation or without.
 struct IntegerQuantize {
-  void* sums;  ///< [rows, columns]; with `ratio` they are rescaled where they lie
-  int rows;
-  int columns;  ///< of sums
+  void* sums;  ///< with `ratio` they are rescaled where they lie
+  int count;
+  int columns;  ///< of sums, of which codes are made
   int width;    ///< outputs
   bool normalise;
   double floor;         ///< of integer_deviation()
@@ -63,70 +95,80 @@ struct IntegerQuantize {
   /// Whether values are so bounded that 32-bit arithmetic finds all codes but doubtful ones: width times any sum is
   /// below 2^31 in magnitude, any value below 2^30 steps of the grid, and floor / width² below 10^30.
   bool bounded;
-  void* codes;            ///< [rows, stride]; columns behind the width become codes of the grid
-  std::ptrdiff_t stride;  ///< the width, padded to a multiple of kCodeColumns
+  void* codes;  ///< of `columns` columns; those behind the width become codes of the grid
 };
 
 /// Codes to the codes of another quantiser. `table` has one entry per code; where `linear`, the entry is
-/// min(rint(code · factor) + offset, highest) for each.
+/// min(rint(code · factor), highest) for each.
 struct Requantize {
   const void* in;
   void* out;
-  std::int64_t count;  ///< a multiple of kCodeColumns
-  const void* table;   ///< of the type of a code; 256 entries for codes of one byte
+  int columns, count;
+  const void* table;  ///< of the type of a code; 256 entries for codes of one byte
   bool linear;
   float factor;
-  std::int32_t offset, highest;
+  std::int32_t highest;
 };
 
-/// out[t] = the sum of the rows that edges[splits[t]] .. edges[splits[t + 1] - 1] name; no list = the rows
-/// splits[t] .. splits[t + 1] - 1 themselves.
-struct CodeSums {
+/// Codes of the sums of messages: the row t of the tile gets, for the sum of the rows that edges[splits[t]] ..
+/// edges[splits[t + 1] - 1] name, the code of its value; without edges those rows are splits[t] .. splits[t + 1] - 1.
+struct Messages {
   const void* codes;           ///< rows of `columns` codes
-  const std::int32_t* splits;  ///< [rows + 1]
+  const std::int32_t* splits;  ///< [count + 1]
   const std::int32_t* edges;
-  int rows, columns;  ///< columns: a multiple of kCodeColumns
-  std::int32_t* out;  ///< [rows, columns]
-};
-
-/// Sums of codes of the scale `scale` to codes.
-struct QuantizeSums {
-  const std::int32_t* sums;
-  std::int64_t count;  ///< a multiple of kCodeColumns
-  float scale;
+  int count, columns;
+  float scale;  ///< of the messages
   CodeGrid grid;
+  bool linear;  ///< the code is min(rint(sum · factor), highest) for each sum
+  float factor;
+  void* scratch;  ///< [tile, columns] codes
   void* out;
 };
 
-/// Values to codes, by code_of().
+/// Values [columns, tile] to codes of a tile, by code_of().
 struct QuantizeValues {
   const float* values;
-  std::int64_t count;  ///< a multiple of kCodeColumns
+  int columns;
   CodeGrid grid;
   void* out;
 };
 
-/// Packed weights are panels of columns (panel_vectors() of float_kernels.h), one behind the other: for each group of
-/// inputs panel_vectors vectors, in which each lane has the group's weights of its column.
 struct IntegerKernels {
   const char* name;
-  int code_bytes;     ///< 1 or 2
-  int sum_bytes;      ///< 4 or 8
-  int width;          ///< sums in a vector; rows are padded to a multiple
-  int panel_vectors;  ///< most vectors in a panel of packed weights
-  int group;          ///< inputs that one lane takes at a time: 1, 2 or 4
-  int weight_bytes;   ///< 1 or 2
-  int most_pair;      ///< largest magnitude of the sum of two neighbouring products that it can add up
+  int code_bytes;    ///< 1 or 2
+  int sum_bytes;     ///< 4 or 8
+  int tile;          ///< rows of a tile
+  int panel;         ///< most outputs in a panel
+  int group;         ///< codes side by side
+  int depth;         ///< inputs side by side in packed weights: `group`, or 64 for chunks of chunk_inputs()
+  int start_lanes;   ///< copies of what a sum starts from
+  int weight_bytes;  ///< 1 or 2
+  bool saturates;    ///< sums of two products have 16 bits: see IntegerWeights::chain
+  /// Lists take less time than panels where a smaller part than this of the groups of weights is not zero.
+  double listed_part;
   void (*product)(const IntegerProduct&);
+  void (*gather_sums)(const GatheredSums&);
+  void (*gather_codes)(const GatheredCodes&);
+  void (*sums_to_rows)(const TileToRows&);
+  void (*codes_to_rows)(const TileToRows&);
   void (*quantize)(const IntegerQuantize&);
   void (*requantize)(const Requantize&);
-  void (*sum_rows)(const CodeSums&);
-  void (*quantize_sums)(const QuantizeSums&);
+  void (*messages)(const Messages&);
   void (*quantize_values)(const QuantizeValues&);
 };
 
+/// Outputs in the next panel: all are multiples of 4.
+static inline int panel_columns(int columns_left, int most) { return columns_left < most ? columns_left : most; }
+
+/// Inputs that the tile unit takes at a time: the largest part of them that is a multiple of 4 and no more than 64.
+static inline int chunk_inputs(int inputs) {
+  int chunk = 64;
+  while (inputs % chunk != 0) chunk -= 4;
+  return chunk;
+}
+
 extern const IntegerKernels kIntegerReference8, kIntegerReference16, kIntegerWide16;
 extern const IntegerKernels kIntegerAvx2Of8, kIntegerAvx2Of16;
-extern const IntegerKernels kIntegerAvx512VnniOf8, kIntegerAvx512VnniOf16;
+extern const IntegerKernels kIntegerAvx512VnniOf8, kIntegerAvx512VnniOf16, kIntegerAvx512AmxOf8;
 
 }  // namespace starling::dense

@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace {
@@ -7,11 +8,8 @@ namespace {
 struct V {
   using Int = __m512i;
   using Float = __m512;
-  static constexpr int kWidth = 16, kPanel = 3;
-  template <typename Code>
-  static constexpr int rows_at_once(int panel, Code) {
-    return panel == 3 ? 8 : 12;
-  }  // sums and weights in 32 registers
+  static constexpr int kWidth = 16, kTile = 64, kPanel = 12;
+  static constexpr bool kSaturates = false;
 
   static Int load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }
@@ -22,7 +20,6 @@ struct V {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
   static void store(std::int32_t* p, Int a) { _mm512_storeu_si512(p, a); }
-  static void store(float* p, Float a) { _mm512_storeu_ps(p, a); }
   static void store_codes(std::uint8_t* p, Int a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
   }
@@ -33,34 +30,56 @@ struct V {
   static Float broadcast(float a) { return _mm512_set1_ps(a); }
 
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
-  static Int min(Int a, Int b) { return _mm512_min_epi32(a, b); }
-  static Int max(Int a, Int b) { return _mm512_max_epi32(a, b); }
-  static Int dot(Int sum, Int weights, Int inputs, std::uint8_t) { return _mm512_dpbusd_epi32(sum, inputs, weights); }
-  static Int dot(Int sum, Int weights, Int inputs, std::uint16_t) { return _mm512_dpwssd_epi32(sum, inputs, weights); }
+  static Int dot(Int sum, Int weights, Int codes, std::uint8_t) { return _mm512_dpbusd_epi32(sum, codes, weights); }
+  static Int dot(Int sum, Int weights, Int codes, std::uint16_t) { return _mm512_dpwssd_epi32(sum, codes, weights); }
 
-  static constexpr int packed_vectors(std::uint8_t) { return 4; }
-  static constexpr int packed_vectors(std::uint16_t) { return 2; }
-  static Int broadcast_code(std::uint8_t a) { return _mm512_set1_epi8(static_cast<char>(a)); }
-  static Int broadcast_code(std::uint16_t a) { return _mm512_set1_epi16(static_cast<short>(a)); }
-  // Packing instructions work by quarters of a vector: the quarters' parts are put in order behind.
-  static Int pack(const Int* a, std::uint8_t) {
-    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const Int low = _mm512_packs_epi32(a[0], a[1]), high = _mm512_packs_epi32(a[2], a[3]);
-    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+  static Int load_quarters(const std::int32_t* const* rows, int column) {
+    const auto quarter = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4 * i] + column)); };
+    Int a = _mm512_castsi128_si512(quarter(0));
+    a = _mm512_inserti32x4(a, quarter(1), 1);
+    a = _mm512_inserti32x4(a, quarter(2), 2);
+    return _mm512_inserti32x4(a, quarter(3), 3);
   }
-  static Int pack(const Int* a, std::uint16_t) {
-    const Int order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    return _mm512_permutexvar_epi64(order, _mm512_packus_epi32(a[0], a[1]));
+  static void store_quarters(std::int32_t* p, std::ptrdiff_t stride, Int a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_castsi512_si128(a));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + stride), _mm512_extracti32x4_epi32(a, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 2 * stride), _mm512_extracti32x4_epi32(a, 2));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 3 * stride), _mm512_extracti32x4_epi32(a, 3));
+  }
+  static void transpose(Int (&a)[4]) {
+    const Int low01 = _mm512_unpacklo_epi32(a[0], a[1]), high01 = _mm512_unpackhi_epi32(a[0], a[1]);
+    const Int low23 = _mm512_unpacklo_epi32(a[2], a[3]), high23 = _mm512_unpackhi_epi32(a[2], a[3]);
+    a[0] = _mm512_unpacklo_epi64(low01, low23);
+    a[1] = _mm512_unpackhi_epi64(low01, low23);
+    a[2] = _mm512_unpacklo_epi64(high01, high23);
+    a[3] = _mm512_unpackhi_epi64(high01, high23);
+  }
+
+  static Int broadcast_code(std::uint8_t a) { return _mm512_set1_epi8(static_cast<char>(a)); }
+  static Int pack(const Int* a, std::uint8_t) {
+    return _mm512_packus_epi16(_mm512_packs_epi32(a[0], a[1]), _mm512_packs_epi32(a[2], a[3]));
   }
   static Int least(Int a, Int b, std::uint8_t) { return _mm512_min_epu8(a, b); }
-  static Int least(Int a, Int b, std::uint16_t) { return _mm512_min_epu16(a, b); }
-  static __mmask64 first(int count) { return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1; }
-  static void store_packed(std::uint8_t* p, Int a, int count) { _mm512_mask_storeu_epi8(p, first(count), a); }
-  static void store_packed(std::uint16_t* p, Int a, int count) {
-    _mm512_mask_storeu_epi16(p, static_cast<__mmask32>(first(count < 32 ? count : 32)), a);
-  }
   static std::uint64_t differing(Int a, Int b, std::uint8_t) { return _mm512_cmpneq_epi8_mask(a, b); }
+  static Int by_rows(Int a, std::uint8_t) {
+    return _mm512_shuffle_epi8(
+        a, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+  }
+  static Int in_order(Int a, std::uint8_t) {
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), a);
+  }
+
+  static Int broadcast_code(std::uint16_t a) { return _mm512_set1_epi16(static_cast<short>(a)); }
+  static Int pack(const Int* a, std::uint16_t) { return _mm512_packus_epi32(a[0], a[1]); }
+  static Int least(Int a, Int b, std::uint16_t) { return _mm512_min_epu16(a, b); }
   static std::uint64_t differing(Int a, Int b, std::uint16_t) { return _mm512_cmpneq_epi16_mask(a, b); }
+  static Int by_rows(Int a, std::uint16_t) {
+    return _mm512_shuffle_epi8(
+        a, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15)));
+  }
+  static Int in_order(Int a, std::uint16_t) {
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a);
+  }
 
   // Codes of a byte: a table of 256 bytes in four registers (AVX-512 VBMI).
   template <typename R>
@@ -70,11 +89,10 @@ struct V {
     auto* const out = static_cast<std::uint8_t*>(r.out);
     const Int t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), t2 = _mm512_loadu_si512(table + 128),
               t3 = _mm512_loadu_si512(table + 192);
-    for (std::int64_t i = 0; i < r.count; i += 64) {
-      const __mmask64 mask = first(r.count - i < 64 ? static_cast<int>(r.count - i) : 64);
-      const Int codes = _mm512_maskz_loadu_epi8(mask, in + i);
+    for (int i = 0; i < r.columns * kTile; i += 64) {
+      const Int codes = _mm512_loadu_si512(in + i);
       const Int low = _mm512_permutex2var_epi8(t0, codes, t1), high = _mm512_permutex2var_epi8(t2, codes, t3);
-      _mm512_mask_storeu_epi8(out + i, mask, _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high));
+      _mm512_storeu_si512(out + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high));
     }
     return true;
   }
@@ -95,48 +113,6 @@ struct V {
   static Float magnitude(Float a) { return _mm512_abs_ps(a); }
   static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
-
-  // Lanes of both, added to half as many each: first those of a in the lower half, then those of b.
-  static Int fold(Int a, Int b) { return add(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xee)); }
-  static Float fold(Float a, Float b) {
-    return add(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-  }
-  // Quarters 0, 1 of a and b hold their lanes: to one quarter each.
-  static Int fold_again(Int a, Int b) {
-    return add(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
-  }
-  static Float fold_again(Float a, Float b) {
-    return add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  }
-  static Int unpack_low(Int a, Int b) { return _mm512_unpacklo_epi32(a, b); }
-  static Int unpack_high(Int a, Int b) { return _mm512_unpackhi_epi32(a, b); }
-  static Float unpack_low(Float a, Float b) { return _mm512_unpacklo_ps(a, b); }
-  static Float unpack_high(Float a, Float b) { return _mm512_unpackhi_ps(a, b); }
-  static Int unpack_low_pairs(Int a, Int b) { return _mm512_unpacklo_epi64(a, b); }
-  static Int unpack_high_pairs(Int a, Int b) { return _mm512_unpackhi_epi64(a, b); }
-  static Float unpack_low_pairs(Float a, Float b) {
-    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-  }
-  static Float unpack_high_pairs(Float a, Float b) {
-    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-  }
-
-  template <typename T>
-  static auto sums_of(const T* p) {
-    using Vector = decltype(load(p));
-    // quarter[i]: four partial sums each of rows i, i + 4, i + 8 and i + 12, one quarter per row.
-    Vector quarter[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const Vector a = fold(load(p + i * 16), load(p + (i + 4) * 16));
-      const Vector b = fold(load(p + (i + 8) * 16), load(p + (i + 12) * 16));
-      quarter[i] = fold_again(a, b);
-    }
-    // Lane i of each quarter: the sum of row i + 4 · quarter.
-    const Vector a = add(unpack_low(quarter[0], quarter[1]), unpack_high(quarter[0], quarter[1]));
-    const Vector b = add(unpack_low(quarter[2], quarter[3]), unpack_high(quarter[2], quarter[3]));
-    return add(unpack_low_pairs(a, b), unpack_high_pairs(a, b));
-  }
 };
 
 }  // namespace
@@ -145,15 +121,82 @@ struct V {
 
 namespace {
 
-template <typename Code>
-constexpr starling::dense::IntegerKernels kernels() {
-  return {"avx512_vnni",       sizeof(Code),         sizeof(std::int32_t), V::kWidth,
-          V::kPanel,           kGroup<Code>,         4 / kGroup<Code>,     0x7fffffff,
-          product<Code>,       quantize<Code>,       requantize<Code>,     sum_rows<Code>,
-          quantize_sums<Code>, quantize_values<Code>};
+/// What the tile unit's registers hold: rows, and bytes of a row.
+struct alignas(64) TileShapes {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t bytes[16] = {};
+  std::uint8_t rows[16] = {};
+};
+
+/// The product with the tile unit (AMX): registers 0 .. 3 hold the sums of 16 outputs and 64 rows, 4 the weights of the
+/// 16 outputs, 5 and 6 the codes of 16 rows in turn. Codes of a tile lie as the unit reads them.
+void product_of_tiles(const IntegerProduct& p) {
+  constexpr int kOutputs = 16, kStartLanes = 16, kSumBytes = V::kTile * sizeof(std::int32_t);
+  static_assert(V::kTile == 64 && kCodeColumns % kOutputs == 0);
+  const IntegerWeights& w = *p.weights;
+  const int chunk = chunk_inputs(w.inputs), chunks = w.inputs / chunk;
+  TileShapes shapes;
+  for (int i = 0; i < 4; ++i) {
+    shapes.rows[i] = kOutputs;
+    shapes.bytes[i] = 64;
+  }
+  shapes.rows[4] = kOutputs;
+  shapes.bytes[4] = static_cast<std::uint16_t>(chunk);
+  for (int i = 5; i < 7; ++i) {
+    shapes.rows[i] = static_cast<std::uint8_t>(chunk / 4);
+    shapes.bytes[i] = 64;
+  }
+  asm volatile("" : : "r"(&shapes) : "memory");  // the intrinsic says that it reads eight bytes of them
+  _tile_loadconfig(&shapes);
+  const char* weights = static_cast<const char*>(w.panels);
+  for (int column = 0; column < w.columns; column += kOutputs) {
+    fetch_ahead(p, column, column + kOutputs);
+    std::int32_t* const sums = static_cast<std::int32_t*>(p.sums) + column * V::kTile;
+    if (p.onto_sums) {
+      _tile_loadd(0, sums, kSumBytes);
+      _tile_loadd(1, sums + 16, kSumBytes);
+      _tile_loadd(2, sums + 32, kSumBytes);
+      _tile_loadd(3, sums + 48, kSumBytes);
+    } else {
+      const std::int32_t* const start = words(w.start) + column * kStartLanes;
+      _tile_loadd(0, start, 64);
+      _tile_loadd(1, start, 64);
+      _tile_loadd(2, start, 64);
+      _tile_loadd(3, start, 64);
+    }
+    const std::int32_t* codes = words(p.codes);
+    for (int i = 0; i < chunks; ++i, codes += chunk / 4 * V::kTile, weights += 64 * kOutputs) {
+      _tile_loadd(4, weights, 64);
+      _tile_loadd(5, codes, kSumBytes);
+      _tile_dpbsud(0, 4, 5);
+      _tile_loadd(6, codes + 16, kSumBytes);
+      _tile_dpbsud(1, 4, 6);
+      _tile_loadd(5, codes + 32, kSumBytes);
+      _tile_dpbsud(2, 4, 5);
+      _tile_loadd(6, codes + 48, kSumBytes);
+      _tile_dpbsud(3, 4, 6);
+    }
+    _tile_stored(0, sums, kSumBytes);
+    _tile_stored(1, sums + 16, kSumBytes);
+    _tile_stored(2, sums + 32, kSumBytes);
+    _tile_stored(3, sums + 48, kSumBytes);
+  }
+  _tile_release();
+}
+
+constexpr starling::dense::IntegerKernels tile_kernels() {
+  starling::dense::IntegerKernels all = kernels<std::uint8_t>("amx", 0.);
+  all.panel = 16;
+  all.depth = 64;
+  all.start_lanes = 16;
+  all.product = product_of_tiles;
+  return all;
 }
 
 }  // namespace
 
-const starling::dense::IntegerKernels starling::dense::kIntegerAvx512VnniOf8 = kernels<std::uint8_t>();
-const starling::dense::IntegerKernels starling::dense::kIntegerAvx512VnniOf16 = kernels<std::uint16_t>();
+const starling::dense::IntegerKernels starling::dense::kIntegerAvx512VnniOf8 =
+    kernels<std::uint8_t>("avx512_vnni", 0.5);
+const starling::dense::IntegerKernels starling::dense::kIntegerAvx512VnniOf16 =
+    kernels<std::uint16_t>("avx512_vnni", 0.5);
+const starling::dense::IntegerKernels starling::dense::kIntegerAvx512AmxOf8 = tile_kernels();

@@ -1,5 +1,3 @@
-#include <limits>
-
 #include "dense/integer_rows.h"
 
 namespace {
@@ -15,96 +13,109 @@ struct Unsigned<std::int64_t> {
   using Type = std::uint64_t;
 };
 
-constexpr int kLanes = 4;
+constexpr int kTile = 32, kPanel = 4;
 
 template <typename Code, typename Sum>
 void product(const IntegerProduct& p) {
   using Wrapping = typename Unsigned<Sum>::Type;
-  for (int row = 0; row < p.rows; ++row) {
-    Sum* const sums = static_cast<Sum*>(p.sums) + std::ptrdiff_t{row} * p.columns;
-    const std::int16_t* weights = static_cast<const std::int16_t*>(p.weights);
-    for (int column = 0; column < p.columns; column += kLanes) {
-      Wrapping sum[kLanes];
-      for (int i = 0; i < kLanes; ++i) sum[i] = static_cast<Wrapping>(static_cast<const Sum*>(p.start)[column + i]);
-      for (int input = 0; input < p.num_inputs; ++input) {
-        const CodeRows& in = p.inputs[input];
-        const Code* const codes = static_cast<const Code*>(in.data) + row * in.stride;
-        for (int k = 0; k < in.width; ++k, weights += kLanes) {
-          for (int i = 0; i < kLanes; ++i) {
-            sum[i] += static_cast<Wrapping>(std::int32_t{codes[k]} * std::int32_t{weights[i]});
-          }
+  const std::int16_t* weights = static_cast<const std::int16_t*>(p.weights->panels);
+  for (int column = 0; column < p.weights->columns; column += kPanel) {
+    for (int i = 0; i < kPanel; ++i) {
+      Sum* const sums = static_cast<Sum*>(p.sums) + (column + i) * kTile;
+      for (int row = 0; row < kTile; ++row) {
+        Wrapping sum =
+            static_cast<Wrapping>(p.onto_sums ? sums[row] : static_cast<const Sum*>(p.weights->start)[column + i]);
+        for (int k = 0; k < p.weights->inputs; ++k) {
+          sum += static_cast<Wrapping>(std::int32_t{static_cast<const Code*>(p.codes)[k * kTile + row]} *
+                                       std::int32_t{weights[k * kPanel + i]});
         }
+        sums[row] = static_cast<Sum>(sum);
       }
-      if (p.by_src != nullptr) {
-        const Sum* const src = static_cast<const Sum*>(p.by_src) + std::ptrdiff_t{p.src[row]} * p.columns + column;
-        const Sum* const dst = static_cast<const Sum*>(p.by_dst) + std::ptrdiff_t{p.dst[row]} * p.columns + column;
-        for (int i = 0; i < kLanes; ++i) sum[i] += static_cast<Wrapping>(src[i]) + static_cast<Wrapping>(dst[i]);
-      }
-      for (int i = 0; i < kLanes; ++i) sums[column + i] = static_cast<Sum>(sum[i]);
+    }
+    weights += p.weights->inputs * kPanel;
+  }
+}
+
+template <typename Sum>
+void gather_sums(const GatheredSums& g) {
+  using Wrapping = typename Unsigned<Sum>::Type;
+  for (int row = 0; row < g.count; ++row) {
+    const Sum* const src = static_cast<const Sum*>(g.by_src) + std::ptrdiff_t{g.src[row]} * g.columns;
+    const Sum* const dst = static_cast<const Sum*>(g.by_dst) + std::ptrdiff_t{g.dst[row]} * g.columns;
+    for (int c = 0; c < g.columns; ++c) {
+      static_cast<Sum*>(g.sums)[c * kTile + row] =
+          static_cast<Sum>(static_cast<Wrapping>(src[c]) + static_cast<Wrapping>(dst[c]));
+    }
+  }
+}
+
+template <typename Code>
+void gather_codes(const GatheredCodes& g) {
+  for (int row = 0; row < g.count; ++row) {
+    const Code* const in = static_cast<const Code*>(g.rows) + std::ptrdiff_t{g.places[row]} * g.columns;
+    for (int c = 0; c < g.columns; ++c) static_cast<Code*>(g.tile)[c * kTile + row] = in[c];
+  }
+}
+
+template <typename T>
+void to_rows(const TileToRows& t) {
+  for (int row = 0; row < t.count; ++row) {
+    for (int c = 0; c < t.columns; ++c) {
+      static_cast<T*>(t.rows)[std::ptrdiff_t{row} * t.columns + c] = static_cast<const T*>(t.tile)[c * kTile + row];
     }
   }
 }
 
 template <typename Code, typename Sum>
 void quantize(const IntegerQuantize& q) {
-  rescale<Sum>(q);
-  for (int row = 0; row < q.rows; ++row) {
-    quantize_exactly<Code, Sum>(q, row, 0, q.width);
-    Code* const codes = static_cast<Code*>(q.codes) + row * q.stride;
-    for (int c = q.width; c < q.stride; ++c) codes[c] = 0;
-  }
+  rescale<Sum, kTile>(q);
+  for (int row = 0; row < q.count; ++row) quantize_exactly<Code, Sum, kTile, 1>(q, row);
 }
 
 template <typename Code>
-void requantize(const Requantize& r) {
-  requantize_by_table<Code>(r, 0);
-}
-
-template <typename Code>
-void sum_rows(const CodeSums& s) {
-  for (int row = 0; row < s.rows; ++row) {
-    std::int32_t* const out = s.out + std::ptrdiff_t{row} * s.columns;
-    for (int c = 0; c < s.columns; ++c) out[c] = 0;
-    for (std::int32_t i = s.splits[row]; i < s.splits[row + 1]; ++i) {
-      const std::int32_t edge = s.edges == nullptr ? i : s.edges[i];
-      const Code* const in = static_cast<const Code*>(s.codes) + std::ptrdiff_t{edge} * s.columns;
-      for (int c = 0; c < s.columns; ++c) out[c] += in[c];
+void messages(const Messages& m) {
+  for (int row = 0; row < m.count; ++row) {
+    for (int c = 0; c < m.columns; ++c) {
+      std::int32_t sum = 0;
+      for (std::int32_t i = m.splits[row]; i < m.splits[row + 1]; ++i) {
+        const std::ptrdiff_t edge = m.edges == nullptr ? i : m.edges[i];
+        sum += static_cast<const Code*>(m.codes)[edge * m.columns + c];
+      }
+      static_cast<Code*>(m.out)[c * kTile + row] = static_cast<Code>(code_of(value_of(sum, m.scale), m.grid));
     }
-  }
-}
-
-template <typename Code>
-void quantize_sums(const QuantizeSums& q) {
-  Code* const out = static_cast<Code*>(q.out);
-  for (std::int64_t i = 0; i < q.count; ++i) {
-    out[i] = static_cast<Code>(code_of(value_of(q.sums[i], q.scale), q.grid) - q.grid.lowest);
   }
 }
 
 template <typename Code>
 void quantize_values(const QuantizeValues& q) {
   Code* const out = static_cast<Code*>(q.out);
-  for (std::int64_t i = 0; i < q.count; ++i) {
+  for (int i = 0; i < q.columns * kTile; ++i) {
     out[i] = static_cast<Code>(code_of(q.values[i], q.grid) - q.grid.lowest);
   }
 }
 
 template <typename Code, typename Sum>
 constexpr IntegerKernels kernels(const char* name) {
-  return {name,
-          sizeof(Code),
-          sizeof(Sum),
-          kLanes,
-          1,
-          1,
-          sizeof(std::int16_t),
-          std::numeric_limits<int>::max(),
-          product<Code, Sum>,
-          quantize<Code, Sum>,
-          requantize<Code>,
-          sum_rows<Code>,
-          quantize_sums<Code>,
-          quantize_values<Code>};
+  return {.name = name,
+          .code_bytes = sizeof(Code),
+          .sum_bytes = sizeof(Sum),
+          .tile = kTile,
+          .panel = kPanel,
+          .group = 1,
+          .depth = 1,
+          .start_lanes = 1,
+          .weight_bytes = sizeof(std::int16_t),
+          .saturates = false,
+          .listed_part = 0.,
+          .product = product<Code, Sum>,
+          .gather_sums = gather_sums<Sum>,
+          .gather_codes = gather_codes<Code>,
+          .sums_to_rows = to_rows<Sum>,
+          .codes_to_rows = to_rows<Code>,
+          .quantize = quantize<Code, Sum>,
+          .requantize = requantize_by_table<Code, kTile, 1>,
+          .messages = messages<Code>,
+          .quantize_values = quantize_values<Code>};
 }
 
 }  // namespace

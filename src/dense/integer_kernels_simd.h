@@ -1,165 +1,125 @@
 // The integer kernels over a vector type V, included by one file per instruction level, which defines V in an anonymous
 // namespace first: nothing here is visible to another file.
 //
-// V has: Int (of std::int32_t), Float, kWidth lanes, kPanel (most vectors in a panel), rows_at_once(panel); load,
-// store, broadcast and zero of either; add(Int, Int); dot(Int sum, weights, Int inputs) per type of a code; max, min,
-// to_float and to_int (rint) between them; mul, sub, fma, sqrt, div of Float; less (a bit per lane); each sum of kWidth
-// vectors that lie one behind the other (sums_of); store_codes; any_differs.
+// V has: Int (of std::int32_t), Float, kWidth lanes, kTile rows of a tile, kPanel outputs in a panel (4 or 12); load,
+// store, broadcast of either; add(Int, Int); dot(Int sum, weights, codes) per type of a code; to_float and to_int
+// (rint) between them; min, max, mul, sub, fma, sqrt, div, magnitude of Float; less (a bit per lane); load_codes,
+// store_codes: kWidth codes that lie side by side. By quarters of 16 bytes, of which a vector has kWidth / 4:
+// load_quarters and store_quarters (of rows), transpose (4 vectors, within each quarter); pack (the group of codes of
+// each row, quarter by quarter column after column), least, differing (a bit per code) of such, and by_rows: the same
+// with the codes of each row side by side.
 
-#include "dense/float_kernels.h"
 #include "dense/integer_rows.h"
+// Second: it needs what the first defines.
+#include "dense/integer_product_simd.h"
 
 namespace {
 
-template <typename Code>
-constexpr int kGroup = 4 / sizeof(Code);  // inputs per lane: the bytes of a sum
+static_assert(V::kTile <= 64);
 
-static_assert(kCodeGroup % kGroup<std::uint8_t> == 0 && kCodeColumns % V::kWidth == 0);
-
-/// kGroup codes as one lane.
-template <typename Code>
-V::Int inputs_of(const Code* codes) {
-  std::int32_t together;
-  __builtin_memcpy(&together, codes, sizeof together);
-  return V::broadcast(together);
-}
-
-/// Adds the products of one input. A level may have a more special form for a type of code.
-template <typename Code, int kVectors, int kRows>
-void accumulate(V::Int (&sum)[kRows][kVectors], const Code* codes, std::ptrdiff_t stride, int width,
-                const char* weights, int /*chain*/) {
-#pragma GCC unroll 2
-  for (int k = 0; k < width; k += kGroup<Code>) {
-    V::Int w[kVectors];
+/// Four columns of one vector of rows, from rows and back. Rows are `columns` numbers long.
+template <typename Row>
+void rows_to_columns(const Row& row, int columns, std::int32_t* tile) {
+  for (int c = 0; c < columns; c += 4, tile += 4 * V::kTile) {
+    V::Int four[4];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) w[v] = V::load(reinterpret_cast<const std::int32_t*>(weights) + v * V::kWidth);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const V::Int value = inputs_of(codes + r * stride + k);
+    for (int j = 0; j < 4; ++j) four[j] = row(j, c);
+    V::transpose(four);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = V::dot(sum[r][v], w[v], value, Code{});
-    }
-    weights += sizeof(std::int32_t) * kVectors * V::kWidth;
+    for (int j = 0; j < 4; ++j) V::store(tile + j * V::kTile, four[j]);
   }
 }
 
-template <typename Code, int kVectors, int kRows>
-void product_block(const IntegerProduct& p, const char* weights, int row, int column) {
-  using Int = V::Int;
-  if (column == 0) {
-    const int from = row * p.ahead.count / p.rows, to = (row + kRows) * p.ahead.count / p.rows;
-    for (int i = from; i < to; ++i) {
-      const char* const next = static_cast<const char*>(p.ahead.data) + std::ptrdiff_t{p.ahead.rows[i]} * p.ahead.bytes;
-      for (int byte = 0; byte < p.ahead.bytes; byte += 64) __builtin_prefetch(next + byte);
-    }
-  }
-  Int sum[kRows][kVectors];
+inline void columns_to_rows(const std::int32_t* tile, int columns, int count, std::int32_t* rows) {
+  for (int first = 0; first < count; first += V::kWidth) {
+    std::int32_t* const out = rows + std::ptrdiff_t{first} * columns;
+    if (first + V::kWidth <= count) {
+      for (int c = 0; c < columns; c += 4) {
+        V::Int four[4];
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
-    const Int start = V::load(static_cast<const std::int32_t*>(p.start) + column + v * V::kWidth);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) sum[r][v] = start;
-  }
-  for (int input = 0; input < p.num_inputs; ++input) {
-    const CodeRows& in = p.inputs[input];
-    accumulate(sum, static_cast<const Code*>(in.data) + row * in.stride, in.stride, in.width, weights, p.chain);
-    weights += sizeof(std::int32_t) * (in.width / kGroup<Code>)*kVectors * V::kWidth;
-  }
-  if (p.by_src != nullptr) {
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const auto* const src =
-          static_cast<const std::int32_t*>(p.by_src) + std::ptrdiff_t{p.src[row + r]} * p.columns + column;
-      const auto* const dst =
-          static_cast<const std::int32_t*>(p.by_dst) + std::ptrdiff_t{p.dst[row + r]} * p.columns + column;
+        for (int j = 0; j < 4; ++j) four[j] = V::load(tile + (c + j) * V::kTile + first);
+        V::transpose(four);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        sum[r][v] = V::add(sum[r][v], V::add(V::load(src + v * V::kWidth), V::load(dst + v * V::kWidth)));
+        for (int j = 0; j < 4; ++j) V::store_quarters(out + std::ptrdiff_t{j} * columns + c, 4 * columns, four[j]);
+      }
+    } else {
+      for (int row = first; row < count; ++row) {
+        for (int c = 0; c < columns; ++c) rows[std::ptrdiff_t{row} * columns + c] = tile[c * V::kTile + row];
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    std::int32_t* const out = static_cast<std::int32_t*>(p.sums) + std::ptrdiff_t{row + r} * p.columns + column;
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) V::store(out + v * V::kWidth, sum[r][v]);
-  }
 }
 
-template <typename Code, int kVectors>
-void product_panel(const IntegerProduct& p, const char* weights, int column) {
-  constexpr int kRows = V::rows_at_once(kVectors, Code{});
-  int row = 0;
-  for (; row + kRows <= p.rows; row += kRows) product_block<Code, kVectors, kRows>(p, weights, row, column);
-  for (; row + 2 <= p.rows; row += 2) product_block<Code, kVectors, 2>(p, weights, row, column);
-  for (; row < p.rows; ++row) product_block<Code, kVectors, 1>(p, weights, row, column);
+/// The rows that a vector of a tile gathers, each of `columns` numbers; those behind the last one are that one.
+struct GatheredRows {
+  const std::int32_t* row[V::kWidth];
+
+  GatheredRows(const void* rows, int columns, const std::int32_t* places, int first, int count) {
+    for (int i = 0; i < V::kWidth; ++i) {
+      row[i] = words(rows) + std::ptrdiff_t{places[first + i < count ? first + i : count - 1]} * columns;
+    }
+  }
+  V::Int quarters(int j, int column) const { return V::load_quarters(row + j, column); }
+};
+
+inline void gather_sums(const GatheredSums& g) {
+  for (int first = 0; first < g.count; first += V::kWidth) {
+    const GatheredRows src(g.by_src, g.columns, g.src, first, g.count), dst(g.by_dst, g.columns, g.dst, first, g.count);
+    rows_to_columns([&](int j, int c) { return V::add(src.quarters(j, c), dst.quarters(j, c)); }, g.columns,
+                    static_cast<std::int32_t*>(g.sums) + first);
+  }
 }
 
 template <typename Code>
-void product(const IntegerProduct& p) {
-  int groups = 0;
-  for (int input = 0; input < p.num_inputs; ++input) groups += p.inputs[input].width / kGroup<Code>;
-  const char* weights = static_cast<const char*>(p.weights);
-  for (int column = 0; column < p.columns;) {
-    const int vectors = panel_vectors((p.columns - column) / V::kWidth, V::kPanel);
-    switch (vectors) {
-      case 1:
-        product_panel<Code, 1>(p, weights, column);
-        break;
-      case 2:
-        product_panel<Code, 2>(p, weights, column);
-        break;
-      default:
-        product_panel<Code, 3>(p, weights, column);
-    }
-    column += vectors * V::kWidth;
-    weights += sizeof(std::int32_t) * groups * vectors * V::kWidth;
+void gather_codes(const GatheredCodes& g) {
+  const int columns = g.columns / kGroup<Code>;
+  for (int first = 0; first < g.count; first += V::kWidth) {
+    const GatheredRows rows(g.rows, columns, g.places, first, g.count);
+    rows_to_columns([&](int j, int c) { return rows.quarters(j, c); }, columns,
+                    static_cast<std::int32_t*>(g.tile) + first);
   }
+}
+
+inline void sums_to_rows(const TileToRows& t) {
+  columns_to_rows(words(t.tile), t.columns, t.count, static_cast<std::int32_t*>(t.rows));
+}
+
+template <typename Code>
+void codes_to_rows(const TileToRows& t) {
+  columns_to_rows(words(t.tile), t.columns / kGroup<Code>, t.count, static_cast<std::int32_t*>(t.rows));
 }
 
 constexpr float kEpsilon = 0x1p-24f;  // the rounding of one operation, as a part of its result
 
-/// Codes of one row from the two ends of an interval that holds every value in steps of the grid:
-/// sums · factor + from and sums · factor + to. Where both ends have one code it is the code. Where they differ the
-/// definition decides, which is rare.
-template <typename Code>
-struct RowCodes {
-  const IntegerQuantize& q;
-  V::Int highest, none;
-
-  explicit RowCodes(const IntegerQuantize& quantize)
-      : q(quantize),
-        highest(V::broadcast_code(static_cast<Code>(quantize.grid.highest))),
-        none(V::broadcast(std::int32_t{0})) {}
-
-  template <typename Ends>
-  void row(int row, const Ends& ends) const {
-    constexpr int kVectors = V::packed_vectors(Code{});
-    const std::int32_t* const sums = static_cast<const std::int32_t*>(q.sums) + std::ptrdiff_t{row} * q.columns;
-    Code* const codes = static_cast<Code*>(q.codes) + row * q.stride;
-    for (int first = 0; first < q.columns; first += kVectors * V::kWidth) {
-      V::Int from[kVectors], to[kVectors];
+/// Codes of one vector of rows from the two ends of an interval that holds every value in steps of the grid. Where both
+/// ends have one code it is the code. Where they differ the definition decides, which is rare: exact(row, column).
+template <typename Code, typename Ends, typename Exact>
+void interval_codes(const IntegerQuantize& q, int first, const Ends& ends, const Exact& exact) {
+  constexpr int g = kGroup<Code>;
+  const V::Int highest = V::broadcast_code(static_cast<Code>(q.grid.highest));
+  const std::int32_t* sums = words(q.sums) + first;
+  Code* codes = static_cast<Code*>(q.codes) + first * g;
+  for (int column = 0; column < q.columns; column += g, sums += g * V::kTile, codes += g * V::kTile) {
+    V::Int from[g], to[g];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        const int c = first + v * V::kWidth;
-        from[v] = to[v] = none;
-        if (c >= q.columns) continue;  // the last few vectors of a row
-        const V::Float value = V::to_float(V::load(sums + c));
-        from[v] = V::to_int(ends.from(value, c));
-        to[v] = V::to_int(ends.to(value, c));
-      }
-      // Packing takes what is below 0 to 0.
-      const auto packed = V::least(V::pack(from, Code{}), highest, Code{});
-      V::store_packed(codes + first, packed, static_cast<int>(q.stride) - first);
-      std::uint64_t doubtful = V::differing(packed, V::least(V::pack(to, Code{}), highest, Code{}), Code{});
-      for (; __builtin_expect(doubtful != 0, 0); doubtful &= doubtful - 1) {
-        const int c = first + __builtin_ctzll(doubtful);
-        quantize_exactly<Code, std::int32_t>(q, row, c, c + 1);
+    for (int i = 0; i < g; ++i) {
+      const V::Float value = V::to_float(V::load(sums + i * V::kTile));
+      from[i] = V::to_int(ends.from(value, column + i));
+      to[i] = V::to_int(ends.to(value, column + i));
+    }
+    // Packing takes what is below 0 to 0.
+    const V::Int packed = V::least(V::pack(from, Code{}), highest, Code{});
+    V::store(reinterpret_cast<std::int32_t*>(codes), V::by_rows(packed, Code{}));
+    std::uint64_t doubtful = V::differing(packed, V::least(V::pack(to, Code{}), highest, Code{}), Code{});
+    for (; __builtin_expect(doubtful != 0, 0); doubtful &= doubtful - 1) {
+      const int at = __builtin_ctzll(doubtful), quarter = at / (4 * g), in_quarter = at % (4 * g);
+      const int row = 4 * quarter + in_quarter % 4, i = in_quarter / 4;
+      if (first + row < q.count && column + i < q.width) {
+        codes[row * g + i] = static_cast<Code>(exact(first + row, column + i));
       }
     }
-    for (int c = q.columns; c < q.stride; ++c) codes[c] = 0;
   }
-};
+}
 
 /// With layer normalisation: one factor per row.
 struct RowEnds {
@@ -171,167 +131,202 @@ struct RowEnds {
 /// Without: one factor per column.
 struct ColumnEnds {
   const float* scale;
-  V::Float low, high;  // 1 / step, made smaller and larger by what rounding can do
-  V::Float from(V::Float value, int c) const { return V::mul(value, V::mul(V::load(scale + c), low)); }
-  V::Float to(V::Float value, int c) const { return V::mul(value, V::mul(V::load(scale + c), high)); }
+  float low, high;  // 1 / step, made smaller and larger by what rounding can do
+  V::Float from(V::Float value, int c) const { return V::mul(value, V::broadcast(scale[c] * low)); }
+  V::Float to(V::Float value, int c) const { return V::mul(value, V::broadcast(scale[c] * high)); }
 };
 
 /// u = (a - mean) / (step · √(variance + floor)) for the sums a of a row, in float. With κ = mean of a² / (variance +
-/// floor), at least ½, rounding moves the variance by at most (vectors + log2 lanes + 12) κ units of its last place,
+/// floor), at least ½, rounding moves the variance by at most (columns / kChains + 2 + 12) κ units of its last place,
 /// and with it the factor by half as many; a and the mean move u by at most 8 units of mean · factor. What the sum of
 /// these makes of the largest code, doubled where terms of second order count, is the half width of the interval.
-template <typename Code>
-void normalise(const IntegerQuantize& q) {
-  constexpr int kRows = V::kWidth;
-  const RowCodes<Code> codes(q);
-  const float width = static_cast<float>(q.width), share = 1.f / width;
-  const float floor = static_cast<float>(q.floor / (double(q.width) * double(q.width)));
-  const float steps = 1.f / q.grid.scale, largest = static_cast<float>(q.grid.highest + 1);
-  const float uncertain = 0.5f * static_cast<float>(q.columns / V::kWidth + 5 + 12);
-  for (int first = 0; first < q.rows; first += kRows) {
-    const int rows = q.rows - first < kRows ? q.rows - first : kRows;
-    alignas(64) std::int32_t sum_parts[kRows * V::kWidth];
-    alignas(64) float square_parts[kRows * V::kWidth];
-    for (int r = 0; r < kRows; ++r) {
-      V::Int sum = V::broadcast(std::int32_t{0});
-      V::Float squares = V::broadcast(0.f);
-      if (r < rows) {
-        const std::int32_t* const sums =
-            static_cast<const std::int32_t*>(q.sums) + std::ptrdiff_t{first + r} * q.columns;
-        for (int c = 0; c < q.columns; c += V::kWidth) {
-          const V::Int a = V::load(sums + c);
-          sum = V::add(sum, a);
-          const V::Float value = V::to_float(a);
-          squares = V::fma(value, value, squares);
-        }
-      }
-      V::store(sum_parts + r * V::kWidth, sum);
-      V::store(square_parts + r * V::kWidth, squares);
-    }
-    const V::Float mean = V::mul(V::to_float(V::sums_of(sum_parts)), V::broadcast(share));
-    const V::Float square = V::mul(V::sums_of(square_parts), V::broadcast(share));
-    const V::Float variance = V::add(V::sub(square, V::mul(mean, mean)), V::broadcast(floor));
-    const V::Float factor = V::div(V::broadcast(steps), V::sqrt(variance));
-    const V::Float middle = V::mul(V::sub(V::broadcast(0.f), mean), factor);
-    const V::Float kappa = V::div(square, variance);
-    // Twice the bound of the comment above.
-    const V::Float half_width =
-        V::mul(V::broadcast(2.f * kEpsilon),
-               V::add(V::mul(V::broadcast(largest), V::fma(kappa, V::broadcast(uncertain), V::broadcast(16.f))),
-                      V::mul(V::broadcast(8.f), V::magnitude(middle))));
-    // Where the interval says nothing, as for a variance that rounding has made of nothing, all of a row is doubtful.
-    const unsigned sure = V::less(V::broadcast(1e-30f), variance) & V::less(kappa, V::broadcast(1e4f)) &
-                          V::less(half_width, V::broadcast(0.25f));
-    alignas(64) float factors[kRows], lower[kRows], upper[kRows];
-    V::store(factors, factor);
-    V::store(lower, V::sub(middle, half_width));
-    V::store(upper, V::add(middle, half_width));
-    for (int r = 0; r < rows; ++r) {
-      if (__builtin_expect((sure >> r & 1u) == 0, 0)) {
-        for (int c = q.width; c < q.stride; ++c) (static_cast<Code*>(q.codes) + (first + r) * q.stride)[c] = 0;
-        quantize_exactly<Code, std::int32_t>(q, first + r, 0, q.width);
-        continue;
-      }
-      codes.row(first + r, RowEnds{V::broadcast(factors[r]), V::broadcast(lower[r]), V::broadcast(upper[r])});
+constexpr int kChains = 4;  // sums of squares per row
+
+struct RowMoments {
+  RowEnds ends;
+  unsigned sure;  // a bit per row: the interval says something
+};
+
+inline RowMoments moments_of(const IntegerQuantize& q, int first) {
+  V::Int sum[kChains];
+  V::Float squares[kChains];
+#pragma GCC unroll 4
+  for (int i = 0; i < kChains; ++i) {
+    sum[i] = V::broadcast(std::int32_t{0});
+    squares[i] = V::broadcast(0.f);
+  }
+  const std::int32_t* sums = words(q.sums) + first;
+  for (int column = 0; column < q.columns; column += kChains, sums += kChains * V::kTile) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kChains; ++i) {
+      const V::Int a = V::load(sums + i * V::kTile);
+      const V::Float value = V::to_float(a);
+      sum[i] = V::add(sum[i], a);
+      squares[i] = V::fma(value, value, squares[i]);
     }
   }
+  const float width = static_cast<float>(q.width);
+  const V::Float share = V::broadcast(1.f / width), zero = V::broadcast(0.f);
+  const float largest = static_cast<float>(q.grid.highest + 1);
+  const float uncertain = 0.5f * static_cast<float>(q.columns / kChains + 2 + 12);
+  const V::Int all = V::add(V::add(sum[0], sum[1]), V::add(sum[2], sum[3]));
+  const V::Float mean = V::mul(V::to_float(all), share);
+  const V::Float square = V::mul(V::add(V::add(squares[0], squares[1]), V::add(squares[2], squares[3])), share);
+  const V::Float floor = V::broadcast(static_cast<float>(q.floor / (double(q.width) * double(q.width))));
+  const V::Float variance = V::add(V::sub(square, V::mul(mean, mean)), floor);
+  const V::Float factor = V::div(V::broadcast(1.f / q.grid.scale), V::sqrt(variance));
+  const V::Float middle = V::mul(V::sub(zero, mean), factor);
+  const V::Float kappa = V::div(square, variance);
+  // Twice the bound of the comment above.
+  const V::Float half_width =
+      V::mul(V::broadcast(2.f * kEpsilon),
+             V::add(V::mul(V::broadcast(largest), V::fma(kappa, V::broadcast(uncertain), V::broadcast(16.f))),
+                    V::mul(V::broadcast(8.f), V::magnitude(middle))));
+  // Where the interval says nothing, as for a variance that rounding has made of nothing, all of a row is doubtful.
+  const unsigned sure = V::less(V::broadcast(1e-30f), variance) & V::less(kappa, V::broadcast(1e4f)) &
+                        V::less(half_width, V::broadcast(0.25f));
+  return {{factor, V::sub(middle, half_width), V::add(middle, half_width)}, sure};
 }
 
 template <typename Code>
 void quantize(const IntegerQuantize& q) {
-  rescale<std::int32_t>(q);
+  using Sum = std::int32_t;
+  constexpr int kTile = V::kTile, g = kGroup<Code>;
+  rescale<Sum, kTile>(q);
   if (!q.bounded) {
-    for (int row = 0; row < q.rows; ++row) {
-      quantize_exactly<Code, std::int32_t>(q, row, 0, q.width);
-      for (int c = q.width; c < q.stride; ++c) (static_cast<Code*>(q.codes) + row * q.stride)[c] = 0;
-    }
-    return;
-  }
-  if (q.normalise) return normalise<Code>(q);
-  const RowCodes<Code> codes(q);
-  const float steps = 1.f / q.grid.scale;
-  const ColumnEnds ends{q.scale, V::broadcast(steps * (1.f - 16.f * kEpsilon)),
-                        V::broadcast(steps * (1.f + 16.f * kEpsilon))};
-  for (int row = 0; row < q.rows; ++row) codes.row(row, ends);
-}
-
-template <typename Code, int kVectors>
-void sum_columns(const CodeSums& s, int column) {
-  constexpr int kAhead = 8;  // rows between a prefetch and its use
-  const std::int32_t last = s.splits[s.rows];
-  for (int row = 0; row < s.rows; ++row) {
-    V::Int sum[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[v] = V::broadcast(std::int32_t{0});
-    for (std::int32_t i = s.splits[row]; i < s.splits[row + 1]; ++i) {
-      const std::int32_t edge = s.edges == nullptr ? i : s.edges[i];
-      if (s.edges != nullptr && i + kAhead < last) {
-        __builtin_prefetch(static_cast<const Code*>(s.codes) + std::ptrdiff_t{s.edges[i + kAhead]} * s.columns +
-                           column);
+    for (int row = 0; row < q.count; ++row) quantize_exactly<Code, Sum, kTile, g>(q, row);
+  } else if (q.normalise) {
+    RowMoments moments[kTileVectors];
+    for (int v = 0; v * V::kWidth < q.count; ++v) moments[v] = moments_of(q, v * V::kWidth);
+    for (int v = 0; v * V::kWidth < q.count; ++v) {
+      const int first = v * V::kWidth;
+      interval_codes<Code>(q, first, moments[v].ends,
+                           [&](int row, int column) { return ExactRow<Sum, kTile>(q, row).code(column); });
+      unsigned unsure = ~moments[v].sure & ((1u << V::kWidth) - 1);
+      for (; __builtin_expect(unsure != 0, 0); unsure &= unsure - 1) {
+        const int row = first + __builtin_ctz(unsure);
+        if (row < q.count) quantize_exactly<Code, Sum, kTile, g>(q, row);
       }
-      const Code* const in = static_cast<const Code*>(s.codes) + std::ptrdiff_t{edge} * s.columns + column;
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[v] = V::add(sum[v], V::load_codes(in + v * V::kWidth));
     }
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      V::store(s.out + std::ptrdiff_t{row} * s.columns + column + v * V::kWidth, sum[v]);
-  }
-}
-
-template <typename Code>
-void sum_rows(const CodeSums& s) {
-  for (int column = 0; column < s.columns;) {
-    const int vectors = (s.columns - column) / V::kWidth;
-    if (vectors >= 3) {
-      sum_columns<Code, 3>(s, column);
-      column += 3 * V::kWidth;
-    } else if (vectors == 2) {
-      sum_columns<Code, 2>(s, column);
-      column += 2 * V::kWidth;
-    } else {
-      sum_columns<Code, 1>(s, column);
-      column += V::kWidth;
+  } else {
+    const float steps = 1.f / q.grid.scale;
+    const ColumnEnds ends{q.scale, steps * (1.f - 16.f * kEpsilon), steps * (1.f + 16.f * kEpsilon)};
+    for (int first = 0; first < q.count; first += V::kWidth) {
+      interval_codes<Code>(q, first, ends, [&](int row, int column) {
+        return code_of(value_of(words(q.sums)[column * kTile + row], q.scale[column]), q.grid);
+      });
     }
-  }
-}
-
-/// The definition's operations, each on a vector: both roundings are those of value_of() and code_of().
-template <typename Code>
-void quantize_sums(const QuantizeSums& q) {
-  const V::Float scale = V::broadcast(q.scale), step = V::broadcast(q.grid.scale);
-  const V::Float lowest = V::broadcast(static_cast<float>(q.grid.lowest)),
-                 highest = V::broadcast(static_cast<float>(q.grid.highest));
-  const V::Int offset = V::broadcast(-q.grid.lowest);
-  for (std::int64_t i = 0; i < q.count; i += V::kWidth) {
-    V::Float value = V::div(V::mul(V::to_float(V::load(q.sums + i)), scale), step);
-    value = V::min(V::max(value, lowest), highest);
-    V::store_codes(static_cast<Code*>(q.out) + i, V::add(V::to_int(value), offset));
-  }
-}
-
-template <typename Code>
-void quantize_values(const QuantizeValues& q) {
-  const V::Float step = V::broadcast(q.grid.scale);
-  const V::Float lowest = V::broadcast(static_cast<float>(q.grid.lowest)),
-                 highest = V::broadcast(static_cast<float>(q.grid.highest));
-  const V::Int offset = V::broadcast(-q.grid.lowest);
-  for (std::int64_t i = 0; i < q.count; i += V::kWidth) {
-    const V::Float steps = V::min(V::max(V::div(V::load(q.values + i), step), lowest), highest);
-    V::store_codes(static_cast<Code*>(q.out) + i, V::add(V::to_int(steps), offset));
   }
 }
 
 template <typename Code>
 void requantize(const Requantize& r) {
   if (V::requantized(r, Code{})) return;
-  if (!r.linear) return requantize_by_table<Code>(r, 0);
+  if (!r.linear) return requantize_by_table<Code, V::kTile, kGroup<Code>>(r);
+  constexpr int kVectors = kGroup<Code>;
   const V::Float factor = V::broadcast(r.factor);
-  const V::Int offset = V::broadcast(r.offset), highest = V::broadcast(r.highest);
-  for (std::int64_t i = 0; i < r.count; i += V::kWidth) {
-    const V::Int code = V::to_int(V::mul(V::to_float(V::load_codes(static_cast<const Code*>(r.in) + i)), factor));
-    V::store_codes(static_cast<Code*>(r.out) + i, V::min(V::add(code, offset), highest));
+  const V::Int highest = V::broadcast_code(static_cast<Code>(r.highest));
+  for (int i = 0; i < r.columns * V::kTile; i += kVectors * V::kWidth) {
+    V::Int codes[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const V::Int in = V::load_codes(static_cast<const Code*>(r.in) + i + v * V::kWidth);
+      codes[v] = V::to_int(V::mul(V::to_float(in), factor));
+    }
+    const V::Int packed = V::least(V::in_order(V::pack(codes, Code{}), Code{}), highest, Code{});
+    V::store(reinterpret_cast<std::int32_t*>(static_cast<Code*>(r.out) + i), packed);
   }
+}
+
+/// kVectors vectors of columns of the codes of the messages of one row.
+template <typename Code, int kVectors>
+void message_columns(const Messages& m, int row, int column) {
+  constexpr int kAhead = 8;  // rows between a prefetch and its use
+  const auto* const codes = static_cast<const Code*>(m.codes) + column;
+  const std::int32_t last = m.splits[m.count];
+  V::Int sum[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sum[v] = V::broadcast(std::int32_t{0});
+  for (std::int32_t i = m.splits[row]; i < m.splits[row + 1]; ++i) {
+    if (m.edges != nullptr && i + kAhead < last) {
+      __builtin_prefetch(codes + std::ptrdiff_t{m.edges[i + kAhead]} * m.columns);
+    }
+    const Code* const in = codes + std::ptrdiff_t{m.edges == nullptr ? i : m.edges[i]} * m.columns;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[v] = V::add(sum[v], V::load_codes(in + v * V::kWidth));
+  }
+  // Either the product that equals the definition, or its operations: both roundings are those of value_of() and
+  // code_of().
+  const V::Float highest = V::broadcast(static_cast<float>(m.grid.highest));
+  Code* const out = static_cast<Code*>(m.scratch) + std::ptrdiff_t{row} * m.columns + column;
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    V::Float value = V::to_float(sum[v]);
+    value = m.linear ? V::mul(value, V::broadcast(m.factor))
+                     : V::div(V::mul(value, V::broadcast(m.scale)), V::broadcast(m.grid.scale));
+    V::store_codes(out + v * V::kWidth, V::to_int(V::min(value, highest)));
+  }
+}
+
+template <typename Code>
+void messages(const Messages& m) {
+  for (int row = 0; row < m.count; ++row) {
+    int column = 0;
+    for (; column + 3 * V::kWidth <= m.columns; column += 3 * V::kWidth) message_columns<Code, 3>(m, row, column);
+    for (; column < m.columns; column += V::kWidth) message_columns<Code, 1>(m, row, column);
+  }
+  const int columns = m.columns / kGroup<Code>;
+  for (int first = 0; first < m.count; first += V::kWidth) {
+    const std::int32_t* rows[V::kWidth];
+    for (int i = 0; i < V::kWidth; ++i) rows[i] = words(m.scratch) + (first + i) * columns;
+    rows_to_columns([&](int j, int c) { return V::load_quarters(rows + j, c); }, columns,
+                    static_cast<std::int32_t*>(m.out) + first);
+  }
+}
+
+template <typename Code>
+void quantize_values(const QuantizeValues& q) {
+  constexpr int g = kGroup<Code>;
+  const V::Float step = V::broadcast(q.grid.scale);
+  const V::Float lowest = V::broadcast(static_cast<float>(q.grid.lowest)),
+                 highest = V::broadcast(static_cast<float>(q.grid.highest));
+  const V::Int offset = V::broadcast(-q.grid.lowest);
+  for (int column = 0; column < q.columns; column += g) {
+    for (int first = 0; first < V::kTile; first += V::kWidth) {
+      V::Int codes[g];
+#pragma GCC unroll 4
+      for (int i = 0; i < g; ++i) {
+        const V::Float steps = V::div(V::load(q.values + (column + i) * V::kTile + first), step);
+        codes[i] = V::add(V::to_int(V::min(V::max(steps, lowest), highest)), offset);
+      }
+      std::int32_t* const out = static_cast<std::int32_t*>(q.out) + column / g * V::kTile + first;
+      V::store(out, V::by_rows(V::pack(codes, Code{}), Code{}));
+    }
+  }
+}
+
+template <typename Code>
+constexpr starling::dense::IntegerKernels kernels(const char* name, double listed_part) {
+  return {.name = name,
+          .code_bytes = sizeof(Code),
+          .sum_bytes = sizeof(std::int32_t),
+          .tile = V::kTile,
+          .panel = V::kPanel,
+          .group = kGroup<Code>,
+          .depth = kGroup<Code>,
+          .start_lanes = 1,
+          .weight_bytes = 4 / kGroup<Code>,
+          .saturates = V::kSaturates && sizeof(Code) == 1,
+          .listed_part = listed_part,
+          .product = product<Code>,
+          .gather_sums = gather_sums,
+          .gather_codes = gather_codes<Code>,
+          .sums_to_rows = sums_to_rows,
+          .codes_to_rows = codes_to_rows<Code>,
+          .quantize = quantize<Code>,
+          .requantize = requantize<Code>,
+          .messages = messages<Code>,
+          .quantize_values = quantize_values<Code>};
 }
 
 }  // namespace

@@ -12,10 +12,7 @@ namespace starling::dense {
 /// A layer's matrix, or some of its columns, as the kernels of one level read it.
 struct PackedCodes {
   const IntegerKernels* kernels = nullptr;
-  const void* weights = nullptr;  ///< see IntegerKernels
-  const void* start = nullptr;    ///< [columns]
-  int columns = 0;                ///< outputs, padded to whole vectors
-  int chain = 1;                  ///< sums of two neighbouring products that 16 bits hold added up
+  IntegerWeights weights;
 };
 
 /// The matrix that IntegerPacker takes apart: row-major codes.
@@ -23,11 +20,10 @@ struct CodeMatrix {
   const std::int16_t* weight;  ///< [out, in]
   int out, in;
   const std::int32_t* bias;      ///< [out], or null
-  std::int32_t lowest, highest;  ///< of the inputs' quantiser
+  std::int32_t lowest, highest;  ///< what codes of the inputs can be
 };
 
-/// `width` padded to whole vectors of sums, and to whole rows of codes.
-int padded(int width, const IntegerKernels& kernels);
+/// `width` padded to whole rows of codes.
 int padded_codes(int width);
 
 /// Packs layers in codes and owns what it packed.
@@ -40,8 +36,8 @@ class IntegerPacker {
 
   /// A copy, padded with zeros.
   template <typename T>
-  const T* copy(const std::vector<T>& values, int columns) {
-    T* const out = static_cast<T*>(allocate(columns * sizeof(T)));
+  const T* copy(const std::vector<T>& values, std::size_t count) {
+    T* const out = static_cast<T*>(allocate(count * sizeof(T)));
     if (!values.empty()) std::memcpy(out, values.data(), values.size() * sizeof(T));
     return out;
   }
@@ -52,6 +48,8 @@ class IntegerPacker {
   };
 
   void* allocate(std::size_t bytes);
+  const void* start(const std::vector<std::int64_t>& sums);
+  const void* panels(const std::vector<std::int16_t>& weights, int columns);
 
   const IntegerKernels& kernels_;
   std::vector<std::unique_ptr<void, Free>> memory_;

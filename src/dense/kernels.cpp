@@ -1,5 +1,10 @@
 #include "dense/kernels.h"
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "starling/error.h"
 
 namespace starling::dense {
@@ -21,6 +26,17 @@ constexpr FloatLevel kFloatLevels[] = {
 bool always() { return true; }
 #if defined(__x86_64__)
 bool has_vnni() { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"); }
+bool may_use_tiles() {
+#if defined(__linux__)
+  if (!has_vnni() || !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-int8")) return false;
+  // The operating system saves the tiles of a process from when it asks for them, for all its threads.
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return permitted;
+#else
+  return false;
+#endif
+}
 #endif
 
 struct IntegerLevel {
@@ -30,22 +46,26 @@ struct IntegerLevel {
 };
 // The fastest last.
 constexpr IntegerLevel kIntegerLevels[] = {
-    {SimdLevel::reference, &kIntegerReference16, always},   {SimdLevel::reference, &kIntegerReference8, always},
+    {SimdLevel::reference, &kIntegerReference16, always},
+    {SimdLevel::reference, &kIntegerReference8, always},
 #if defined(__x86_64__)
-    {SimdLevel::avx2, &kIntegerAvx2Of16, always},           {SimdLevel::avx2, &kIntegerAvx2Of8, always},
-    {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni}, {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
+    {SimdLevel::avx2, &kIntegerAvx2Of16, always},
+    {SimdLevel::avx2, &kIntegerAvx2Of8, always},
+    {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni},
+    {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
+    {SimdLevel::avx512, &kIntegerAvx512AmxOf8, may_use_tiles},
 #endif
 };
 
 }  // namespace
 
-const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, std::int64_t most_pair, bool wide) {
+const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide) {
   require_simd_level(level);
   if (wide) return kIntegerWide16;
   const IntegerKernels* fastest = nullptr;
   for (const IntegerLevel& entry : kIntegerLevels) {
     if (entry.level > level || !entry.runs_here()) continue;
-    if (entry.kernels->code_bytes >= code_bytes && entry.kernels->most_pair >= most_pair) fastest = entry.kernels;
+    if (entry.kernels->code_bytes >= code_bytes) fastest = entry.kernels;
   }
   return *fastest;
 }

@@ -13,9 +13,9 @@ namespace starling::dense {
 /// Throws ErrorKind::device for a level that does not run here or has no kernels for floats.
 const FloatKernels& float_kernels(SimdLevel level);
 
-/// Those of integers. `code_bytes` is how many a code needs at least, 1 or 2, `most_pair` the
-/// largest magnitude of the sum of two neighbouring products, `wide`: sums need 64 bits. avx512 stands
-/// for AVX-512 VNNI and VBMI; a processor with AVX-512 that lacks one runs what is written for AVX2.
-const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, std::int64_t most_pair, bool wide);
+/// Those of integers. `code_bytes` is how many a code needs at least, 1 or 2, `wide`: sums need 64 bits. avx512 stands
+/// for AVX-512 VNNI and VBMI, for codes of a byte with the tile unit's products (AMX) where the processor has it and
+/// the operating system permits it; a processor with AVX-512 that lacks VNNI or VBMI runs what is written for AVX2.
+const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide);
 
 }  // namespace starling::dense

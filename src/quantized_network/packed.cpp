@@ -1,7 +1,8 @@
 #include "quantized_network/packed.h"
 
 #include <cmath>
-#include <cstdlib>
+#include <optional>
+#include <span>
 
 namespace starling::quantized_network {
 namespace {
@@ -11,21 +12,24 @@ bool reads_features(const Layer& layer) {
   return layer.dense.name == "node_encoder.0" || layer.dense.name == "edge_encoder.0";
 }
 
+// What an MLP reads of states is not negative: a ReLU left it.
+dense::CodeGrid reachable(const Layer& layer) {
+  dense::CodeGrid grid = layer.input;
+  if (!reads_features(layer)) grid.lowest = 0;
+  return grid;
+}
+
 // Kernels for the codes of states, or of features.
 const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool features, SimdLevel level) {
   bool wide = false, bytes = true;
-  std::int64_t most_pair = 0;
   for (const Layer& layer : layers) {
     wide |= layer.bound >= std::int64_t{1} << 31;
     bytes &= features || !layer.dense.relu || layer.output.highest < 256;
     if (reads_features(layer) != features) continue;
-    std::int64_t largest = 0;
-    for (const std::int16_t code : layer.codes->weight) largest = std::max<std::int64_t>(largest, std::abs(code));
-    const std::int64_t codes = std::int64_t{layer.input.highest} - layer.input.lowest;
-    most_pair = std::max(most_pair, 2 * largest * codes);
-    bytes &= layer.codes->weight_bits <= 8 && codes < 256;
+    const dense::CodeGrid input = reachable(layer);
+    bytes &= layer.codes->weight_bits <= 8 && input.highest - input.lowest < 256;
   }
-  return dense::integer_kernels(level, bytes ? 1 : 2, most_pair, wide);
+  return dense::integer_kernels(level, bytes ? 1 : 2, wide);
 }
 
 bool is_bounded(const Layer& layer) {
@@ -36,6 +40,25 @@ bool is_bounded(const Layer& layer) {
   const double scale = *std::max_element(layer.scale.begin(), layer.scale.end());
   // The reciprocals and products that the kernels take are normal numbers.
   return bound * scale / step < 0x1p30 && scale / step > 1e-30 && step > 1e-30;
+}
+
+// One product instead of a product and a quotient: the factor for which min(rint(code · factor), highest) is `codes`.
+// Rounding may let a code differ, so all are tried; none where no factor near the quotient of the scales has them all.
+std::optional<float> one_factor(std::span<const std::int32_t> codes, const dense::CodeGrid& from,
+                                const dense::CodeGrid& to) {
+  const float middle = from.scale / to.scale;
+  if (middle * static_cast<float>(codes.size()) >= 0x1p30f) return std::nullopt;
+  for (int ulps = 0; ulps <= 16; ++ulps) {
+    float factor = middle;
+    for (int i = 0; i < (ulps + 1) / 2; ++i) factor = std::nextafter(factor, ulps % 2 == 0 ? 0.f : INFINITY);
+    const auto fits = [&](std::size_t code) {
+      return std::min(std::nearbyint(double{static_cast<float>(code) * factor}), double(to.highest)) == codes[code];
+    };
+    std::size_t code = 0;
+    while (code < codes.size() && fits(code)) ++code;
+    if (code == codes.size()) return factor;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -71,13 +94,13 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
                                  .out = layer.dense.out,
                                  .in = layer.dense.in,
                                  .bias = layer.codes->bias.empty() ? nullptr : layer.codes->bias.data(),
-                                 .lowest = layer.input.lowest,
+                                 .lowest = reachable(layer).lowest,
                                  .highest = layer.input.highest};
   packed.product = (reads_features(layer) ? feature_packer_ : packer_).pack(matrix, inputs, width, with_bias);
   packed.width = layer.dense.out;
   packed.norm = layer.dense.norm;
   packed.relu = layer.dense.relu;
-  const int columns = packed.product.columns;
+  const int columns = packed.product.weights.columns;
   if (!layer.dense.relu) {
     packed.scale = layer.scale_of(0);
     return packed;
@@ -92,7 +115,6 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
   quantize.scale = packer_.copy(packed.scales, columns);
   quantize.grid = layer.output;
   quantize.bounded = is_bounded(layer);
-  quantize.stride = dense::padded_codes(layer.dense.out);
   if (layer.dense.norm == Norm::batch) {
     packed.norm_weight = packer_.copy(layer.codes->norm_weight, columns);
     packed.norm_bias = packer_.copy(layer.codes->norm_bias, columns);
@@ -110,37 +132,38 @@ Mlp PackedNetwork::pack_mlp(const std::string& name, int first) {
 }
 
 dense::Requantize PackedNetwork::requantizer(const dense::CodeGrid& from, const dense::CodeGrid& to) {
-  const int highest = to.highest - to.lowest;
   std::vector<std::int32_t> table(std::max(256, from.highest + 1));
-  for (int code = 0; code <= from.highest; ++code) {
-    table[code] = dense::code_of(dense::value_of(code, from.scale), to) - to.lowest;
-  }
-  dense::Requantize requantize{.in = nullptr,
-                               .out = nullptr,
-                               .count = 0,
-                               .table = nullptr,
-                               .linear = false,
-                               .factor = from.scale / to.scale,
-                               .offset = -to.lowest,
-                               .highest = highest};
-  // One product instead of a product and a quotient: rounding may let a code differ, so all are tried.
-  const float middle = requantize.factor;
-  for (int ulps = 0; ulps <= 16 && !requantize.linear && middle * static_cast<float>(from.highest) < 0x1p30f; ++ulps) {
-    float factor = middle;
-    for (int i = 0; i < (ulps + 1) / 2; ++i) factor = std::nextafter(factor, ulps % 2 == 0 ? 0.f : INFINITY);
-    requantize.factor = factor;
-    requantize.linear = true;
-    for (int code = 0; code <= from.highest && requantize.linear; ++code) {
-      const double rounded = std::nearbyint(static_cast<float>(code) * factor);
-      requantize.linear = std::min(rounded + requantize.offset, double(highest)) == table[code];
-    }
-  }
-  const auto columns = static_cast<int>(table.size());
-  requantize.table =
+  for (int code = 0; code <= from.highest; ++code) table[code] = dense::code_of(dense::value_of(code, from.scale), to);
+  const std::optional<float> factor = one_factor({table.data(), std::size_t(from.highest) + 1}, from, to);
+  const void* const packed =
       kernels->code_bytes == 1
-          ? static_cast<const void*>(packer_.copy(std::vector<std::uint8_t>(table.begin(), table.end()), columns))
-          : packer_.copy(std::vector<std::uint16_t>(table.begin(), table.end()), columns);
-  return requantize;
+          ? static_cast<const void*>(packer_.copy(std::vector<std::uint8_t>(table.begin(), table.end()), table.size()))
+          : packer_.copy(std::vector<std::uint16_t>(table.begin(), table.end()), table.size());
+  return {.in = nullptr,
+          .out = nullptr,
+          .columns = dense::padded_codes(shape.hidden),
+          .count = 0,
+          .table = packed,
+          .linear = factor.has_value(),
+          .factor = factor.value_or(0.f),
+          .highest = to.highest};
+}
+
+dense::Messages PackedNetwork::reader(const dense::CodeGrid& message, const dense::CodeGrid& to) {
+  dense::Messages messages{};
+  messages.scale = message.scale;
+  messages.grid = to;
+  // Sums up to the first that has the highest code, as all larger ones have: unless they are too many to try.
+  constexpr int kMostSums = 1 << 15;
+  std::vector<std::int32_t> codes;
+  while (std::ssize(codes) < kMostSums && (codes.empty() || codes.back() < to.highest)) {
+    codes.push_back(dense::code_of(dense::value_of(std::ssize(codes), message.scale), to));
+  }
+  if (codes.back() < to.highest) return messages;
+  const std::optional<float> factor = one_factor(codes, message, to);
+  messages.linear = factor.has_value();
+  messages.factor = factor.value_or(0.f);
+  return messages;
 }
 
 Step PackedNetwork::pack_step(int index) {
@@ -158,6 +181,9 @@ Step PackedNetwork::pack_step(int index) {
   for (PackedLayer& layer : pack_mlp(edge, 1)) step.edge.push_back(std::move(layer));
   step.by_src = pack(first, state(1), h, true).product;
   step.by_dst = pack(first, state(2), h, false).product;
+  std::vector<int> all;
+  for (int column = 0; column < first.dense.in; column += h) all.push_back(column);
+  step.whole = pack(first, all, h, true).product;
 
   const dense::CodeGrid e0 = layers_.at("edge_encoder.2").output, x0 = layers_.at("node_encoder.2").output;
   const dense::CodeGrid e = index == 0 ? e0 : layers_.at("edge_network." + before + ".2").output;
@@ -175,8 +201,7 @@ Step PackedNetwork::pack_step(int index) {
   step.node_of_x = requantizer(x, node_first.input);
   step.node_of_x0 = requantizer(x0, node_first.input);
   const dense::CodeGrid message = layers_.at(edge + ".2").output;
-  step.node_of_messages.scale = message.scale;
-  step.node_of_messages.grid = node_first.input;
+  step.node_of_messages = reader(message, node_first.input);
   highest_message = std::max(highest_message, message.highest);
   return step;
 }

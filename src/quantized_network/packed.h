@@ -14,7 +14,7 @@ namespace starling::quantized_network {
 /// A layer as the kernels of one level read it.
 struct PackedLayer {
   dense::PackedCodes product;
-  dense::IntegerQuantize quantize{};  ///< but for sums, rows and codes; of a layer with a ReLU
+  dense::IntegerQuantize quantize{};  ///< but for sums, count and codes; of a layer with a ReLU
   int width = 0;
   Norm norm = Norm::none;
   bool relu = false;
@@ -26,13 +26,16 @@ struct PackedLayer {
 
 using Mlp = std::vector<PackedLayer>;
 
-/// One message-passing step. The first edge layer is taken apart as in Step of interaction_network/weights.h.
+/// One message-passing step. The first edge layer is there as a whole, over the codes of an edge and its two nodes, and
+/// taken apart as in Step of interaction_network/weights.h.
 struct Step {
-  Mlp edge, node;  ///< node is empty in the last step: it would feed nothing
+  Mlp edge,
+      node;  ///< of edge the first layer is that of edges alone; node is empty in the last step: it would feed nothing
   dense::PackedCodes by_src, by_dst;
+  dense::PackedCodes whole;
   // What the MLPs read of states: codes to codes.
   dense::Requantize edge_of_e{}, edge_of_e0{}, edge_of_x{}, edge_of_x0{}, node_of_x{}, node_of_x0{};
-  dense::QuantizeSums node_of_messages{};
+  dense::Messages node_of_messages{};
 };
 
 /// A network as the kernels of one level read it.
@@ -57,6 +60,7 @@ class PackedNetwork {
   PackedLayer pack(const Layer& layer, const std::vector<int>& inputs, int width, bool with_bias);
   Mlp pack_mlp(const std::string& name, int first);
   dense::Requantize requantizer(const dense::CodeGrid& from, const dense::CodeGrid& to);
+  static dense::Messages reader(const dense::CodeGrid& message, const dense::CodeGrid& to);
   Step pack_step(int index);
 
   dense::IntegerPacker packer_, feature_packer_;

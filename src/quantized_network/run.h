@@ -6,22 +6,29 @@
 
 namespace starling::quantized_network {
 
-/// The caller's memory, as one run uses it. Codes and sums have the types of the kernels.
+/// Whether edges gather the codes of their nodes and multiply them, or sums that are multiplied once per node. Results
+/// are the same. Codes are a fourth of the sums and are written once, so with few edges per node memory decides.
+bool multiplies_per_edge(std::int32_t num_nodes, std::int64_t num_edges);
+
+/// The caller's memory, as one run uses it. Codes and sums have the types of the kernels; tiles are laid out as they
+/// say, one behind the other, so that a tile of rows begins where rows would.
 struct Workspace {
   /// What one thread at a time works in. Aligned, so that each takes the same number of bytes.
   struct alignas(memory::Layout::kAlignment) Tile {
-    std::byte* inputs[dense::kMostCodeInputs];  ///< [tile rows, stride] codes
-    std::byte* hidden[2];                       ///< [tile rows, stride] codes
-    float* features;                            ///< [tile rows, inputs, padded to kCodeColumns]
-    std::byte* sums;                            ///< [tile rows, columns] sums
-    std::int32_t* messages;                     ///< [tile rows, stride]
-    dense::IntegerMoments* moments;             ///< [columns], of batch normalisation
+    std::byte* inputs;               ///< tiles of codes side by side: what an MLP reads
+    std::byte* hidden[2];            ///< tiles of codes
+    float* features;                 ///< [inputs, padded to kCodeColumns, tile rows]
+    std::byte* sums;                 ///< a tile of sums
+    std::byte* scratch;              ///< [tile rows, columns] codes
+    dense::IntegerMoments* moments;  ///< [columns], of batch normalisation
   };
 
   interaction_network::GraphOrder order;
-  std::byte *x, *x0, *e, *e0;           ///< [rows, stride] and [E, stride] codes
-  std::byte *by_src, *by_dst;           ///< [rows, columns] sums
-  std::byte *layer_sums, *layer_codes;  ///< [rows or E, columns] sums, [rows or E, stride] codes: of a layer as a whole
+  std::byte *x, *x0, *e, *e0;           ///< tiles of codes
+  std::byte* messages;                  ///< [E, columns] codes: e as nodes gather them
+  std::byte *by_src, *by_dst;           ///< [rows, columns] sums, or null: where the products are per node
+  std::byte* node_codes;                ///< [rows, (1 or 2) columns] codes that edges gather, or null: where not
+  std::byte *layer_sums, *layer_codes;  ///< tiles of sums and of codes: of a layer as a whole
   Tile* tiles;                          ///< [slots]
 
   Workspace(memory::Layout& layout, const PackedNetwork& network, std::int32_t num_nodes, std::int64_t num_edges,
