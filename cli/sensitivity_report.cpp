@@ -11,7 +11,7 @@
 namespace starling::cli {
 namespace {
 
-constexpr std::string_view kHeader =
+constexpr std::string_view kTrialsHeader =
     "layer,bits,pruned,loss,efficiency,target_purity,total_purity,masked_purity,bops_per_event\n";
 constexpr const char *kCsv = "sensitivity.csv", *kPicture = "sensitivity.png";
 
@@ -55,7 +55,7 @@ std::string SensitivityReport::text() const {
 }
 
 std::string SensitivityReport::csv() const {
-  std::string text(kHeader);
+  std::string text(kTrialsHeader);
   text += csv_row("all", "32", 0, in_float) + csv_row("all", "12", 0, full);
   for (const Trial& trial : trials) {
     text += csv_row(trial.layer, std::to_string(trial.setting.bits), trial.setting.pruned, trial.measured);
@@ -101,7 +101,7 @@ std::vector<std::filesystem::path> SensitivityReport::write(const std::filesyste
 }
 
 void SensitivityReport::check_places(const std::filesystem::path& folder) {
-  files::check_place(folder / kCsv, [](std::string_view head) { return head.starts_with(kHeader); });
+  files::check_place(folder / kCsv, [](std::string_view head) { return head.starts_with(kTrialsHeader); });
   Plot::check_place(folder / kPicture);
 }
 
