@@ -25,8 +25,18 @@ FlatParametersImpl::FlatParametersImpl(const std::vector<Named>& tensors) {
   flat_ = register_parameter("flat", torch::cat(rows));
 }
 
+void FlatParametersImpl::register_masks() { mask_ = register_buffer("mask", torch::ones_like(flat_.detach())); }
+
+std::vector<std::uint8_t> FlatParametersImpl::kept(const std::string& name) const {
+  if (!mask_.defined()) return {};
+  const Tensor mask = split(mask_).at(name).reshape({-1}).to(torch::kCPU, torch::kByte).contiguous();
+  if (mask.all().item<bool>()) return {};
+  const std::uint8_t* const from = mask.const_data_ptr<std::uint8_t>();
+  return {from, from + mask.numel()};
+}
+
 std::vector<Tensor> FlatParametersImpl::unpack(torch::ScalarType type) const {
-  std::vector<Tensor> tensors = flat_.to(type).split_with_sizes(sizes_);
+  std::vector<Tensor> tensors = masked().to(type).split_with_sizes(sizes_);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (shapes_[i].size() != 1) tensors[i] = tensors[i].view(shapes_[i]);
   }
@@ -42,7 +52,7 @@ std::vector<Tensor> FlatParametersImpl::unpack_joined(torch::ScalarType type,
     for (std::size_t i = 0; i < count; ++i) total += *size++;
     joined.push_back(total);
   }
-  return flat_.to(type).split_with_sizes(joined);
+  return masked().to(type).split_with_sizes(joined);
 }
 
 std::map<std::string, Tensor> FlatParametersImpl::split(const Tensor& flat) const {
@@ -53,7 +63,7 @@ std::map<std::string, Tensor> FlatParametersImpl::split(const Tensor& flat) cons
 }
 
 std::map<std::string, std::vector<float>> FlatParametersImpl::values() const {
-  const Tensor all = flat_.detach().to(torch::kCPU, torch::kFloat).contiguous();
+  const Tensor all = masked().detach().to(torch::kCPU, torch::kFloat).contiguous();
   std::map<std::string, std::vector<float>> named;
   const float* from = all.const_data_ptr<float>();
   for (std::size_t i = 0; i < names_.size(); ++i) {

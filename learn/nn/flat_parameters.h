@@ -24,6 +24,14 @@ class FlatParametersImpl : public torch::nn::Module {
   /// [number of parameters], in the order of the constructor's list.
   torch::Tensor& flat() { return flat_; }
 
+  /// Masks of pruned weights, one value per parameter in the buffer `mask`: from then on a parameter whose value there
+  /// is 0 counts as 0 wherever it is read, and has no gradient. All are 1 at first.
+  void register_masks();
+  /// [number of parameters], undefined without register_masks().
+  torch::Tensor& mask() { return mask_; }
+  /// The mask of one tensor, row-major, 1 = kept; empty where all of it is kept.
+  std::vector<std::uint8_t> kept(const std::string& name) const;
+
   /// The tensors to compute with, in the order of the constructor's list: differentiable views of flat(), converted to
   /// `type`.
   std::vector<torch::Tensor> unpack(torch::ScalarType type) const;
@@ -40,10 +48,12 @@ class FlatParametersImpl : public torch::nn::Module {
   void set_values(const std::map<std::string, std::vector<float>>& values);
 
  private:
+  torch::Tensor masked() const { return mask_.defined() ? flat_ * mask_ : flat_; }
+
   std::vector<std::string> names_;
   std::vector<std::vector<std::int64_t>> shapes_;
   std::vector<std::int64_t> sizes_;
-  torch::Tensor flat_;
+  torch::Tensor flat_, mask_;
 };
 TORCH_MODULE(FlatParameters);
 

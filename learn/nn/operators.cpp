@@ -54,6 +54,42 @@ Tensor mlp_rows(const Tensor& inputs, const Tensor& parameters, const MlpShape& 
                  type, /*tf32=*/std::nullopt);
 }
 
+std::pair<Tensor, Tensor> quantize_weight(const Tensor& weight, int bits, bool per_channel) {
+  static const auto op =
+      find<std::tuple<Tensor, Tensor>(const Tensor&, std::int64_t, bool, bool)>("starling::quantize_weight");
+  auto [values, scale] = op.call(weight, bits, per_channel, /*power_of_two=*/false);
+  return {std::move(values), std::move(scale)};
+}
+
+std::pair<Tensor, Tensor> quantize_activation(const Tensor& x, const Tensor& threshold, int bits, bool is_signed) {
+  static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, std::int64_t, bool, bool, bool)>(
+      "starling::quantize_activation");
+  auto [values, scale] = op.call(x, threshold, bits, is_signed, /*power_of_two=*/false, /*bound_scale=*/false);
+  return {std::move(values), std::move(scale)};
+}
+
+Tensor quantize_bias(const Tensor& bias, const Tensor& scale, int bits) {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, std::int64_t)>("starling::quantize_bias");
+  return op.call(bias, scale, bits);
+}
+
+Tensor calibrated_threshold(const Tensor& x, double percentile) {
+  static const auto op = find<Tensor(const Tensor&, double)>("starling::calibrated_threshold");
+  return op.call(x, percentile);
+}
+
+std::vector<Tensor> prune_smallest(const std::vector<Tensor>& weights, const std::vector<Tensor>& masks, double amount,
+                                   const std::vector<double>& floors, int block) {
+  static const auto op = find<std::vector<Tensor>(at::TensorList, at::TensorList, double, c10::ArrayRef<double>,
+                                                  std::int64_t, std::int64_t)>("starling::prune");
+  return op.call(weights, masks, amount, floors, /*block_outputs=*/1, block);
+}
+
+Tensor prune_2_of_4(const Tensor& weight, const Tensor& mask) {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&)>("starling::prune_2_of_4");
+  return op.call(weight, mask);
+}
+
 Tensor gravnet(const Tensor& space, const Tensor& features, int k, const Tensor& row_splits, double factor,
                bool subtract) {
   static const auto op = find<std::tuple<Tensor, Tensor, Tensor, Tensor>(

@@ -42,6 +42,21 @@ std::pair<torch::Tensor, torch::Tensor> interaction_step(const StepInputs& input
 torch::Tensor mlp_rows(const torch::Tensor& inputs, const torch::Tensor& parameters, const MlpShape& shape,
                        torch::ScalarType type);
 
+/// Fake quantisation (docs/definitions.md): values rounded to codes times a scale, and the scale, [] or per output.
+std::pair<torch::Tensor, torch::Tensor> quantize_weight(const torch::Tensor& weight, int bits, bool per_channel);
+std::pair<torch::Tensor, torch::Tensor> quantize_activation(const torch::Tensor& x, const torch::Tensor& threshold,
+                                                            int bits, bool is_signed);
+torch::Tensor quantize_bias(const torch::Tensor& bias, const torch::Tensor& scale, int bits);
+/// The value that `percentile` percent of |x| do not exceed, [].
+torch::Tensor calibrated_threshold(const torch::Tensor& x, double percentile);
+
+/// Masks of weights [outputs, inputs], bool, true where a weight is kept (learn/ops/schema.cpp, prune): `amount` of the
+/// remaining go, `block` neighbours of an output together; each matrix keeps its floor.
+std::vector<torch::Tensor> prune_smallest(const std::vector<torch::Tensor>& weights,
+                                          const std::vector<torch::Tensor>& masks, double amount,
+                                          const std::vector<double>& floors, int block);
+torch::Tensor prune_2_of_4(const torch::Tensor& weight, const torch::Tensor& mask);
+
 /// The terms of object condensation: one value per event [B], payload [B, P].
 struct CondensationTensors {
   torch::Tensor attraction, repulsion, objects, noise, payload;

@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -77,7 +78,7 @@ struct FakeQuantizeBackward : SavingNode {
       if (task_should_compute_output(0)) result[0] = masked(gs / step);
       if (task_should_compute_output(1)) {
         const at::Tensor terms = (g * code).sub_(masked(u.div_(step).mul_(gs)));
-        const at::Tensor sums = scale.dim() == 0 ? terms.sum() : terms.flatten(1).sum(1);
+        const at::Tensor sums = scale.dim() == 0 ? terms.sum() : terms.dim() == 1 ? terms : terms.flatten(1).sum(1);
         of_scale = of_scale.defined() ? of_scale + sums : sums;
       }
     }
@@ -170,13 +171,19 @@ at::Tensor quantize_bias(const at::Tensor& bias, const at::Tensor& scale, std::i
       call_fake_quantize(computed(bias), computed(scale), {.divisor = 1, .low = -half, .high = half - 1}));
 }
 
-at::Tensor calibrated_threshold(const at::Tensor& x) {
+at::Tensor calibrated_threshold(const at::Tensor& x, double percentile) {
   constexpr const char* kOp = "starling::calibrated_threshold";
   check_floating(kOp, "x", x);
   TORCH_CHECK_VALUE(x.numel() > 0, kOp, ": x has shape ", x.sizes(), ": expected one value at least");
+  TORCH_CHECK_VALUE(percentile > 0 && percentile <= 100, kOp, ": percentile is ", percentile, ": expected 0 to 100");
   // In double, and 0.01 · 99.999 is not 0.99999 there.
-  const auto place = static_cast<std::int64_t>(std::floor(0.01 * 99.999 * static_cast<double>(x.numel()) + 0.5));
-  return std::get<0>(at::kthvalue(computed(x).abs().flatten(), place));
+  const std::int64_t count = x.numel();
+  const auto rounded = static_cast<std::int64_t>(std::floor(0.01 * percentile * static_cast<double>(count) + 0.5));
+  const std::int64_t place = std::max<std::int64_t>(rounded, 1);
+  const at::Tensor size = computed(x).abs().flatten();
+  // On CUDA kthvalue reads an array with one block, and topk with many.
+  if (x.is_cuda()) return std::get<0>(at::topk(size, count - place + 1)).select(0, -1);
+  return std::get<0>(at::kthvalue(size, place));
 }
 
 }  // namespace

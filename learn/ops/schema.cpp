@@ -109,7 +109,7 @@ TORCH_LIBRARY(starling, m) {
   // Fake quantisation (docs/definitions.md): values that are codes times a scale, and the scale, [] or per row of x
   // [rows]. Differentiable once, straight through. quantize_weight: bits 2 to 12. quantize_activation: of ReLU(x), or
   // of x where is_signed; bits 2 to 12. quantize_bias: at a scale [] or [outputs], bits 2 to 32. calibrated_threshold:
-  // the 99.999th percentile of |x|.
+  // a percentile of |x|, above 0 to 100.
   m.def(
       "quantize_weight(Tensor weight, int bits, bool per_channel=False, bool power_of_two=False) -> "
       "(Tensor values, Tensor scale)",
@@ -119,7 +119,7 @@ TORCH_LIBRARY(starling, m) {
       "bool bound_scale=False) -> (Tensor values, Tensor scale)",
       {at::Tag::pt2_compliant_tag});
   m.def("quantize_bias(Tensor bias, Tensor scale, int bits) -> Tensor", {at::Tag::pt2_compliant_tag});
-  m.def("calibrated_threshold(Tensor x) -> Tensor", {at::Tag::pt2_compliant_tag});
+  m.def("calibrated_threshold(Tensor x, float percentile=99.999) -> Tensor", {at::Tag::pt2_compliant_tag});
   m.def(
       "_fake_quantize(Tensor x, Tensor magnitude, float divisor, float low, float high, float least, "
       "bool bound_scale, bool passes_outside, bool power_of_two) -> (Tensor values, Tensor scale)",
