@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "spawned.h"
@@ -273,6 +274,72 @@ TEST_F(Train, NamesEventsWithoutTruth) {
   EXPECT_THAT(errors("no_truth"), HasSubstr(prefix + ": has no truth"));
 }
 
+TEST_F(Train, TrainsAtEightBits) {
+  const std::vector<std::string> bits = {"--set", "quantization.bits=8", "--set", "quantization.collect_steps=20",
+                                         "--set", "training.epochs=6"};
+  EXPECT_EQ(run("bits", bits), 0) << errors("bits");
+  const TrackFinder model = TrackFinder::load(path("bits/model.safetensors"));
+  EXPECT_EQ(std::get<QuantizedNetwork>(model.network).layers.at("edge_network.0.1").weight_bits, 8);
+  const Detector detector = read_detector(STARLING_SOURCE_DIR "/detectors/trackml.toml");
+  SimulationSettings simulation;
+  simulation.pileup = 3;
+  const HitGraph graph = build_hit_graph(simulate_event(detector, simulation, 1).hits, model.windows, model.scales);
+  const std::vector<float> scores = Session(model.plan()).run(graph);
+  EXPECT_GT(scores.size(), 10u);
+  EXPECT_THAT(scores, testing::Each(testing::AllOf(testing::Ge(0.f), testing::Le(1.f))));
+
+  EXPECT_EQ(stopped("bits_stopped", 2, SIGTERM, bits), 130) << errors("bits_stopped");
+  std::vector<std::string> more = bits;
+  more.push_back("--resume");
+  EXPECT_EQ(run("bits_stopped", more), 0) << errors("bits_stopped");
+  EXPECT_EQ(content(path("bits_stopped/model.safetensors")), content(path("bits/model.safetensors")));
+}
+
+TEST_F(Train, BeginsWithAModelOrARun) {
+  const std::string model = path("whole/model.safetensors");
+  const std::vector<std::string> from = {"--set", "training.from=" + model, "--set", "training.epochs=1"};
+  std::vector<std::string> bits = from;
+  bits.insert(bits.end(), {"--set", "quantization.bits=8", "--set", "quantization.collect_steps=2"});
+  EXPECT_EQ(run("from", bits), 0) << errors("from");
+  EXPECT_THAT(errors("from"), HasSubstr("windows: those of"));
+  EXPECT_EQ(TrackFinder::load(path("from/model.safetensors")).shape().hidden, 8);
+  // Half of it, and not more of it than that again.
+  EXPECT_EQ(run("pruned", {"--set", "training.from=" + path("from").string(), "--set", "training.epochs=1", "--set",
+                           "quantization.bits=6", "--set", "pruning.kept=0.5"}),
+            0)
+      << errors("pruned");
+  EXPECT_EQ(run("more", {"--set", "training.from=" + path("pruned").string(), "--set", "quantization.bits=6", "--set",
+                         "pruning.kept=0.6"}),
+            2);
+  EXPECT_THAT(errors("more"), HasSubstr("pruning.kept = 0.600000: expected at most the"));
+  // A teacher in codes, and a student wider than it.
+  EXPECT_EQ(run("taught", {"--set", "distillation.teacher=" + path("pruned").string(), "--set", "training.epochs=1",
+                           "--set", "network.hidden=10"}),
+            0)
+      << errors("taught");
+  EXPECT_THAT(errors("taught"), HasSubstr("wider than its teacher"));
+
+  std::vector<std::string> other = from;
+  other.insert(other.end(), {"--set", "network.hidden=9"});
+  EXPECT_EQ(run("other", other), 2);
+  EXPECT_THAT(errors("other"), HasSubstr("expected that of training.from"));
+}
+
+TEST_F(Train, ValidatesAModelWithoutTrainingIt) {
+  EXPECT_EQ(run("validated", {"--set", "training.from=" + path("whole").string(), "--set", "training.epochs=0"}), 0)
+      << errors("validated");
+  EXPECT_EQ(lines(path("validated/metrics.jsonl")), 1);
+  const TrackFinder before = TrackFinder::load(path("whole/model.safetensors"));
+  EXPECT_TRUE(TrackFinder::load(path("validated/model.safetensors")).network == before.network);
+}
+
+TEST_F(Train, EndsOnceTheValidationLossIsFlat) {
+  EXPECT_EQ(run("flat", {"--set", "training.flat_epochs=3", "--set", "training.flat_spread=1"}), 0) << errors("flat");
+  EXPECT_EQ(lines(path("flat/metrics.jsonl")), 3);
+  EXPECT_EQ(run("flat", {"--resume", "--set", "training.flat_epochs=3", "--set", "training.flat_spread=1"}), 0);
+  EXPECT_EQ(lines(path("flat/metrics.jsonl")), 3);
+}
+
 TEST_F(Train, MoreThreadsThanProcessorsAreNoSlower) {
   EXPECT_EQ(run("workers",
                 {"--set", "training.workers=1024", "--set", "training.threads=1024", "--set", "training.epochs=1"}),
@@ -290,6 +357,18 @@ TEST_F(Train, SaysWhatIsWrong) {
   EXPECT_EQ(run("wrong", {"--set", "simulation.detector=nowhere.toml"}), 2);
   EXPECT_THAT(errors("wrong"), HasSubstr("nowhere.toml"));
   EXPECT_EQ(run("wrong", {"--set", "training.pileup=[3]"}), 2);
+  for (const std::string key : {"bits=1", "bits=13", "weights=0", "features=99", "biases=33", "percentile=0"}) {
+    EXPECT_EQ(run("wrong", {"--set", "quantization." + key}), 2);
+    EXPECT_THAT(errors("wrong"), HasSubstr("quantization." + key.substr(0, key.find('='))));
+  }
+  EXPECT_EQ(run("wrong", {"--set", "quantization.layer=[{name=\"edge_network.2\", weights=4}]"}), 2);
+  EXPECT_THAT(errors("wrong"), HasSubstr("\"edge_network.2\": expected a layer or an MLP"));
+  EXPECT_EQ(run("wrong", {"--set", "pruning.floor=[{name=\"edges\", kept=0.4}]"}), 2);
+  EXPECT_THAT(errors("wrong"), HasSubstr("\"edges\": expected a layer or an MLP"));
+  EXPECT_EQ(run("wrong", {"--set", "distillation.alpha=0.5"}), 2);
+  EXPECT_THAT(errors("wrong"), HasSubstr("distillation.teacher: expected a model"));
+  EXPECT_EQ(run("wrong", {"--set", "training.from=nothing.safetensors"}), 3);
+  EXPECT_THAT(errors("wrong"), HasSubstr("nothing.safetensors"));
   EXPECT_EQ(run("wrong", {"--resum"}), 2);
   EXPECT_EQ(errors("wrong"),
             "starling-learn: train: --resum: no such option, did you mean --resume? (--help lists them)\n");

@@ -267,6 +267,41 @@ TEST(Provenance, LeavesOutOnlyThePlaceOfTheRun) {
               HasSubstr(R"("configuration":"\n[graph]\noutput = 'wires'\n\n[training]\nepochs = 1\n")"));
 }
 
+TEST(Record, SaysWhenTheValidationLossIsFlat) {
+  const auto metrics = [](const std::vector<double>& losses) {
+    std::string text;
+    for (const double loss : losses) {
+      EpochRecord record;
+      record.validation.loss = loss;
+      text += to_json(record) + '\n';
+    }
+    return text;
+  };
+  EXPECT_FALSE(is_flat("", 1, 1));
+  EXPECT_FALSE(is_flat(metrics({1, 1}), 3, 0));
+  EXPECT_TRUE(is_flat(metrics({1, 1, 1}), 3, 0));
+  EXPECT_FALSE(is_flat(metrics({1, 1, 1}), 0, 1));
+  EXPECT_TRUE(is_flat(metrics({9, 2, 1.875, 2}), 3, 0.07));
+  EXPECT_FALSE(is_flat(metrics({9, 2, 1.875, 2}), 3, 0.06));
+  EXPECT_FALSE(is_flat(metrics({1, NAN, 1}), 3, 1));
+}
+
+TEST(FlatParameters, ReadPrunedValuesAsZero) {
+  FlatParameters parameters(
+      std::vector<FlatParametersImpl::Named>{{"a", torch::tensor({1.f, 2.f, 3.f})}, {"b", torch::tensor({4.f})}});
+  EXPECT_TRUE(parameters->kept("a").empty());
+  parameters->register_masks();
+  EXPECT_TRUE(parameters->kept("a").empty());
+  EXPECT_EQ(parameters->values().at("a"), (std::vector<float>{1, 2, 3}));
+  parameters->split(parameters->mask()).at("a")[1] = 0;
+  EXPECT_EQ(parameters->values().at("a"), (std::vector<float>{1, 0, 3}));
+  EXPECT_EQ(parameters->kept("a"), (std::vector<std::uint8_t>{1, 0, 1}));
+  EXPECT_TRUE(parameters->kept("b").empty());
+  EXPECT_EQ(parameters->named_buffers().size(), 1u);
+  parameters->unpack(torch::kFloat)[0].sum().backward();
+  EXPECT_TRUE(parameters->flat().grad().equal(torch::tensor({1.f, 0.f, 1.f, 0.f})));
+}
+
 TEST(FlatParameters, NamesViewsOfOneTensor) {
   FlatParameters parameters(
       std::vector<FlatParametersImpl::Named>{{"a", torch::ones({2, 3})}, {"b", torch::zeros({4})}});

@@ -65,6 +65,9 @@ class Config {
 
   bool has_section(std::string_view section) const;
 
+  /// Whether the file or the command line says anything about a dotted key.
+  bool has(std::string_view key) const;
+
   /// Forgets a section that another command reads.
   void leave_to_others(std::string_view section);
 

@@ -26,6 +26,8 @@ struct Training {
 Training read(const TrainingRequest& request) {
   Config config = Config::load(request.configuration);
   for (const std::string& assignment : request.assignments) config.set(assignment);
+  for (const std::string& section : request.left_out) config.leave_to_others(section);
+  for (const std::string& assignment : request.overrides) config.set(assignment);
   config.leave_to_others("sweep");
   std::string kind = "interaction_network";
   config.get("network.kind", kind, {"interaction_network", "gravnet"});

@@ -11,6 +11,8 @@ namespace starling::learn {
 struct TrainingRequest {
   std::filesystem::path configuration;
   std::vector<std::string> assignments;  ///< "section.key=value", over what the file says
+  /// Where this is one run of several: sections of the file that are not for it, and what is set over all else.
+  std::vector<std::string> left_out, overrides;
   RunOptions run;
 };
 

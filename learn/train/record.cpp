@@ -78,6 +78,20 @@ TrainingCurves curves(const std::string& metrics, const std::vector<std::string>
   return result;
 }
 
+bool is_flat(const std::string& metrics, int epochs, double spread) {
+  const std::vector<Json> records = parsed(metrics);
+  if (epochs < 1 || records.size() < static_cast<std::size_t>(epochs)) return false;
+  double least = INFINITY, largest = -INFINITY, sum = 0;
+  for (auto record = records.end() - epochs; record != records.end(); ++record) {
+    const double loss = value(*record, "validation_loss");
+    if (!std::isfinite(loss)) return false;
+    least = std::min(least, loss);
+    largest = std::max(largest, loss);
+    sum += loss;
+  }
+  return largest - least <= spread * sum / epochs;
+}
+
 std::string to_json(const Provenance& provenance) {
   const std::vector<Json> records = parsed(provenance.metrics);
   Json json;

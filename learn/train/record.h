@@ -37,6 +37,10 @@ struct TrainingCurves {
 /// The lines of metrics.jsonl as columns.
 TrainingCurves curves(const std::string& metrics, const std::vector<std::string>& shown);
 
+/// Whether the validation loss is flat over the last `epochs` of these lines: largest − least at most `spread` times
+/// their mean. Fewer lines are not, and neither are losses that are not finite.
+bool is_flat(const std::string& metrics, int epochs, double spread);
+
 /// What a model's provenance holds.
 struct Provenance {
   std::string device;  ///< "cuda, bfloat16"

@@ -36,7 +36,7 @@ TrainerSettings read_trainer_settings(Config& config) {
   config.get("training.output", output);
   settings.output = output;
   config.get("training.seed", settings.seed);
-  config.get("training.epochs", settings.epochs, 1, kMany);
+  config.get("training.epochs", settings.epochs, 0, kMany);
   config.get("training.events_per_epoch", settings.events_per_epoch, 1, kMany);
   config.get("training.batch", settings.batch, 1, kMany);
   if (settings.events_per_epoch % settings.batch != 0) {
@@ -56,6 +56,8 @@ TrainerSettings read_trainer_settings(Config& config) {
   config.get("training.mixed_precision", settings.mixed_precision);
   config.get("training.threads", settings.threads, 1, 1024);
   config.get("training.workers", settings.workers, 0, 1024);
+  config.get("training.flat_epochs", settings.flat_epochs, 0, kMany);
+  config.get("training.flat_spread", settings.flat_spread, 0, 1);
   return settings;
 }
 

@@ -24,6 +24,10 @@ struct TrainerSettings {
   bool amsgrad = true, mixed_precision = false;
   int threads = 1;  ///< of the step on a CPU; small batches gain nothing from more
   int workers = 0;  ///< threads that make batches; 0 = all processors but one, of each process
+  /// The run ends early once the validation loss is flat: largest − least of the last so many epochs at most this part
+  /// of their mean. 0 epochs: never.
+  int flat_epochs = 0;
+  double flat_spread = 0.01;
 
   int steps_per_epoch() const { return events_per_epoch / batch; }
 

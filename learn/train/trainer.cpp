@@ -67,6 +67,9 @@ class Run {
   void check_folder() const;
   void check_configurations() const;
   void load();
+  bool is_complete() const { return flat_ || state_.epoch >= settings_.epochs; }
+  void validate(EpochRecord& record);
+  void validate_alone();
   void train_epochs();
   void train_epoch(BatchStream& stream);
   void train_step(BatchStream& stream, double rate);
@@ -89,6 +92,7 @@ class Run {
   AdamW optimiser_;
   Step step_;
   RunState state_;
+  bool flat_ = false;  ///< in all processes
   torch::Tensor loss_sum_;
   Clock::time_point start_;
   double seconds_before_ = 0;
@@ -179,16 +183,17 @@ void Run::load() {
   std::vector<torch::Tensor> tensors;
   for (const auto& [name, tensor] : state_tensors(network_, optimiser_)) tensors.push_back(tensor);
   group_.copy_from_first(tensors);
-  std::array<std::int64_t, 2> position = {};
+  std::array<std::int64_t, 3> position = {};
   double loss_sum = 0;
   if (group_.first()) {
-    position = {state_.epoch, state_.step};
+    position = {state_.epoch, state_.step, is_flat(state_.metrics, settings_.flat_epochs, settings_.flat_spread)};
     loss_sum = state_.loss_sum;
   }
   group_.sum(position);
   group_.sum({&loss_sum, 1});
   state_.epoch = static_cast<int>(position[0]);
   state_.step = static_cast<int>(position[1]);
+  flat_ = state_.step == 0 && position[2] > 0;
   state_.loss_sum = static_cast<float>(loss_sum);
   loss_sum_ = torch::full({}, state_.loss_sum, torch::device(context_.device));
 }
@@ -256,6 +261,19 @@ void Run::save_model() const {
   task_.save_model(file("model.safetensors"), to_json(provenance));
 }
 
+// Of all processes together. The last epoch's record has more.
+void Run::validate(EpochRecord& record) {
+  const torch::NoGradGuard guard;
+  record.validation = task_.validate();
+  std::array<std::int64_t, 1> flat = {
+      group_.first() && is_flat(state_.metrics + to_json(record) + '\n', settings_.flat_epochs, settings_.flat_spread)};
+  group_.sum(flat);
+  flat_ = flat[0] > 0;
+  if (!flat_ && record.epoch < settings_.epochs) return;
+  const Metrics more = task_.final_metrics();
+  record.validation.metrics.insert(record.validation.metrics.end(), more.begin(), more.end());
+}
+
 // The checkpoint comes after the model and the metrics: where the run is killed before it, these are written anew. The
 // picture comes last: nothing is lost with it.
 void Run::finish_epoch() {
@@ -268,14 +286,7 @@ void Run::finish_epoch() {
                                       ": the loss is not finite; expected a smaller training.learning_rate than " +
                                       std::to_string(settings_.schedule.learning_rate));
   }
-  {
-    const torch::NoGradGuard guard;
-    record.validation = task_.validate();
-    if (record.epoch == settings_.epochs) {
-      const Metrics more = task_.final_metrics();
-      record.validation.metrics.insert(record.validation.metrics.end(), more.begin(), more.end());
-    }
-  }
+  validate(record);
   record.seconds = seconds_before_ + seconds_since(start_);
   record.events_per_second = batches_per_second();
   ++state_.epoch;
@@ -308,13 +319,28 @@ void Run::train_epochs() {
   BatchStream stream([this](std::uint64_t number) { return task_.make_batch(number); },
                      [this](const Batch& batch, std::uint64_t draw) { return task_.augment(batch, draw); }, settings_,
                      steps_before_, steps_in(settings_.epochs), context_.workers, {group_.rank(), group_.world()});
-  while (state_.epoch < settings_.epochs) {
+  while (!is_complete()) {
     train_epoch(stream);
     finish_epoch();
     std::array<std::int64_t, 1> interrupted = {monitor_.interrupted() ? 1 : 0};
     group_.sum(interrupted);
-    if (interrupted[0] > 0 && state_.epoch < settings_.epochs) stop();
+    if (interrupted[0] > 0 && !is_complete()) stop();
   }
+}
+
+void Run::validate_alone() {
+  std::array<std::int64_t, 1> done = {group_.first() && options_.resume &&
+                                      std::filesystem::exists(file("model.safetensors"))};
+  group_.sum(done);
+  if (done[0] > 0) return;
+  task_.prepare(context_);
+  EpochRecord record;
+  record.training_loss = NAN;
+  validate(record);
+  if (!group_.first()) return;
+  state_.metrics = to_json(record) + '\n';
+  files::write(file("metrics.jsonl"), state_.metrics);
+  save_model();
 }
 
 void Run::go() {
@@ -325,9 +351,13 @@ void Run::go() {
   }
   load();
   if (group_.first()) files::write(file("config.toml"), configuration_);
-  if (state_.epoch < settings_.epochs) train_epochs();
+  if (settings_.epochs == 0) {
+    validate_alone();
+  } else if (!is_complete()) {
+    train_epochs();
+  }
   group_.wait_for_all();
-  if (!group_.first()) return;
+  if (!group_.first() || options_.quiet || state_.metrics.empty()) return;
   std::fputs(summary(state_.metrics, task_.shown_metrics()).c_str(), stdout);
   std::printf("model: %s\n", file("model.safetensors").c_str());
 }

@@ -493,6 +493,8 @@ bool Config::has_section(std::string_view section) const {
   return node != nullptr && is_section(*node);
 }
 
+bool Config::has(std::string_view key) const { return toml::at_path(state().values, key).node() != nullptr; }
+
 void Config::leave_to_others(std::string_view section) {
   toml::node* const node = state().values.get(section);
   if (node != nullptr && is_section(*node)) state().values.erase(section);

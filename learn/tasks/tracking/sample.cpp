@@ -43,7 +43,7 @@ Sample make_sample(const Event& event, const Windows& windows, const FeatureScal
                         : sample.truth.target[e] != 0 ? settings.target_weight
                                                       : settings.other_weight;
   }
-  if (settings.network.norm != Norm::batch) drop_isolated_nodes(sample);
+  if (settings.network.norm != Norm::batch && !settings.keep_isolated) drop_isolated_nodes(sample);
   return sample;
 }
 

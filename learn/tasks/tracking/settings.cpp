@@ -1,13 +1,13 @@
 #include "learn/tasks/tracking/settings.h"
 
+#include "learn/tasks/tracking/start.h"
 #include "starling/config.h"
 #include "starling/error.h"
 
 namespace starling::learn::tracking {
 namespace {
 
-InteractionNetworkShape read_network(Config& config) {
-  InteractionNetworkShape network;
+InteractionNetworkShape read_network(Config& config, InteractionNetworkShape network) {
   std::string norm = to_string(network.norm);
   config.get("network.hidden", network.hidden, 1, 1024);
   config.get("network.steps", network.steps, 1, 64);
@@ -23,7 +23,20 @@ InteractionNetworkShape read_network(Config& config) {
 
 TrackingSettings read_tracking_settings(Config& config) {
   TrackingSettings settings;
-  settings.network = read_network(config);
+  std::string from;
+  config.get("training.from", from);
+  if (from.empty()) {
+    settings.network = read_network(config, {});
+  } else {
+    settings.from = std::filesystem::path(config.name()).parent_path() / from;
+    const InteractionNetworkShape shape = read_shape(settings.from);
+    settings.network = read_network(config, shape);
+    if (!(settings.network == shape)) {
+      throw Error(ErrorKind::usage, config.name() + ": [network] is " + to_json(settings.network) +
+                                        ": expected that of training.from, " + to_json(shape));
+    }
+  }
+  settings.compact = read_compact_settings(config, settings.network);
   settings.windows = read_window_settings(config);
   settings.simulation = read_simulation_settings(config);
   settings.target = read_target_cuts(config);

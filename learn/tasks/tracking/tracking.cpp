@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "files/files.h"
+#include "learn/tasks/tracking/distillation.h"
 #include "learn/train/prefetch.h"
 #include "starling/config.h"
 #include "starling/error.h"
@@ -42,10 +43,45 @@ constexpr const char* kLearnedFrom = "learned_from";  // metadata: the key that 
 }  // namespace
 
 TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configuration)
-    : settings_(settings),
-      configuration_(std::move(configuration)),
-      events_(settings_),
-      network_(settings.network, settings.seed) {}
+    : settings_(settings), configuration_(std::move(configuration)), events_(settings_) {
+  make_network();
+}
+
+// Everything here is a function of the configuration and of the models that it names: a run that goes on makes the same
+// and then fills it with what it saved.
+void TrackingTask::make_network() {
+  const CompactSettings& compact = settings_.compact;
+  std::optional<Start> start;
+  if (!settings_.from.empty()) {
+    start = read_start(settings_.from);
+    windows_ = start->finder.windows;
+    scales_ = start->finder.scales;
+  }
+  const bool masked = compact.pruning || (start && !start->kept.empty());
+  network_ = std::make_unique<EdgeNetwork>(settings_.network, compact.quantization, settings_.seed, masked);
+  if (start) network_->begin_with(*start);
+  if (masked)
+    prune(*network_, settings_.network, compact.pruning.value_or(PruningSettings{}), start ? &*start : nullptr);
+  if (compact.pruning && !compact.pruning->rewind.empty()) {
+    const Start rewind = read_start(compact.pruning->rewind);
+    if (!(rewind.network.shape == settings_.network)) {
+      throw Error(ErrorKind::usage, "pruning.rewind = " + compact.pruning->rewind.string() + ": has the network " +
+                                        to_json(rewind.network.shape) + ": expected " + to_json(settings_.network));
+    }
+    network_->begin_with(rewind);
+  }
+  if (!compact.distillation) return;
+  const Start teacher = read_start(compact.distillation->teacher);
+  const auto scales = [](const FeatureScales& all) { return std::array{all.r, all.phi, all.z, all.eta}; };
+  if (!start) scales_ = teacher.finder.scales;
+  if (scales(teacher.finder.scales) != scales(scales_)) {
+    throw Error(ErrorKind::usage, "distillation.teacher = " + compact.distillation->teacher.string() +
+                                      ": its features have other scales: expected those of training.from");
+  }
+  if (!start) windows_ = teacher.finder.windows;
+  teacher_ = std::make_unique<EdgeNetwork>(teacher);
+  settings_.keep_isolated = teacher.network.shape.norm == Norm::batch;
+}
 
 void TrackingTask::check_folder(const std::filesystem::path& folder) const {
   const std::filesystem::path file = folder / kWindowsFile;
@@ -69,7 +105,21 @@ void TrackingTask::prepare(const RunContext& run) {
   type_ = run.type;
   workers_ = run.workers;
   group_ = &run.group;
-  share_windows(run);
+  if (teacher_) {
+    teacher_->module().to(device_);
+    const std::int64_t own = parameter_count(settings_.network), others = parameter_count(teacher_->shape());
+    if (own > others) {
+      run.monitor.say("the student is wider than its teacher: " + std::to_string(own) + " parameters, " +
+                      std::to_string(others));
+    }
+  }
+  if (!settings_.from.empty()) {
+    run.monitor.say("windows: those of " + settings_.from.string());
+  } else if (teacher_) {
+    run.monitor.say("windows: those of " + settings_.compact.distillation->teacher.string());
+  } else {
+    share_windows(run);
+  }
   hold_out(run);
 }
 
@@ -176,19 +226,30 @@ Batch TrackingTask::augment(const Batch& batch, std::uint64_t draw) const {
   return to_batch(turned(from_batch(batch), draw, scales_));
 }
 
+torch::Tensor TrackingTask::teacher_logits(const GraphTensors& graph) {
+  const torch::NoGradGuard guard;
+  return teacher_->logits(graph, type_);
+}
+
 torch::Tensor TrackingTask::loss(const Batch& batch) {
   const LabelledGraph graph = from_batch(batch);
   if (graph.labels.size(0) == 0) return {};  // an event without edges teaches nothing
-  return edge_loss(network_->forward(graph.graph, type_), graph.labels, graph.weights);
+  network_->module().train();
+  const torch::Tensor logits = network_->logits(graph.graph, type_);
+  const torch::Tensor loss = edge_loss(logits, graph.labels, graph.weights);
+  if (!teacher_) return loss;
+  const DistillationSettings& distillation = *settings_.compact.distillation;
+  return distilled_loss(loss, logits, teacher_logits(graph.graph), distillation.alpha, distillation.temperature);
 }
 
 // Each process judges the events that it holds; counts add up, and losses are added in the order of the events.
 Validation TrackingTask::validate() {
+  network_->module().eval();
   EdgeCounts edges;
   std::vector<double> losses(static_cast<std::size_t>(settings_.validation_events), 0.);
   for (const Held& held : held_out_) {
     const LabelledGraph graph = from_batch(to_batch(held.graph).to(device_));
-    const torch::Tensor logits = network_->forward(graph.graph, type_);
+    const torch::Tensor logits = network_->logits(graph.graph, type_);
     if (logits.size(0) == 0) continue;
     losses[held.number] = edge_loss(logits, graph.labels, graph.weights).item<double>();
     const torch::Tensor scores = torch::sigmoid(logits).cpu().contiguous();
@@ -225,7 +286,7 @@ Metrics TrackingTask::final_metrics() {
   for (const Held& held : held_out_) {
     const Made made = events.next();
     const LabelledGraph graph = from_batch(to_batch(held.graph).to(device_));
-    const torch::Tensor scores = torch::sigmoid(network_->forward(graph.graph, type_)).cpu().contiguous();
+    const torch::Tensor scores = torch::sigmoid(network_->logits(graph.graph, type_)).cpu().contiguous();
     const Tracks tracks = build_tracks(
         made.graph, {scores.const_data_ptr<float>(), static_cast<std::size_t>(scores.numel())}, settings_.tracks);
     const TruthTable truth = truth_table(made.event, settings_.target);
@@ -252,7 +313,7 @@ std::string TrackingTask::provenance() const {
 
 void TrackingTask::save_model(const std::filesystem::path& file, const std::string& provenance) {
   TrackFinder model;
-  model.network = starling::InteractionNetwork{settings_.network, network_->weights()->values()};
+  model.network = network_->network();
   model.windows = windows_;
   model.scales = scales_;
   model.cuts = settings_.tracks;

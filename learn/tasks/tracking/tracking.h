@@ -1,11 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "learn/nn/interaction_network.h"
 #include "learn/tasks/tracking/events.h"
 #include "learn/tasks/tracking/labelled_graph.h"
+#include "learn/tasks/tracking/network.h"
 #include "learn/tasks/tracking/settings.h"
 #include "learn/train/task.h"
 
@@ -13,18 +14,22 @@ namespace starling::learn::tracking {
 
 /// Learns to score the edges of hit graphs: windows first, then an interaction network with a weighted cross-entropy.
 /// One batch is the graph of one event, its augmentation turns and mirrors the event.
+///
+/// The network is in float or trained with fake quantisation; it may begin with a model, have pruned weights, and learn
+/// from a teacher (CompactSettings). A run that begins with a model takes the model's windows.
 class TrackingTask : public Task {
  public:
-  /// Finds the events. `configuration` is the resolved one: what the windows are kept for.
+  /// Finds the events and reads the models. `configuration` is the resolved one: what the windows are kept for.
   TrackingTask(const TrackingSettings& settings, std::string configuration);
 
-  torch::nn::Module& network() override { return *network_; }
+  torch::nn::Module& network() override { return network_->module(); }
   /// Refuses a windows.safetensors that find_windows did not write, or that is damaged.
   void check_folder(const std::filesystem::path& folder) const override;
   /// Learns the windows, or takes them from the run's folder where all that they depend on is the same.
   void prepare(const RunContext& run) override;
   Batch make_batch(std::uint64_t number) const override;
   Batch augment(const Batch& batch, std::uint64_t draw) const override;
+  void start_step() override { network_->start_step(); }
   torch::Tensor loss(const Batch& batch) override;
   Validation validate() override;
   /// Of the tracks that the cuts make of the events held out.
@@ -42,6 +47,8 @@ class TrackingTask : public Task {
     std::vector<std::string> skipped_cuts;
   };
 
+  void make_network();
+  torch::Tensor teacher_logits(const GraphTensors& graph);
   std::string window_key() const;
   void share_windows(const RunContext& run);
   void find_windows(const RunContext& run);
@@ -52,7 +59,7 @@ class TrackingTask : public Task {
   Events events_;
   FeatureScales scales_;
   Windows windows_;
-  learn::InteractionNetwork network_;
+  std::unique_ptr<EdgeNetwork> network_, teacher_;
   torch::Device device_ = torch::kCPU;
   torch::ScalarType type_ = torch::kFloat;
   int workers_ = 1;
