@@ -35,9 +35,11 @@ std::unique_ptr<Command> evaluate_command();
 std::unique_ptr<Command> info_command();
 std::unique_ptr<Command> export_command();
 std::unique_ptr<Command> sensitivity_command();
-std::unique_ptr<Command> train_command();     ///< of `starling`: runs starling-learn in its place
-std::unique_ptr<Command> sweep_command();     ///< likewise
-std::unique_ptr<Command> training_command();  ///< of `starling-learn`
-std::unique_ptr<Command> sweeping_command();  ///< of `starling-learn`
+std::unique_ptr<Command> train_command();        ///< of `starling`: runs starling-learn in its place
+std::unique_ptr<Command> sweep_command();        ///< likewise
+std::unique_ptr<Command> compress_command();     ///< likewise
+std::unique_ptr<Command> training_command();     ///< of `starling-learn`
+std::unique_ptr<Command> sweeping_command();     ///< of `starling-learn`
+std::unique_ptr<Command> compressing_command();  ///< of `starling-learn`
 
 }  // namespace starling::cli

@@ -5,6 +5,6 @@ int main(int argc, char** argv) {
   using namespace starling::cli;
   return run_program({"starling-learn",
                       "Training of Starling's networks; `starling train` and the like run this program.",
-                      {training_command, sweeping_command}},
+                      {training_command, sweeping_command, compressing_command}},
                      argc, argv);
 }

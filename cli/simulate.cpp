@@ -148,8 +148,9 @@ void Simulate::run() {
   find_detector(given);
   const Task task = detector_kind(detector_) == DetectorKind::tracker ? track_hits(given) : showers(given);
   if (config) {
-    for (const char* section : {"network", "graph", "target", "tracks", "training", "sweep", "sample", "outputs",
-                                "loss", "features", "cuts"}) {
+    for (const char* section :
+         {"network", "graph", "target", "tracks", "training", "quantization", "pruning", "distillation", "compress",
+          "stage", "sweep", "sample", "outputs", "loss", "features", "cuts"}) {
       config->leave_to_others(section);
     }
     config->finish();

@@ -56,4 +56,9 @@ std::unique_ptr<Command> sweep_command() {
       std::vector<std::string>{"starling sweep configs/sweep.toml --device cuda --jobs 4"});
 }
 
+std::unique_ptr<Command> compress_command() {
+  return std::make_unique<OfLearn>("compress", "Make a network of tracks compact: distil, quantise and prune it",
+                                   std::vector<std::string>{"starling compress configs/compress.toml --device cuda"});
+}
+
 }  // namespace starling::cli
