@@ -98,23 +98,21 @@ std::string short_number(double value) {
 
 }  // namespace
 
-std::optional<SweepResult> read_sweep_result(const std::filesystem::path& folder, int epochs) {
+std::optional<SweepResult> read_sweep_result(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "model.safetensors", metrics = folder / "metrics.jsonl";
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored) || !std::filesystem::exists(metrics, ignored)) return std::nullopt;
   const Model model = Model::load(file);
   SweepResult result;
-  const auto is_whole = [&](const std::string& provenance) {
-    const Json json = parsed(provenance, file);
-    return json.contains("epochs") && json.at("epochs") == epochs;
-  };
+  const auto take_epochs = [&](const Json& provenance) { result.epochs = provenance.value("epochs", 0); };
   if (kind_of(model) == ModelKind::tracks) {
     const TrackFinder finder = TrackFinder::from_model(model);
-    if (!is_whole(finder.provenance)) return std::nullopt;
-    add_costs(result, finder, parsed(finder.provenance, file));
+    const Json provenance = parsed(finder.provenance, file);
+    take_epochs(provenance);
+    add_costs(result, finder, provenance);
   } else {
     const ShowerFinder finder = ShowerFinder::from_model(model);
-    if (!is_whole(finder.provenance)) return std::nullopt;
+    take_epochs(parsed(finder.provenance, file));
     add_costs(result, finder);
   }
   const Json last = parsed(last_line(files::read(metrics).text()), metrics);

@@ -17,11 +17,12 @@ struct SweepResult {
   /// Of the last epoch, in the order of metrics.jsonl: the validation loss, then all that are no counts.
   std::vector<std::pair<std::string, double>> metrics;
   double seconds = 0;  ///< trained
+  int epochs = 0;      ///< of the model
 };
 
-/// Of the run in this folder; nothing unless its model is of `epochs` epochs. Throws ErrorKind::input for a damaged
-/// model or metrics.jsonl.
-std::optional<SweepResult> read_sweep_result(const std::filesystem::path& folder, int epochs);
+/// Of the run in this folder; nothing where it has left no model. Throws ErrorKind::input for a damaged model or
+/// metrics.jsonl.
+std::optional<SweepResult> read_sweep_result(const std::filesystem::path& folder);
 
 struct SweepRow {
   std::string run;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -176,9 +177,11 @@ void Sweeping::add(const SweepGrid& grid, const SweepPoint& point) {
     }
   }
   resolved.get("training.epochs", run.epochs, 0, 1'000'000'000);
-  std::string kind;
+  std::string kind, from, teacher;
   resolved.get("network.kind", kind);
-  run.learns_windows = kind != "gravnet";
+  resolved.get("training.from", from);
+  resolved.get("distillation.teacher", teacher);
+  run.learns_windows = kind != "gravnet" && from.empty() && teacher.empty();  // else the windows are a model's
   runs_.push_back(std::move(run));
 }
 
@@ -199,7 +202,9 @@ void Sweeping::check_folders() {
     std::error_code ignored;
     if (!fs::exists(run.folder / "config.toml", ignored)) continue;
     check_configuration(run);
-    run.result = read_sweep_result(run.folder, run.epochs);
+    // A run that ended early, being flat, is begun again and ends at once.
+    auto result = read_sweep_result(run.folder);
+    if (result && result->epochs == run.epochs) run.result = std::move(result);
   }
 }
 
@@ -268,8 +273,8 @@ void Sweeping::take_result(Run& run, int code) {
   if (code < 0) throw Error(ErrorKind::internal, "killed by signal " + std::to_string(-code));
   if (code != 0) throw Error(kind_of_end(code), last_line_of(run.folder / "train.log"));
   check_configuration(run);
-  run.result = read_sweep_result(run.folder, run.epochs);
-  if (!run.result) throw Error(ErrorKind::internal, "left no model of " + std::to_string(run.epochs) + " epochs");
+  run.result = read_sweep_result(run.folder);
+  if (!run.result) throw Error(ErrorKind::internal, "left no model");
 }
 
 void Sweeping::finish(Run& run, int code) {
@@ -343,7 +348,8 @@ void Sweeping::stop() {
   for (Run& run : runs_) {
     while (run.process) {
       if (const auto code = run.process->ended()) {
-        finish(run, *code);
+        // By the signal itself where the run had not begun to listen.
+        finish(run, *code == -SIGTERM ? static_cast<int>(ErrorKind::interrupted) : *code);
       } else {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }

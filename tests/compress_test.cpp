@@ -44,7 +44,8 @@ class Compress : public testing::Test {
                                        "[compress]\nkept = [0.6, 0.3]\n"
                                        "[stage.student]\nnetwork.hidden = 6\n"
                                        "[stage.rung]\ntraining.epochs = 3\ntraining.flat_epochs = 2\n"
-                                       "training.flat_spread = 1\n";
+                                       "training.flat_spread = 1\n"
+                                       "[stage.quantized]\ntraining.epochs = 8\n";
     ASSERT_EQ(run("whole"), 0) << errors("whole");
   }
   static void TearDownTestSuite() {
@@ -69,7 +70,7 @@ class Compress : public testing::Test {
   // Runs until a stage has so many epochs, then sends `signal`.
   static int stopped(const std::string& name, const std::string& stage, int epochs, int signal, const Words& more) {
     const pid_t child = start(name, more);
-    for (int i = 0; i < 24000 && lines(path(name) / stage / "metrics.jsonl") < epochs; ++i) {
+    for (int i = 0; i < 60000 && lines(path(name) / stage / "metrics.jsonl") < epochs; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     kill(child, signal);
@@ -162,6 +163,7 @@ TEST_F(Compress, MeetsABudgetOrSaysWhatItReached) {
   unmet.insert(unmet.end(), {"--set", "compress.max_bytes=10"});
   EXPECT_EQ(run_from_teacher("met", met), 0) << errors("met");
   EXPECT_THAT(content(path("met.out")), HasSubstr("budget met: "));
+  EXPECT_GE(lines(path("met/compress.jsonl")), 3);  // it was not met without a rung
   EXPECT_EQ(run_from_teacher("unmet", unmet), 2);
   EXPECT_THAT(errors("unmet"), HasSubstr("the budget cannot be met: reached "));
   EXPECT_THAT(content(path("unmet.out")), HasSubstr("kept-0.0078"));

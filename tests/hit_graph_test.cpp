@@ -160,6 +160,7 @@ TEST(HitGraphCounts, FitOrSayWhatIsWrong) {
   EXPECT_EQ(refused({(1 << 25) + 1, -1, -1, 0, -1, 0}), "hit graph: more than 33554432 doublets" + end);
   EXPECT_EQ(refused({100, -1, -1, 0, -1, (1 << 28) + 1}), "hit graph: more than 268435456 candidate triplets" + end);
   EXPECT_EQ(refused({100, 30, (1 << 25) + 1, 0, -1, 400}), "hit graph: more than 33554432 triplets" + end);
+  EXPECT_EQ(refused({100, (1 << 25) + 1, 30, 0, -1, 400}), "hit graph: more than 33554432 edges" + end);
 }
 
 TEST(EdgeFeatures, RefuseSizesAndEndsThatDoNotFit) {

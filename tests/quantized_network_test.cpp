@@ -297,6 +297,16 @@ TEST(QuantizedNetwork, ResultsDoNotDependOnThreadsOrMemory) {
   }
 }
 
+TEST(QuantizedNetwork, ALargerGraphsWorkspaceServesASmallerOne) {
+  const QuantizedPlan plan(quantized(plain(16, 3), {}));
+  std::size_t before = 0;
+  // On either side of two edges per node, where the work of an edge changes.
+  for (const auto& [nodes, edges] : {std::pair(10, 0), {10, 20}, {10, 21}, {499, 1000}, {500, 1000}, {500, 5000}}) {
+    EXPECT_GE(plan.workspace_bytes(nodes, edges), before) << nodes << ' ' << edges;
+    before = plan.workspace_bytes(nodes, edges);
+  }
+}
+
 TEST(QuantizedNetwork, NumbersOfNodesAndTheOrderOfEdgesDoNotMatter) {
   const Graph graph = random_graph({}, 500, 3000, 9);
   const auto [shuffled, number, order] = shuffle(graph);

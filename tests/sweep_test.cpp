@@ -120,7 +120,7 @@ class Sweep : public testing::Test {
   // Runs until one of the runs has this many epochs done, then sends `signal`.
   static int stopped(const std::string& name, const std::string& one, int epochs, int signal) {
     const pid_t child = start(name, {"--jobs", "2"});
-    for (int i = 0; i < 24000 && lines(path(name) / one / "metrics.jsonl") < epochs; ++i) {
+    for (int i = 0; i < 60000 && lines(path(name) / one / "metrics.jsonl") < epochs; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     kill(child, signal);

@@ -109,7 +109,7 @@ Windows learn_windows(const std::function<Event(std::uint64_t)>& event, const Wi
 /// Another order of the hits gives the same graph under other indices, but for which of two hits that agree in layer,
 /// module and coordinates is which. Throws ErrorKind::usage for columns of unequal length and scales out of range,
 /// ErrorKind::input for a coordinate that is not finite, naming the hit, and where there are more than 2^25 doublets,
-/// 2^28 pairs of them to test or 2^25 triplets: no event that the windows are for.
+/// 2^28 pairs of them to test, 2^25 triplets or 2^25 edges: no event that the windows are for.
 HitGraph build_hit_graph(const HitsView& hits, const Windows& windows, const FeatureScales& scales = {});
 
 /// The same in place of what `graph` held, whose memory is used again: for event after event.
@@ -134,7 +134,7 @@ struct HitGraphCounts {
 
 /// For counts that the host has read: true where the graph is whole, false where it is empty because something does not
 /// fit; then counts say what it needs. Throws ErrorKind::input where build_hit_graph does: for a bad hit, and more than
-/// 2^25 doublets, 2^28 pairs of them or 2^25 triplets.
+/// 2^25 doublets, 2^28 pairs of them, 2^25 triplets or 2^25 edges.
 bool fits(const HitGraphCounts& counts, const HitGraphCapacity& capacity, std::int32_t num_hits);
 
 /// Where a graph is written, in device memory: edges sorted by (src, dst), the rest as in HitGraph.

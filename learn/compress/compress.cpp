@@ -1,7 +1,5 @@
 #include "learn/compress/compress.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -53,7 +51,7 @@ class Compression {
     if (has_budget()) met = go_down();
     if (settings_.rewind == Rewind::once && last_ != before_rungs_) rung(/*kept=*/1, /*rewind=*/true, "rewound");
     std::fputs(table(results_).c_str(), stdout);
-    if (has_budget()) say_budget(met);
+    if (has_budget()) say_budget(met && is_met());
   }
 
  private:
@@ -168,13 +166,14 @@ class Compression {
 
   // Rungs until the budget is met. False where fewer weights no longer help.
   bool go_down() {
-    while (!is_met()) {
-      const StageResult before = results_.back();
-      const double kept = last_kept_ * (1 - settings_.amount);
+    for (bool first = true; !is_met(); first = false) {
+      const double before = results_.back().kept;
+      double kept = last_kept_ * (1 - settings_.amount);
+      // Masks may keep less than they were asked to: those of a pruned teacher, two of four.
+      if (kept >= before) kept = before * (1 - settings_.amount);
       if (kept < kLeastKept) return false;
       rung(kept, settings_.rewind == Rewind::every);
-      const StageResult& now = results_.back();
-      if (before.name != results_.front().name && now.kept >= before.kept && before.kept < 1) return false;
+      if (!first && results_.back().kept >= before) return false;
     }
     return true;
   }

@@ -9,7 +9,7 @@ namespace starling::learn {
 
 /// What a stage of a compression has left: the network of a model file and how well it did on the events held out.
 struct StageResult {
-  std::string name;  ///< "quantized", "kept-0.640"
+  std::string name;  ///< "quantized", "kept-0.6400"
   double kept = 1;   ///< fraction of the weights that are not pruned
   std::int64_t parameters = 0, nonzero = 0;
   std::int64_t bytes = 0;     ///< of the network in the file

@@ -26,7 +26,7 @@ void read_ladder(Config& config, CompressSettings& settings) {
   const auto fail = [&](const std::string& text) {
     throw Error(ErrorKind::usage, config.name() + ": compress." + text);
   };
-  const bool listed = config.has("compress.kept"), counted = config.has("compress.rounds");
+  const bool listed = config.has("compress.kept");
   config.get("compress.kept", settings.kept, 0, 1);
   config.get("compress.amount", settings.amount, 0.001, 0.999);
   int rounds = 0;
@@ -36,7 +36,7 @@ void read_ladder(Config& config, CompressSettings& settings) {
   config.get("compress.max_bops", bops, 0, 1e30);
   if (bytes > 0) settings.bytes = bytes;
   if (bops > 0) settings.bops = bops;
-  if ((listed ? 1 : 0) + (counted ? 1 : 0) + (bytes > 0 || bops > 0 ? 1 : 0) > 1) {
+  if ((listed ? 1 : 0) + (rounds > 0 ? 1 : 0) + (bytes > 0 || bops > 0 ? 1 : 0) > 1) {
     fail("kept, compress.rounds and a budget (compress.max_bytes, compress.max_bops): expected one of them");
   }
   if (listed && config.has("compress.amount")) fail("amount: expected it without compress.kept");

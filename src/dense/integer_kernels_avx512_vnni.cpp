@@ -146,7 +146,9 @@ void product_of_tiles(const IntegerProduct& p) {
     shapes.rows[i] = static_cast<std::uint8_t>(chunk / 4);
     shapes.bytes[i] = 64;
   }
-  asm volatile("" : : "r"(&shapes) : "memory");  // the intrinsic says that it reads eight bytes of them
+  // The intrinsic says that it reads eight bytes of them. Loads of tiles do not say that they read memory: nothing in
+  // this function may write what they load.
+  asm volatile("" : : "r"(&shapes) : "memory");
   _tile_loadconfig(&shapes);
   const char* weights = static_cast<const char*>(w.panels);
   for (int column = 0; column < w.columns; column += kOutputs) {

@@ -132,7 +132,8 @@ PackedCodes IntegerPacker::pack(const CodeMatrix& matrix, const std::vector<int>
   packed.weights.start = start(sums);
 
   const int limit = INT16_MAX / std::max(1, matrix.highest - matrix.lowest);
-  Lists lists = list_all(weights, depth, limit, kernels_);
+  Lists lists;
+  if (kernels_.listed_part > 0.) lists = list_all(weights, depth, limit, kernels_);
   const std::size_t groups = weights.size() / kernels_.group;
   if (static_cast<double>(lists.items.size()) >= kernels_.listed_part * static_cast<double>(groups)) {
     lists = {};

@@ -57,6 +57,7 @@ void add_overlaps(const HitLayout& layout, const Windows::Content& windows, std:
       } else if (!on_edge[other]) {  // else it is found from there
         edges.push_back({other, hit, -1});
       }
+      if (std::ssize(edges) > kMostEdges) refuse_edges(layout.size());
     });
   }
 }

@@ -18,6 +18,7 @@ namespace {
 void refuse_doublets(std::int32_t num_hits) { refuse_more(kMostDoublets, "doublets", num_hits); }
 void refuse_tested(std::int32_t num_hits) { refuse_more(kMostTested, "candidate triplets", num_hits); }
 void refuse_found(std::int32_t num_hits) { refuse_more(kMostFound, "triplets", num_hits); }
+void refuse_edges(std::int32_t num_hits) { refuse_more(kMostEdges, "edges", num_hits); }
 
 bool fits(const HitGraphCounts& counts, const HitGraphCapacity& capacity, std::int32_t num_hits) {
   if (counts.bad_hit >= 0) {
@@ -27,6 +28,7 @@ bool fits(const HitGraphCounts& counts, const HitGraphCapacity& capacity, std::i
   if (counts.doublets > kMostDoublets) refuse_doublets(num_hits);
   if (counts.pairs > kMostTested) refuse_tested(num_hits);
   if (counts.triplets > kMostFound) refuse_found(num_hits);
+  if (counts.edges > kMostEdges) refuse_edges(num_hits);
   return counts.doublets <= capacity.doublets && counts.edges <= capacity.edges && counts.triplets <= capacity.triplets;
 }
 

@@ -386,10 +386,10 @@ Workspace::Workspace(memory::Layout& layout, const PackedNetwork& network, std::
   order.take(layout, num_nodes, num_edges, batch);
   const std::size_t nodes = interaction_network::GraphOrder::most_rows(num_nodes, num_edges, batch), edges = num_edges;
   x0 = codes(tiled(nodes));
-  const bool per_edge = multiplies_per_edge(num_nodes, num_edges);
-  by_src = per_edge ? nullptr : sums(nodes);
-  by_dst = per_edge ? nullptr : sums(nodes);
-  node_codes = per_edge ? codes(shape.concat ? 2 * nodes : nodes) : nullptr;
+  // Taken in both forms, so that a larger graph's workspace serves a smaller one. A sum has room for two codes.
+  by_src = sums(nodes);
+  by_dst = sums(nodes);
+  node_codes = by_src;
   e0 = codes(tiled(edges));
   messages = codes(edges);
   // Without concat the encoded states are read once, as the first states.

@@ -24,10 +24,10 @@ struct Workspace {
   };
 
   interaction_network::GraphOrder order;
-  std::byte *x, *x0, *e, *e0;           ///< tiles of codes
-  std::byte* messages;                  ///< [E, columns] codes: e as nodes gather them
-  std::byte *by_src, *by_dst;           ///< [rows, columns] sums, or null: where the products are per node
-  std::byte* node_codes;                ///< [rows, (1 or 2) columns] codes that edges gather, or null: where not
+  std::byte *x, *x0, *e, *e0;  ///< tiles of codes
+  std::byte* messages;         ///< [E, columns] codes: e as nodes gather them
+  std::byte *by_src, *by_dst;  ///< [rows, columns] sums, where the products are per node
+  std::byte* node_codes;       ///< by_src where they are not: [rows, (1 or 2) columns] codes for edges to gather
   std::byte *layer_sums, *layer_codes;  ///< tiles of sums and of codes: of a layer as a whole
   Tile* tiles;                          ///< [slots]
 

@@ -19,7 +19,8 @@ template <int kColumns, bool kResident>
 class WeightStream {
  public:
   static constexpr bool kStays = kResident;
-  static constexpr int kSliceRows = 4096 / kColumns / kInputStep * kInputStep;
+  // With the rows of 8 warps within the 99 KB of shared memory that a block has on smaller cards.
+  static constexpr int kSliceRows = (kColumns == 64 ? 3584 : 4096) / kColumns / kInputStep * kInputStep;
 
   /// Floats of shared memory.
   static __host__ __device__ constexpr int floats(int rows) { return kColumns * (kResident ? rows : 2 * kSliceRows); }

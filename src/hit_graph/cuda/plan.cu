@@ -96,7 +96,7 @@ std::size_t lay_out_workspace(std::span<std::byte> memory, Job& job, std::size_t
 
 void check_capacity(const char* function, const HitGraphCapacity& capacity) {
   memory::check_count(function, "capacity.doublets", capacity.doublets, 0, kMostDoublets);
-  memory::check_count(function, "capacity.edges", capacity.edges, 0, kMostDoublets);
+  memory::check_count(function, "capacity.edges", capacity.edges, 0, kMostEdges);
   memory::check_count(function, "capacity.triplets", capacity.triplets, 0, kMostFound);
 }
 

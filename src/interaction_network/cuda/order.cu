@@ -164,6 +164,7 @@ __global__ void __launch_bounds__(kPlaces)
     r = with_edges + ahead.nodes[3], out = in = edges;
   }
   node[r] = own;
+  // The place of `own` in the order was read from here: an order that names each node once makes this its only thread.
   row[own] = static_cast<std::int32_t>(r);
   out_splits[r] = out;
   in_splits[r] = in;
@@ -246,6 +247,8 @@ __global__ void __launch_bounds__(kSortThreads)
       });
 }
 
+/// A long row is merged in `in_list` itself while other blocks ask which row a place is in: whichever of the row's
+/// edges they read there, the answer is that row.
 __global__ void __launch_bounds__(kSortThreads)
     sort_in_kernel(std::uint32_t* in_list, std::uint32_t* spare, const std::int32_t* dst,
                    const std::uint32_t* in_splits, const Counts* counts, std::uint32_t* in_edges) {

@@ -100,7 +100,8 @@ struct Exchanged {
     return {{x, count}, {y, count}, {z, count}, {volume_id, count}, {layer_id, count}, {module_id, count}};
   }
   /// Where there is room for more hits it is filled with some on no layer, which change nothing for the others: they
-  /// are on no edge, and come last. They are farther from the beam line than has_place() allows, each at another place.
+  /// are on no edge, and come last. They are farther from the beam line than has_place() allows, spread over the bins
+  /// in which the layout counts.
   void set(const HitsView& hits) const {
     const auto room = static_cast<std::size_t>(num_hits);
     const auto copy = [&](const auto& from, auto* to) {
