@@ -13,6 +13,7 @@
 #include "hit_graph/doublets.h"
 #include "hit_graph/features.h"
 #include "hit_graph/layout.h"
+#include "hit_graph/limits.h"
 #include "hit_graph/overlaps.h"
 #include "hit_graph/triplets.h"
 #include "hit_graph/windows.h"
