@@ -162,7 +162,7 @@ TEST_F(InteractionNetworkCudaTest, MillionsOfEdgesGiveWhatEachPartOfThemGives) {
     int hidden;
     NumberType type;
   };
-  std::string skipped;
+  std::vector<std::size_t> skipped;
   for (const auto& [hidden, type] :
        {Case{128, NumberType::float32}, Case{128, NumberType::half}, Case{512, NumberType::float32}}) {
     SCOPED_TRACE(testing::Message() << "H " << hidden << ", " << to_string(type));
@@ -185,7 +185,7 @@ TEST_F(InteractionNetworkCudaTest, MillionsOfEdgesGiveWhatEachPartOfThemGives) {
     std::size_t free = 0, all = 0;
     expect_ok(cudaMemGetInfo(&free, &all));
     if (free < workspace_bytes + (std::size_t{1} << 30)) {
-      skipped += " " + std::to_string((workspace_bytes >> 30) + 2);
+      skipped.push_back((workspace_bytes >> 30) + 2);
       continue;
     }
     const DeviceGraph there(graph, network.shape, 0);
@@ -202,7 +202,9 @@ TEST_F(InteractionNetworkCudaTest, MillionsOfEdgesGiveWhatEachPartOfThemGives) {
       ASSERT_TRUE(same_bytes(std::vector<float>(begin, begin + kEdges), expected)) << "part " << i;
     }
   }
-  if (!skipped.empty()) GTEST_SKIP() << "cases left out that need so many GiB of free device memory:" << skipped;
+  if (!skipped.empty()) {
+    GTEST_SKIP() << "cases left out that need so many GiB of free device memory: " << testing::PrintToString(skipped);
+  }
 }
 
 TEST_F(InteractionNetworkCudaTest, GoldenLogitsOfEveryVariant) {
