@@ -1,6 +1,7 @@
 #include "dense/kernels.h"
 
 #if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -28,7 +29,11 @@ bool always() { return true; }
 bool has_vnni() { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"); }
 bool may_use_tiles() {
 #if defined(__linux__)
-  if (!has_vnni() || !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-int8")) return false;
+  // Compilers name amx-tile and amx-int8 from different versions on.
+  constexpr unsigned kTilesAndInt8 = 1u << 24 | 1u << 25;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool has_tiles = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTilesAndInt8) == kTilesAndInt8;
+  if (!has_vnni() || !has_tiles) return false;
   // The operating system saves the tiles of a process from when it asks for them, for all its threads.
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
