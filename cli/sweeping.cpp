@@ -51,13 +51,6 @@ struct Run {
   }
 };
 
-// A path as a value of TOML.
-std::string quoted(const fs::path& path) {
-  std::string text = "\"";
-  for (const char c : path.string()) text += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
-  return text + '"';
-}
-
 std::string last_line_of(const fs::path& log) {
   std::string text(files::read(log).text());
   while (text.ends_with('\n')) text.pop_back();
@@ -161,7 +154,7 @@ void Sweeping::add(const SweepGrid& grid, const SweepPoint& point) {
   run.folder = folder_ / point.name;
   learn::TrainingRequest request = request_;
   for (const std::string& assignment : point.assignments(keys_)) request.assignments.push_back(assignment);
-  request.assignments.push_back("training.output=" + quoted(run.folder));
+  request.assignments.push_back(learn::assignment("training.output", run.folder));
   try {
     run.configuration = learn::resolve(request);
   } catch (const Error& error) {
@@ -251,7 +244,7 @@ void Sweeping::start(Run& run) {
   const auto set = [&](const std::string& assignment) { words.insert(words.end(), {"--set", assignment}); };
   for (const std::string& assignment : request_.assignments) set(assignment);
   for (const std::string& assignment : run.point.assignments(keys_)) set(assignment);
-  set("training.output=" + quoted(run.folder));
+  set(learn::assignment("training.output", run.folder));
   int workers = 0;
   Config resolved = Config::parse(run.configuration);
   resolved.get("training.workers", workers, 0, 1024);

@@ -18,16 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr double kLeastKept = 0.005;  // a budget that needs fewer weights is given up
 
-// A path as a value of TOML.
-std::string quoted(const fs::path& path) {
-  std::string text = "\"";
-  for (const char c : fs::absolute(path).lexically_normal().string()) {
-    if (c == '"' || c == '\\') text += '\\';
-    text += c;
-  }
-  return text + '"';
-}
-
 std::string digits(double value, const char* format) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);
@@ -64,7 +54,7 @@ class Compression {
     TrainingRequest training{request_.configuration, request_.assignments, std::move(left_out), std::move(overrides),
                              request_.run};
     training.left_out.insert(training.left_out.end(), {"compress", "stage"});
-    training.overrides.push_back("training.output=" + quoted(folder));
+    training.overrides.push_back(assignment("training.output", folder));
     training.run.quiet = true;
     train(training);
     results_.push_back(read_result(name, folder));
@@ -81,7 +71,7 @@ class Compression {
     if (!pruned) left_out.emplace_back("pruning");
     if (!quantized) left_out.emplace_back("quantization");
     if (settings_.distillation || name == "student") {
-      overrides.push_back("distillation.teacher=" + quoted(teacher_));
+      overrides.push_back(assignment("distillation.teacher", teacher_));
     }
     overrides.insert(overrides.end(), more.begin(), more.end());
     stage(name, std::move(left_out), std::move(overrides));
@@ -94,7 +84,7 @@ class Compression {
     } else {
       teacher_ = settings_.teacher;
       left_out.emplace_back("network");
-      overrides = {"training.from=" + quoted(teacher_), "training.epochs=0"};
+      overrides = {assignment("training.from", teacher_), "training.epochs=0"};
     }
     stage("teacher", std::move(left_out), std::move(overrides));
     if (!settings_.teacher.empty()) last_ = settings_.teacher;
@@ -122,19 +112,19 @@ class Compression {
   void check_stages() const {
     for (const Words& of_stage : {settings_.of_quantized, settings_.of_rung}) {
       Config config = Config::load(request_.configuration);
-      for (const std::string& assignment : request_.assignments) config.set(assignment);
+      for (const std::string& one : request_.assignments) config.set(one);
       for (const char* const section : {"compress", "stage"}) config.leave_to_others(section);
       if (!settings_.teacher.empty()) {
         config.leave_to_others("network");
         const Words begin =
-            settings_.student ? shape_of(settings_.teacher) : Words{"training.from=" + quoted(settings_.teacher)};
-        for (const std::string& assignment : begin) config.set(assignment);
+            settings_.student ? shape_of(settings_.teacher) : Words{assignment("training.from", settings_.teacher)};
+        for (const std::string& one : begin) config.set(one);
       }
       if (settings_.student) {
-        for (const std::string& assignment : settings_.of_student) config.set(assignment);
+        for (const std::string& one : settings_.of_student) config.set(one);
       }
       if (settings_.distillation) config.set("distillation.teacher=-");
-      for (const std::string& assignment : of_stage) config.set(assignment);
+      for (const std::string& one : of_stage) config.set(one);
       std::string kind = "interaction_network";
       config.get("network.kind", kind, {kind});
       tracking::read_tracking_settings(config);
@@ -144,13 +134,13 @@ class Compression {
   }
 
   void quantize() {
-    later_stage("quantized", /*pruned=*/false, /*quantized=*/true, {"training.from=" + quoted(last_)},
+    later_stage("quantized", /*pruned=*/false, /*quantized=*/true, {assignment("training.from", last_)},
                 settings_.of_quantized);
   }
 
   void rung(double kept, bool rewind, const std::string& name = {}) {
-    Words overrides = {"training.from=" + quoted(last_), "pruning.kept=" + digits(kept, "%.6g")};
-    if (rewind) overrides.push_back("pruning.rewind=" + quoted(before_rungs_));
+    Words overrides = {assignment("training.from", last_), "pruning.kept=" + digits(kept, "%.6g")};
+    if (rewind) overrides.push_back(assignment("pruning.rewind", before_rungs_));
     later_stage(name.empty() ? "kept-" + digits(kept, "%.4f") : name, /*pruned=*/true, settings_.quantization,
                 std::move(overrides), settings_.of_rung);
     last_kept_ = kept;

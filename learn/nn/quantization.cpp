@@ -10,8 +10,6 @@ namespace {
 
 constexpr int kLeastBits = 2, kMostBits = 12, kMostBiasBits = 32;
 
-bool covers(const std::string& name, const std::string& layer) { return (layer + '.').starts_with(name + '.'); }
-
 std::string mlp_of(const std::string& layer) { return layer.substr(0, layer.rfind('.')); }
 
 [[noreturn]] void fail(const std::string& text) { throw Error(ErrorKind::usage, "quantization: " + text); }
@@ -60,6 +58,8 @@ void check_names(const QuantizationSettings& settings, const InteractionNetworkS
 }
 
 }  // namespace
+
+bool covers(const std::string& name, const std::string& layer) { return (layer + '.').starts_with(name + '.'); }
 
 LearnedQuantization sites(const QuantizationSettings& settings, const InteractionNetworkShape& shape) {
   check_names(settings, shape);

@@ -43,4 +43,7 @@ struct DequantizedNetwork {
 };
 DequantizedNetwork dequantized(const QuantizedNetwork& network);
 
+/// Whether `name` of a setting means this layer or MLP: it is its name, or the beginning of it up to a dot.
+bool covers(const std::string& name, const std::string& layer);
+
 }  // namespace starling::learn

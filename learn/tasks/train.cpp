@@ -47,6 +47,15 @@ Training read(const TrainingRequest& request) {
 
 }  // namespace
 
+std::string assignment(const std::string& key, const std::filesystem::path& path) {
+  std::string text = key + "=\"";
+  for (const char c : std::filesystem::absolute(path).lexically_normal().string()) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
+
 std::string resolve(const TrainingRequest& request) { return read(request).configuration; }
 
 void train(const TrainingRequest& request) {

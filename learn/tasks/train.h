@@ -16,6 +16,9 @@ struct TrainingRequest {
   RunOptions run;
 };
 
+/// The assignment of a path to a key, absolute and quoted: "training.output="/runs/1"".
+std::string assignment(const std::string& key, const std::filesystem::path& path);
+
 /// The configuration with every key and its value, as a run keeps it. Throws ErrorKind::usage for one that is not
 /// right.
 std::string resolve(const TrainingRequest& request);

@@ -47,8 +47,6 @@ QuantizationSettings read_quantization(Config& config) {
   return settings;
 }
 
-bool covers(const std::string& name, const std::string& layer) { return (layer + '.').starts_with(name + '.'); }
-
 PruningSettings read_pruning(Config& config, const InteractionNetworkShape& shape) {
   PruningSettings settings;
   config.get("pruning.kept", settings.kept, 0, 1);
