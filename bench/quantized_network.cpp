@@ -1,13 +1,14 @@
-// Times the integer runtime of quantized_network.h beside the float one of interaction_network.h on the hit graph of an
-// event, one thread. The network is the shipped one, quantised after training on a small simulated event, as it is and
-// with the smallest weights of each layer set to zero: its time is that of any network of its shape and zeros.
+// Times the integer runtime of quantized_network.h, each set of kernels that runs here, beside the float one of
+// interaction_network.h on the hit graph of an event, one thread. The network is the shipped one, quantised after
+// training on a small simulated event, as it is and with the smallest weights of each layer set to zero: its time is
+// that of any network of its shape and zeros.
 //
 //   build/release/bench/bench_quantized_network [EVENT [BITS [ZEROS [MODEL.safetensors]]]]
 //
 // EVENT is a path with its event's name, such as events/event000001005; without one, or with "-", an event is
 // simulated. ZEROS: percent of the weights. MODEL: where the quantised model is written, for `starling evaluate`.
-// Columns: ms of processor time of the best of three runs, and how many times as long the float runtime takes at the
-// same level; the part of the edges whose score is on the other side of 0.5; the file's bytes.
+// Columns: ms of processor time of the best of ten runs, and how many times as long the float runtime takes at the same
+// level; the part of the edges whose score is on the other side of 0.5; the file's bytes.
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -19,6 +20,7 @@
 #include <map>
 
 #include "calibration.h"
+#include "integer_set_plan.h"
 #include "starling/detector.h"
 #include "starling/event.h"
 #include "starling/simulate.h"
@@ -45,7 +47,7 @@ Run timed(const EdgePlan& plan, const GraphView& graph) {
   Run run;
   run.logits.resize(graph.src.size());
   std::vector<std::byte> workspace(plan.workspace_bytes(graph.num_nodes, graph.num_edges()));
-  run.ms = best_times(3, [&] { plan.run(graph, run.logits, workspace); }).cpu_ms;
+  run.ms = best_times(10, [&] { plan.run(graph, run.logits, workspace); }).cpu_ms;
   return run;
 }
 
@@ -78,10 +80,10 @@ void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector
     std::int64_t bytes = 0;
     for (const LayerCost& cost : layer_costs(codes)) bytes += cost.bytes;
     std::vector<float> first;
-    for (const SimdLevel level : simd_levels()) {
-      if (level == SimdLevel::reference) continue;
-      const Run& peer = peers.at(level);
-      const QuantizedPlan plan(codes, level);
+    for (const dense::IntegerSet& set : dense::integer_sets(simd_levels().back())) {
+      if (set.level == SimdLevel::reference) continue;
+      const Run& peer = peers.at(set.level);
+      const IntegerSetPlan plan(codes, set);
       const Run run = timed(plan, view);
       std::int64_t differ = 0;
       for (std::size_t i = 0; i < run.logits.size(); ++i) differ += (run.logits[i] > 0) != (peer.logits[i] > 0);
@@ -89,7 +91,7 @@ void measure(const HitGraph& graph, const TrackFinder& finder, const std::vector
                   peer.ms / run.ms, 100. * static_cast<double>(differ) / static_cast<double>(run.logits.size()),
                   static_cast<long>(bytes));
       std::fflush(stdout);
-      if (!first.empty() && first != run.logits) throw std::runtime_error("levels differ");
+      if (!first.empty() && first != run.logits) throw std::runtime_error("kernels differ");
       first = run.logits;
     }
     if (model == nullptr) continue;

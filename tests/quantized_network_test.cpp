@@ -11,6 +11,7 @@
 
 #include "data.h"
 #include "expect_error.h"
+#include "integer_set_plan.h"
 #include "quantized_cases.h"
 #include "same_bytes.h"
 #include "starling/error.h"
@@ -29,14 +30,29 @@ std::vector<float> run(const EdgePlan& plan, const GraphView& graph) {
   return logits;
 }
 
-// Every level gives the bytes of the reference, which is returned.
+// Every set of kernels, also those that are not the fastest of their level here.
+std::vector<dense::IntegerSet> all_sets() { return dense::integer_sets(simd_levels().back()); }
+
+// Every set of kernels gives the bytes of the reference, which is returned.
 std::vector<float> expect_agreement(const QuantizedNetwork& network, const Graph& graph) {
   const std::vector<float> expected = quantized_network_reference(network, graph.view());
-  for (const SimdLevel level : simd_levels()) {
-    const QuantizedPlan plan(network, level);
-    EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << to_string(level) << ": " << plan.kernels();
+  for (const dense::IntegerSet& set : all_sets()) {
+    const IntegerSetPlan plan(network, set);
+    EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << plan.kernels();
   }
   return expected;
+}
+
+// Weights that a mask takes out: of every `length` inputs of an output, in order, those from number `kept` on, or, for
+// kept = 0, all of them in two of three such blocks.
+void prune(QuantizedNetwork& network, int length, int kept) {
+  for (const DenseLayer& layer : layers(network.shape)) {
+    std::vector<std::int16_t>& weight = network.layers.at(layer.name).weight;
+    for (int i = 0; i < layer.in * layer.out; ++i) {
+      const int place = i % layer.in, block = i / layer.in + place / length;
+      if (kept == 0 ? block % 3 != 0 : (place + block) % length >= kept) weight[i] = 0;
+    }
+  }
 }
 
 std::size_t distinct(const std::vector<float>& values) { return std::set<float>(values.begin(), values.end()).size(); }
@@ -100,6 +116,17 @@ TEST(QuantizedNetwork, GoldenCodesAndLogits) {
     ASSERT_EQ(logits.size(), expected.size());
     for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-6) << i;
     expect_agreement(network, golden.graph);
+  }
+}
+
+TEST(QuantizedNetwork, EveryLevelRunsTheFastestOfItsSets) {
+  const QuantizedNetwork network = quantized(plain(12, 2), {});
+  const Graph graph = random_graph({}, 40, 90, 1);
+  const std::vector<float> expected = quantized_network_reference(network, graph.view());
+  for (const SimdLevel level : simd_levels()) {
+    const QuantizedPlan plan(network, level);
+    EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << to_string(level);
+    EXPECT_THAT(plan.kernels(), testing::StartsWith(dense::integer_sets(level).back().of8->name));
   }
 }
 
@@ -170,26 +197,40 @@ TEST(QuantizedNetwork, FeaturesOfMoreBitsThanStates) {
     learned.layers[std::string(encoder) + ".0"].weight_bits = 11;
   }
   const QuantizedNetwork codes = quantize(network, learned);
-  for (const SimdLevel level : simd_levels()) {
-    EXPECT_THAT(QuantizedPlan(codes, level).kernels(), testing::HasSubstr("codes of 8 bits"));
-  }
+  EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::HasSubstr("codes of 8 bits"));
   expect_agreement(codes, random_graph({}, 50, 120, 1));
 }
 
 // The largest weights and codes there are: AVX2 adds products of two bytes up in 16 bits as far as they fit, and takes
-// the rest from lists.
-TEST(QuantizedNetwork, LargestProductsOfBytes) {
-  for (const auto& [weights, states] : {std::pair(2, 8), {6, 6}, {7, 7}, {6, 8}, {8, 6}, {8, 7}, {8, 8}}) {
-    SCOPED_TRACE(testing::Message() << weights << " x " << states);
-    QuantizedNetwork codes = quantized(
-        plain(48, 2), {.weight_bits = weights, .activation_bits = states, .bias_bits = 16, .threshold = 0.5f});
+// the rest from lists. Codes of two bytes are as wide as 32 bits hold their sums.
+TEST(QuantizedNetwork, LargestProducts) {
+  struct Case {
+    int weights, states, hidden;
+    const char* codes;
+  };
+  constexpr const char *kBytes = "codes of 8 bits", *kWords = "codes of 16 bits";
+  for (const Case& c : {Case{2, 8, 48, kBytes},
+                        {6, 6, 48, kBytes},
+                        {7, 7, 48, kBytes},
+                        {6, 8, 48, kBytes},
+                        {8, 6, 48, kBytes},
+                        {8, 7, 48, kBytes},
+                        {8, 8, 48, kBytes},
+                        {8, 8, 19, kBytes},
+                        {9, 8, 48, kWords},
+                        {8, 9, 48, kWords},
+                        {12, 2, 48, kWords},
+                        {12, 12, 20, kWords}}) {
+    SCOPED_TRACE(testing::Message() << c.weights << " x " << c.states);
+    QuantizedNetwork codes =
+        quantized(plain(c.hidden, 2),
+                  {.weight_bits = c.weights, .activation_bits = c.states, .bias_bits = 16, .threshold = 0.5f});
     for (auto& [name, layer] : codes.layers) {
-      const auto most = static_cast<std::int16_t>((1 << (weights - 1)) - 1);
+      const auto most = static_cast<std::int16_t>((1 << (c.weights - 1)) - 1);
       for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 5 == 0 ? -most : most;
     }
-    for (const SimdLevel level : simd_levels()) {
-      EXPECT_THAT(QuantizedPlan(codes, level).kernels(), testing::HasSubstr("codes of 8 bits"));
-    }
+    EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::HasSubstr(c.codes));
+    EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::Not(testing::HasSubstr("64 bits")));
     Graph graph = random_graph({}, 50, 120, 1);
     for (float& value : graph.node_features) value *= 1e3f;
     expect_agreement(codes, graph);
@@ -206,6 +247,17 @@ TEST(QuantizedNetwork, PrunedNetworks) {
             .weight_bits = bits, .activation_bits = bits, .bias_bits = 16, .pruned = pruned, .threshold = 1.f};
         expect_agreement(quantized(plain(hidden, 2), settings), random_graph({}, 40, 90, bits));
       }
+    }
+  }
+}
+
+TEST(QuantizedNetwork, MasksOfBlocks) {
+  for (const int bits : {4, 8, 10}) {
+    for (const auto& [length, kept] : {std::pair(4, 2), {4, 0}, {16, 0}, {1000, 0}}) {
+      SCOPED_TRACE(testing::Message() << bits << " bits, " << kept << " of " << length);
+      QuantizedNetwork network = quantized(plain(48, 2), {.weight_bits = bits, .activation_bits = bits});
+      prune(network, length, kept);
+      expect_agreement(network, random_graph({}, 40, 90, bits));
     }
   }
 }

@@ -45,34 +45,28 @@ bool may_use_tiles() {
 #endif
 
 struct IntegerLevel {
-  SimdLevel level;
-  const IntegerKernels* kernels;
+  IntegerSet set;
   bool (*runs_here)();
 };
 // The fastest last.
 constexpr IntegerLevel kIntegerLevels[] = {
-    {SimdLevel::reference, &kIntegerReference16, always},
-    {SimdLevel::reference, &kIntegerReference8, always},
+    {{SimdLevel::reference, &kIntegerReference8, &kIntegerReference16, &kIntegerWide16}, always},
 #if defined(__x86_64__)
-    {SimdLevel::avx2, &kIntegerAvx2Of16, always},
-    {SimdLevel::avx2, &kIntegerAvx2Of8, always},
-    {SimdLevel::avx512, &kIntegerAvx512VnniOf16, has_vnni},
-    {SimdLevel::avx512, &kIntegerAvx512VnniOf8, has_vnni},
-    {SimdLevel::avx512, &kIntegerAvx512AmxOf8, may_use_tiles},
+    {{SimdLevel::avx2, &kIntegerAvx2Of8, &kIntegerAvx2Of16, &kIntegerWide16}, always},
+    {{SimdLevel::avx512, &kIntegerAvx512VnniOf8, &kIntegerAvx512VnniOf16, &kIntegerWide16}, has_vnni},
+    {{SimdLevel::avx512, &kIntegerAvx512AmxOf8, &kIntegerAvx512VnniOf16, &kIntegerWide16}, may_use_tiles},
 #endif
 };
 
 }  // namespace
 
-const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide) {
-  require_simd_level(level);
-  if (wide) return kIntegerWide16;
-  const IntegerKernels* fastest = nullptr;
+std::vector<IntegerSet> integer_sets(SimdLevel most) {
+  require_simd_level(most);
+  std::vector<IntegerSet> sets;
   for (const IntegerLevel& entry : kIntegerLevels) {
-    if (entry.level > level || !entry.runs_here()) continue;
-    if (entry.kernels->code_bytes >= code_bytes) fastest = entry.kernels;
+    if (entry.set.level <= most && entry.runs_here()) sets.push_back(entry.set);
   }
-  return *fastest;
+  return sets;
 }
 
 const FloatKernels& float_kernels(SimdLevel level) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "dense/float_kernels.h"
 #include "dense/integer_kernels.h"
 #include "starling/device.h"
@@ -13,9 +15,16 @@ namespace starling::dense {
 /// Throws ErrorKind::device for a level that does not run here or has no kernels for floats.
 const FloatKernels& float_kernels(SimdLevel level);
 
-/// Those of integers. `code_bytes` is how many a code needs at least, 1 or 2, `wide`: sums need 64 bits. avx512 stands
-/// for AVX-512 VNNI and VBMI, for codes of a byte with the tile unit's products (AMX) where the processor has it and
-/// the operating system permits it; a processor with AVX-512 that lacks VNNI or VBMI runs what is written for AVX2.
-const IntegerKernels& integer_kernels(SimdLevel level, int code_bytes, bool wide);
+/// What one network runs with: kernels for codes of one byte and of two, and, slow, for sums that need 64 bits.
+struct IntegerSet {
+  SimdLevel level;  ///< from which on it is taken
+  const IntegerKernels *of8, *of16, *wide16;
+};
+
+/// The sets that run on this processor up to a level, the fastest last. avx512 stands for AVX-512 VNNI and VBMI, and
+/// for these with the tile unit's products of bytes (AMX) where the processor has it and the operating system permits
+/// it; a processor with AVX-512 that lacks VNNI or VBMI runs what is written for AVX2. Throws ErrorKind::device for a
+/// level that does not run here.
+std::vector<IntegerSet> integer_sets(SimdLevel most);
 
 }  // namespace starling::dense

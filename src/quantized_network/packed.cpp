@@ -20,7 +20,8 @@ dense::CodeGrid reachable(const Layer& layer) {
 }
 
 // Kernels for the codes of states, or of features.
-const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool features, SimdLevel level) {
+const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool features,
+                                         const dense::IntegerSet& set) {
   bool wide = false, bytes = true;
   for (const Layer& layer : layers) {
     wide |= layer.bound >= std::int64_t{1} << 31;
@@ -29,7 +30,7 @@ const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool 
     const dense::CodeGrid input = reachable(layer);
     bytes &= layer.codes->weight_bits <= 8 && input.highest - input.lowest < 256;
   }
-  return dense::integer_kernels(level, bytes ? 1 : 2, wide);
+  return wide ? *set.wide16 : bytes ? *set.of8 : *set.of16;
 }
 
 bool is_bounded(const Layer& layer) {
@@ -63,13 +64,14 @@ std::optional<float> one_factor(std::span<const std::int32_t> codes, const dense
 
 }  // namespace
 
-PackedNetwork::PackedNetwork(const QuantizedNetwork& network, SimdLevel level)
-    : PackedNetwork(network, arithmetic(network), level) {}
+PackedNetwork::PackedNetwork(const QuantizedNetwork& network, const dense::IntegerSet& set)
+    : PackedNetwork(network, arithmetic(network), set) {}
 
-PackedNetwork::PackedNetwork(const QuantizedNetwork& network, const std::vector<Layer>& layers, SimdLevel level)
+PackedNetwork::PackedNetwork(const QuantizedNetwork& network, const std::vector<Layer>& layers,
+                             const dense::IntegerSet& set)
     : shape(network.shape),
-      kernels(&kernels_for(layers, false, level)),
-      feature_kernels(&kernels_for(layers, true, level)),
+      kernels(&kernels_for(layers, false, set)),
+      feature_kernels(&kernels_for(layers, true, set)),
       packer_(*kernels),
       feature_packer_(*feature_kernels) {
   for (const Layer& layer : layers) layers_[layer.dense.name] = layer;

@@ -38,11 +38,11 @@ struct Step {
   dense::Messages node_of_messages{};
 };
 
-/// A network as the kernels of one level read it.
+/// A network as the kernels of one set read it.
 class PackedNetwork {
  public:
   /// Of a checked network.
-  PackedNetwork(const QuantizedNetwork& network, SimdLevel level);
+  PackedNetwork(const QuantizedNetwork& network, const dense::IntegerSet& set);
 
   InteractionNetworkShape shape;
   const dense::IntegerKernels* kernels;          ///< for codes of states
@@ -52,10 +52,15 @@ class PackedNetwork {
   dense::Requantize decoder_of_e{}, output_of_decoded{};
   std::int32_t highest_message = 0;  ///< the largest code that an edge sends
 
+  /// Of the kernels for codes of states, and the bits of a code in memory.
+  std::string kernels_name() const {
+    return std::string(kernels->name) + ", codes of " + std::to_string(8 * kernels->code_bytes) + " bits";
+  }
+
   const Step& step(int i) const { return steps_[std::min<std::size_t>(i, steps_.size() - 1)]; }
 
  private:
-  PackedNetwork(const QuantizedNetwork& network, const std::vector<Layer>& layers, SimdLevel level);
+  PackedNetwork(const QuantizedNetwork& network, const std::vector<Layer>& layers, const dense::IntegerSet& set);
 
   PackedLayer pack(const Layer& layer, const std::vector<int>& inputs, int width, bool with_bias);
   Mlp pack_mlp(const std::string& name, int first);

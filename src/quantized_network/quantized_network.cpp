@@ -29,16 +29,13 @@ struct QuantizedPlan::Packed {
 };
 
 QuantizedPlan::QuantizedPlan(const QuantizedNetwork& network, SimdLevel level)
-    : packed_(new Packed{quantized_network::PackedNetwork(checked(network), level)}) {}
+    : packed_(new Packed{quantized_network::PackedNetwork(checked(network), dense::integer_sets(level).back())}) {}
 
 QuantizedPlan::~QuantizedPlan() = default;
 
 const InteractionNetworkShape& QuantizedPlan::shape() const { return packed_->network.shape; }
 
-std::string QuantizedPlan::kernels() const {
-  const dense::IntegerKernels& kernels = *packed_->network.kernels;
-  return std::string(kernels.name) + ", codes of " + std::to_string(8 * kernels.code_bytes) + " bits";
-}
+std::string QuantizedPlan::kernels() const { return packed_->network.kernels_name(); }
 
 std::size_t QuantizedPlan::workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const {
   interaction_network::check_size(num_nodes, num_edges);
