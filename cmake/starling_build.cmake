@@ -46,7 +46,7 @@ endif()
 set(STARLING_FLAGS_avx2 -mavx2 -mfma)
 # GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for an uninitialised variable.
 set(STARLING_FLAGS_avx512 ${STARLING_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-uninitialized>)
 set(STARLING_FLAGS_avx512_vnni ${STARLING_FLAGS_avx512} -mavx512vnni -mavx512vbmi
   -mamx-tile -mamx-int8)
 function(starling_simd_sources level source)

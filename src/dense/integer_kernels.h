@@ -21,6 +21,7 @@
 namespace starling::dense {
 
 inline constexpr int kCodeColumns = 16;  ///< columns of codes and sums are padded to a multiple, with weights 0
+inline constexpr int kMostDepth = 64;    ///< of IntegerKernels::depth
 
 /// Rows of `bytes` bytes that a later product will gather: this one fetches them into the cache.
 struct CodeAhead {
@@ -47,7 +48,8 @@ struct IntegerWeights {
   const void* start = nullptr;  ///< [columns, start_lanes] sums
 };
 
-/// sums = start + W codes; or, onto sums that are there, sums += W codes.
+/// sums = start + W codes; or, onto sums that are there, sums += W codes. Codes are read, and have no effect, up to a
+/// multiple of IntegerKernels::depth columns.
 struct IntegerProduct {
   const IntegerWeights* weights;
   const void* codes;
@@ -88,9 +90,10 @@ struct IntegerQuantize {
   int columns;  ///< of sums, of which codes are made
   int width;    ///< outputs
   bool normalise;
-  double floor;         ///< of integer_deviation()
-  const double* ratio;  ///< [columns] of rescaled(), or null
-  const float* scale;   ///< [columns] of value_of(), without normalisation
+  double floor;             ///< of integer_deviation()
+  const double* ratio;      ///< [columns] of rescaled(), or null
+  const float* scale;       ///< [columns] of value_of(), without normalisation
+  const float *low, *high;  ///< [columns] just below and just above scale / step: the exact value lies between
   CodeGrid grid;
   /// Whether values are so bounded that 32-bit arithmetic finds all codes but doubtful ones: width times any sum is
   /// below 2^31 in magnitude, any value below 2^30 steps of the grid, and floor / width² below 10^30.
@@ -99,12 +102,13 @@ struct IntegerQuantize {
 };
 
 /// Codes to the codes of another quantiser. `table` has one entry per code; where `linear`, the entry is
-/// min(rint(code · factor), highest) for each.
+/// min(rint(code · factor), highest) for each. The tile behind it is the one that comes next: it is fetched.
 struct Requantize {
   const void* in;
   void* out;
   int columns, count;
   const void* table;  ///< of the type of a code; 256 entries for codes of one byte
+  int codes;          ///< that there can be
   bool linear;
   float factor;
   std::int32_t highest;
@@ -140,12 +144,15 @@ struct IntegerKernels {
   int tile;          ///< rows of a tile
   int panel;         ///< most outputs in a panel
   int group;         ///< codes side by side
-  int depth;         ///< inputs side by side in packed weights: `group`, or 64 for chunks of chunk_inputs()
+  int depth;         ///< inputs side by side in packed weights; their number is padded to a multiple with weights 0
   int start_lanes;   ///< copies of what a sum starts from
   int weight_bytes;  ///< 1 or 2
   bool saturates;    ///< sums of two products have 16 bits: see IntegerWeights::chain
   /// Lists take less time than panels where a smaller part than this of the groups of weights is not zero.
   double listed_part;
+  /// What a thread calls before its first product and after its last, or null.
+  void (*enter)();
+  void (*leave)();
   void (*product)(const IntegerProduct&);
   void (*gather_sums)(const GatheredSums&);
   void (*gather_codes)(const GatheredCodes&);
@@ -159,13 +166,6 @@ struct IntegerKernels {
 
 /// Outputs in the next panel: all are multiples of 4.
 static inline int panel_columns(int columns_left, int most) { return columns_left < most ? columns_left : most; }
-
-/// Inputs that the tile unit takes at a time: the largest part of them that is a multiple of 4 and no more than 64.
-static inline int chunk_inputs(int inputs) {
-  int chunk = 64;
-  while (inputs % chunk != 0) chunk -= 4;
-  return chunk;
-}
 
 extern const IntegerKernels kIntegerReference8, kIntegerReference16, kIntegerWide16;
 extern const IntegerKernels kIntegerAvx2Of8, kIntegerAvx2Of16;

@@ -81,15 +81,25 @@ struct V {
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a);
   }
 
-  // Codes of a byte: a table of 256 bytes in four registers (AVX-512 VBMI).
+  // Codes of a byte: a table of 64 bytes in a register, or of 256 in four (AVX-512 VBMI).
   template <typename R>
   static bool requantized(const R& r, std::uint8_t) {
     const auto* const in = static_cast<const std::uint8_t*>(r.in);
     const auto* const table = static_cast<const std::uint8_t*>(r.table);
     auto* const out = static_cast<std::uint8_t*>(r.out);
-    const Int t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), t2 = _mm512_loadu_si512(table + 128),
+    const int bytes = r.columns * kTile;
+    const Int t0 = _mm512_loadu_si512(table);
+    if (r.codes <= 64) {
+      for (int i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(in + bytes + i);
+        _mm512_storeu_si512(out + i, _mm512_permutexvar_epi8(_mm512_loadu_si512(in + i), t0));
+      }
+      return true;
+    }
+    const Int t1 = _mm512_loadu_si512(table + 64), t2 = _mm512_loadu_si512(table + 128),
               t3 = _mm512_loadu_si512(table + 192);
-    for (int i = 0; i < r.columns * kTile; i += 64) {
+    for (int i = 0; i < bytes; i += 64) {
+      __builtin_prefetch(in + bytes + i);
       const Int codes = _mm512_loadu_si512(in + i);
       const Int low = _mm512_permutex2var_epi8(t0, codes, t1), high = _mm512_permutex2var_epi8(t2, codes, t3);
       _mm512_storeu_si512(out + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high));
@@ -124,73 +134,75 @@ namespace {
 /// What the tile unit's registers hold: rows, and bytes of a row.
 struct alignas(64) TileShapes {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t bytes[16] = {};
-  std::uint8_t rows[16] = {};
+  std::uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-/// The product with the tile unit (AMX): registers 0 .. 3 hold the sums of 16 outputs and 64 rows, 4 the weights of the
-/// 16 outputs, 5 and 6 the codes of 16 rows in turn. Codes of a tile lie as the unit reads them.
-void product_of_tiles(const IntegerProduct& p) {
-  constexpr int kOutputs = 16, kStartLanes = 16, kSumBytes = V::kTile * sizeof(std::int32_t);
-  static_assert(V::kTile == 64 && kCodeColumns % kOutputs == 0);
-  const IntegerWeights& w = *p.weights;
-  const int chunk = chunk_inputs(w.inputs), chunks = w.inputs / chunk;
-  TileShapes shapes;
-  for (int i = 0; i < 4; ++i) {
-    shapes.rows[i] = kOutputs;
-    shapes.bytes[i] = 64;
-  }
-  shapes.rows[4] = kOutputs;
-  shapes.bytes[4] = static_cast<std::uint16_t>(chunk);
-  for (int i = 5; i < 7; ++i) {
-    shapes.rows[i] = static_cast<std::uint8_t>(chunk / 4);
-    shapes.bytes[i] = 64;
-  }
-  // The intrinsic says that it reads eight bytes of them. Loads of tiles do not say that they read memory: nothing in
-  // this function may write what they load.
+// One shape serves all products: to change it takes as long as a third of a product of 48 inputs and outputs.
+void enter_tiles() {
+  const TileShapes shapes;
+  // The intrinsic says that it reads eight bytes of them.
   asm volatile("" : : "r"(&shapes) : "memory");
   _tile_loadconfig(&shapes);
-  const char* weights = static_cast<const char*>(w.panels);
-  for (int column = 0; column < w.columns; column += kOutputs) {
-    fetch_ahead(p, column, column + kOutputs);
-    std::int32_t* const sums = static_cast<std::int32_t*>(p.sums) + column * V::kTile;
-    if (p.onto_sums) {
-      _tile_loadd(0, sums, kSumBytes);
-      _tile_loadd(1, sums + 16, kSumBytes);
-      _tile_loadd(2, sums + 32, kSumBytes);
-      _tile_loadd(3, sums + 48, kSumBytes);
-    } else {
-      const std::int32_t* const start = words(w.start) + column * kStartLanes;
-      _tile_loadd(0, start, 64);
-      _tile_loadd(1, start, 64);
-      _tile_loadd(2, start, 64);
-      _tile_loadd(3, start, 64);
+}
+void leave_tiles() { _tile_release(); }
+
+constexpr int kTileOutputs = 16, kTileStartLanes = 16, kWeightBytes = kTileOutputs * kMostDepth;
+
+/// Sums of 16 rows and of up to three times 16 outputs, in registers 0 .. 2; 6 holds the codes of the rows, 7 the
+/// weights of 16 outputs. Codes of a tile lie as the unit reads them. Loads of tiles do not say that they read memory:
+/// nothing in this function may write what they load.
+void product_of_rows(const IntegerProduct& p, int row, int column, const char* weights) {
+  constexpr int kSumBytes = V::kTile * sizeof(std::int32_t);
+  const IntegerWeights& w = *p.weights;
+  const int panels = (w.columns - column) / kTileOutputs;
+  const std::ptrdiff_t panel = (w.inputs + kMostDepth - 1) / kMostDepth * std::ptrdiff_t{kWeightBytes};
+  std::int32_t* const sums = static_cast<std::int32_t*>(p.sums) + column * V::kTile + row;
+  const std::int32_t* const start = p.onto_sums ? sums : words(w.start) + std::ptrdiff_t{column} * kTileStartLanes;
+  const int start_bytes = p.onto_sums ? kSumBytes : kTileStartLanes * 4, next = kTileOutputs * start_bytes / 4;
+  _tile_loadd(0, start, start_bytes);
+  if (panels > 1) _tile_loadd(1, start + next, start_bytes);
+  if (panels > 2) _tile_loadd(2, start + 2 * next, start_bytes);
+  const std::int32_t* codes = words(p.codes) + row;
+  for (int k = 0; k < w.inputs; k += kMostDepth, codes += kMostDepth / 4 * V::kTile, weights += kWeightBytes) {
+    _tile_loadd(6, codes, kSumBytes);
+    _tile_loadd(7, weights, kMostDepth);
+    _tile_dpbsud(0, 7, 6);
+    if (panels > 1) {
+      _tile_loadd(7, weights + panel, kMostDepth);
+      _tile_dpbsud(1, 7, 6);
     }
-    const std::int32_t* codes = words(p.codes);
-    for (int i = 0; i < chunks; ++i, codes += chunk / 4 * V::kTile, weights += 64 * kOutputs) {
-      _tile_loadd(4, weights, 64);
-      _tile_loadd(5, codes, kSumBytes);
-      _tile_dpbsud(0, 4, 5);
-      _tile_loadd(6, codes + 16, kSumBytes);
-      _tile_dpbsud(1, 4, 6);
-      _tile_loadd(5, codes + 32, kSumBytes);
-      _tile_dpbsud(2, 4, 5);
-      _tile_loadd(6, codes + 48, kSumBytes);
-      _tile_dpbsud(3, 4, 6);
+    if (panels > 2) {
+      _tile_loadd(7, weights + 2 * panel, kMostDepth);
+      _tile_dpbsud(2, 7, 6);
     }
-    _tile_stored(0, sums, kSumBytes);
-    _tile_stored(1, sums + 16, kSumBytes);
-    _tile_stored(2, sums + 32, kSumBytes);
-    _tile_stored(3, sums + 48, kSumBytes);
   }
-  _tile_release();
+  _tile_stored(0, sums, kSumBytes);
+  if (panels > 1) _tile_stored(1, sums + kTileOutputs * V::kTile, kSumBytes);
+  if (panels > 2) _tile_stored(2, sums + 2 * kTileOutputs * V::kTile, kSumBytes);
+}
+
+/// The product with the tile unit (AMX). Row by row, since codes are also made so: the first rows are there, and their
+/// sums are, while the last are on their way.
+void product_of_tiles(const IntegerProduct& p) {
+  static_assert(V::kTile == 64 && kCodeColumns % kTileOutputs == 0);
+  const IntegerWeights& w = *p.weights;
+  const int padded = (w.inputs + kMostDepth - 1) / kMostDepth * kMostDepth;
+  fetch_ahead(p, 0, w.columns);
+  for (int row = 0; row < V::kTile; row += 16) {
+    for (int column = 0; column < w.columns; column += 3 * kTileOutputs) {
+      product_of_rows(p, row, column, static_cast<const char*>(w.panels) + std::ptrdiff_t{padded} * column);
+    }
+  }
 }
 
 constexpr starling::dense::IntegerKernels tile_kernels() {
   starling::dense::IntegerKernels all = kernels<std::uint8_t>("amx", 0.);
-  all.panel = 16;
-  all.depth = 64;
-  all.start_lanes = 16;
+  all.panel = kTileOutputs;
+  all.depth = kMostDepth;
+  all.start_lanes = kTileStartLanes;
+  all.enter = enter_tiles;
+  all.leave = leave_tiles;
   all.product = product_of_tiles;
   return all;
 }

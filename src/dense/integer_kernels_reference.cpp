@@ -107,6 +107,8 @@ constexpr IntegerKernels kernels(const char* name) {
           .weight_bytes = sizeof(std::int16_t),
           .saturates = false,
           .listed_part = 0.,
+          .enter = nullptr,
+          .leave = nullptr,
           .product = product<Code, Sum>,
           .gather_sums = gather_sums<Sum>,
           .gather_codes = gather_codes<Code>,

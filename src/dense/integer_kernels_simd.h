@@ -108,9 +108,9 @@ void interval_codes(const IntegerQuantize& q, int first, const Ends& ends, const
       to[i] = V::to_int(ends.to(value, column + i));
     }
     // Packing takes what is below 0 to 0.
-    const V::Int packed = V::least(V::pack(from, Code{}), highest, Code{});
-    V::store(reinterpret_cast<std::int32_t*>(codes), V::by_rows(packed, Code{}));
-    std::uint64_t doubtful = V::differing(packed, V::least(V::pack(to, Code{}), highest, Code{}), Code{});
+    const V::Int packed = V::pack(from, Code{});
+    V::store(reinterpret_cast<std::int32_t*>(codes), V::by_rows(V::least(packed, highest, Code{}), Code{}));
+    std::uint64_t doubtful = V::differing(packed, V::pack(to, Code{}), Code{});
     for (; __builtin_expect(doubtful != 0, 0); doubtful &= doubtful - 1) {
       const int at = __builtin_ctzll(doubtful), quarter = at / (4 * g), in_quarter = at % (4 * g);
       const int row = 4 * quarter + in_quarter % 4, i = in_quarter / 4;
@@ -121,25 +121,18 @@ void interval_codes(const IntegerQuantize& q, int first, const Ends& ends, const
   }
 }
 
-/// With layer normalisation: one factor per row.
+/// Values times the factors of an interval's ends, per row with layer normalisation, per column without.
 struct RowEnds {
-  V::Float factor, lower, upper;
-  V::Float from(V::Float value, int) const { return V::fma(value, factor, lower); }
-  V::Float to(V::Float value, int) const { return V::fma(value, factor, upper); }
+  V::Float low, lower, high, upper;
+  V::Float from(V::Float value, int) const { return V::fma(value, low, lower); }
+  V::Float to(V::Float value, int) const { return V::fma(value, high, upper); }
 };
-
-/// Without: one factor per column.
 struct ColumnEnds {
-  const float* scale;
-  float low, high;  // 1 / step, made smaller and larger by what rounding can do
-  V::Float from(V::Float value, int c) const { return V::mul(value, V::broadcast(scale[c] * low)); }
-  V::Float to(V::Float value, int c) const { return V::mul(value, V::broadcast(scale[c] * high)); }
+  const float *low, *high;
+  V::Float from(V::Float value, int c) const { return V::mul(value, V::broadcast(low[c])); }
+  V::Float to(V::Float value, int c) const { return V::mul(value, V::broadcast(high[c])); }
 };
 
-/// u = (a - mean) / (step · √(variance + floor)) for the sums a of a row, in float. With κ = mean of a² / (variance +
-/// floor), at least ½, rounding moves the variance by at most (columns / kChains + 2 + 12) κ units of its last place,
-/// and with it the factor by half as many; a and the mean move u by at most 8 units of mean · factor. What the sum of
-/// these makes of the largest code, doubled where terms of second order count, is the half width of the interval.
 constexpr int kChains = 4;  // sums of squares per row
 
 struct RowMoments {
@@ -147,6 +140,11 @@ struct RowMoments {
   unsigned sure;  // a bit per row: the interval says something
 };
 
+/// u = (a - mean) · factor for the sums a of a row, factor = 1 / (step · √(variance + floor)), in float. With κ = mean
+/// of a² / (variance + floor), at least ½, rounding moves the variance by at most (columns / kChains + 2 + 12) κ units
+/// of its last place, and with it the factor by half as many: a part of u. a and the mean move u by at most 8 units of
+/// mean · factor, and the last rounding by half a unit of itself. Both ends have twice of that. Where u is below 0, the
+/// ends change places, and both have the code 0 or are closer to it than to 1.
 inline RowMoments moments_of(const IntegerQuantize& q, int first) {
   V::Int sum[kChains];
   V::Float squares[kChains];
@@ -167,7 +165,6 @@ inline RowMoments moments_of(const IntegerQuantize& q, int first) {
   }
   const float width = static_cast<float>(q.width);
   const V::Float share = V::broadcast(1.f / width), zero = V::broadcast(0.f);
-  const float largest = static_cast<float>(q.grid.highest + 1);
   const float uncertain = 0.5f * static_cast<float>(q.columns / kChains + 2 + 12);
   const V::Int all = V::add(V::add(sum[0], sum[1]), V::add(sum[2], sum[3]));
   const V::Float mean = V::mul(V::to_float(all), share);
@@ -177,15 +174,17 @@ inline RowMoments moments_of(const IntegerQuantize& q, int first) {
   const V::Float factor = V::div(V::broadcast(1.f / q.grid.scale), V::sqrt(variance));
   const V::Float middle = V::mul(V::sub(zero, mean), factor);
   const V::Float kappa = V::div(square, variance);
-  // Twice the bound of the comment above.
-  const V::Float half_width =
-      V::mul(V::broadcast(2.f * kEpsilon),
-             V::add(V::mul(V::broadcast(largest), V::fma(kappa, V::broadcast(uncertain), V::broadcast(16.f))),
-                    V::mul(V::broadcast(8.f), V::magnitude(middle))));
+  const V::Float part =
+      V::mul(V::broadcast(2.f * kEpsilon), V::fma(kappa, V::broadcast(uncertain), V::broadcast(16.f)));
+  const V::Float shift = V::mul(V::broadcast(16.f * kEpsilon), V::magnitude(middle));
+  const V::Float one = V::broadcast(1.f), below = V::sub(one, part), above = V::add(one, part);
   // Where the interval says nothing, as for a variance that rounding has made of nothing, all of a row is doubtful.
+  const V::Float largest = V::broadcast(static_cast<float>(q.grid.highest + 1));
   const unsigned sure = V::less(V::broadcast(1e-30f), variance) & V::less(kappa, V::broadcast(1e4f)) &
-                        V::less(half_width, V::broadcast(0.25f));
-  return {{factor, V::sub(middle, half_width), V::add(middle, half_width)}, sure};
+                        V::less(V::fma(largest, part, shift), V::broadcast(0.25f));
+  return {{V::mul(factor, below), V::sub(V::mul(middle, below), shift), V::mul(factor, above),
+           V::add(V::mul(middle, above), shift)},
+          sure};
 }
 
 template <typename Code>
@@ -196,21 +195,21 @@ void quantize(const IntegerQuantize& q) {
   if (!q.bounded) {
     for (int row = 0; row < q.count; ++row) quantize_exactly<Code, Sum, kTile, g>(q, row);
   } else if (q.normalise) {
-    RowMoments moments[kTileVectors];
-    for (int v = 0; v * V::kWidth < q.count; ++v) moments[v] = moments_of(q, v * V::kWidth);
-    for (int v = 0; v * V::kWidth < q.count; ++v) {
-      const int first = v * V::kWidth;
-      interval_codes<Code>(q, first, moments[v].ends,
+    // One vector of rows ahead: its square root and quotients are on their way while codes are made.
+    RowMoments next = moments_of(q, 0);
+    for (int first = 0; first < q.count; first += V::kWidth) {
+      const RowMoments moments = next;
+      if (first + V::kWidth < q.count) next = moments_of(q, first + V::kWidth);
+      interval_codes<Code>(q, first, moments.ends,
                            [&](int row, int column) { return ExactRow<Sum, kTile>(q, row).code(column); });
-      unsigned unsure = ~moments[v].sure & ((1u << V::kWidth) - 1);
+      unsigned unsure = ~moments.sure & ((1u << V::kWidth) - 1);
       for (; __builtin_expect(unsure != 0, 0); unsure &= unsure - 1) {
         const int row = first + __builtin_ctz(unsure);
         if (row < q.count) quantize_exactly<Code, Sum, kTile, g>(q, row);
       }
     }
   } else {
-    const float steps = 1.f / q.grid.scale;
-    const ColumnEnds ends{q.scale, steps * (1.f - 16.f * kEpsilon), steps * (1.f + 16.f * kEpsilon)};
+    const ColumnEnds ends{q.low, q.high};
     for (int first = 0; first < q.count; first += V::kWidth) {
       interval_codes<Code>(q, first, ends, [&](int row, int column) {
         return code_of(value_of(words(q.sums)[column * kTile + row], q.scale[column]), q.grid);
@@ -318,6 +317,8 @@ constexpr starling::dense::IntegerKernels kernels(const char* name, double liste
           .weight_bytes = 4 / kGroup<Code>,
           .saturates = V::kSaturates && sizeof(Code) == 1,
           .listed_part = listed_part,
+          .enter = nullptr,
+          .leave = nullptr,
           .product = product<Code>,
           .gather_sums = gather_sums,
           .gather_codes = gather_codes<Code>,

@@ -87,15 +87,15 @@ const void* IntegerPacker::start(const std::vector<std::int64_t>& sums) {
 
 const void* IntegerPacker::panels(const WeightCodes& weights, int columns) {
   const int inputs = static_cast<int>(weights.size()) / columns;
-  const int depth = kernels_.depth, taken = depth == 64 ? chunk_inputs(inputs) : depth;
-  const std::size_t bytes = std::size_t(inputs / taken) * depth * columns * kernels_.weight_bytes;
+  const int depth = kernels_.depth;
+  const std::size_t bytes = std::size_t((inputs + depth - 1) / depth) * depth * columns * kernels_.weight_bytes;
   char* const packed = static_cast<char*>(allocate(bytes));
   char* next = packed;
   for (int first = 0; first < columns;) {
     const int panel = panel_columns(columns - first, kernels_.panel);
-    for (int k = 0; k < inputs; k += taken) {
+    for (int k = 0; k < inputs; k += depth) {
       for (int out = first; out < first + panel; ++out, next += std::ptrdiff_t{depth} * kernels_.weight_bytes) {
-        for (int i = 0; i < taken; ++i) {
+        for (int i = 0; i < std::min(depth, inputs - k); ++i) {
           const std::int16_t code = weights[std::size_t(out) * inputs + k + i];
           if (kernels_.weight_bytes == 1) {
             next[i] = static_cast<char>(code);

@@ -115,6 +115,14 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
   quantize.floor = layer.floor;
   quantize.ratio = layer.ratio.empty() ? nullptr : packer_.copy(layer.ratio, columns);
   quantize.scale = packer_.copy(packed.scales, columns);
+  std::vector<float> low, high;
+  for (const float scale : packed.scales) {
+    constexpr float kRoundings = 0x1p-20f;  // more than twice what those here, of a kernel and of the definition can do
+    low.push_back(scale / layer.output.scale * (1.f - kRoundings));
+    high.push_back(scale / layer.output.scale * (1.f + kRoundings));
+  }
+  quantize.low = packer_.copy(low, columns);
+  quantize.high = packer_.copy(high, columns);
   quantize.grid = layer.output;
   quantize.bounded = is_bounded(layer);
   if (layer.dense.norm == Norm::batch) {
@@ -146,6 +154,7 @@ dense::Requantize PackedNetwork::requantizer(const dense::CodeGrid& from, const 
           .columns = dense::padded_codes(shape.hidden),
           .count = 0,
           .table = packed,
+          .codes = from.highest + 1,
           .linear = factor.has_value(),
           .factor = factor.value_or(0.f),
           .highest = to.highest};

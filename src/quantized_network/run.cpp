@@ -119,9 +119,13 @@ class Runner {
   // Calls body(range, tile) for all rows.
   template <typename Body>
   void for_tiles(std::int64_t rows, const Body& body) {
-    dense::for_tiles(rows, tile_, slots_, [&](std::int64_t first, int count, int slot) {
-      body(Range{first, count}, work_.tiles[slot]);
-    });
+    const dense::IntegerKernels& entered = kernels_.enter != nullptr ? kernels_ : *network_.feature_kernels;
+    dense::for_tiles(
+        rows, tile_, slots_,
+        [&](std::int64_t first, int count, int slot) {
+          body(Range{first, count}, work_.tiles[slot]);
+        },
+        entered.enter, entered.leave);
   }
 
   // The tile, or the row, that begins with row `at`.
@@ -400,6 +404,7 @@ Workspace::Workspace(memory::Layout& layout, const PackedNetwork& network, std::
   tiles = layout.take<Tile>(slots);
   const std::size_t features = dense::padded_codes(std::max(shape.node_inputs, shape.edge_inputs));
   constexpr int kMostInputs = 6;
+  // Products read on behind their codes, less than kMostDepth columns: what comes next is long enough.
   for (int i = 0; i < slots; ++i) {
     Tile tile;
     tile.inputs = layout.take<std::byte>(
