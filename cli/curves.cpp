@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "colours.h"
 #include "files/files.h"
 #include "plot.h"
 
@@ -36,6 +37,7 @@ const std::vector<double>& r_bounds() {
 
 constexpr std::string_view kCurvesHeader =
     "metric,particles,axis,low,high,passed,total,value,interval_low,interval_high\n";
+constexpr std::string_view kNetwork = "network,";  // the column in front where there are several
 constexpr std::string_view kMapsHeader =
     "metric,z_low,z_high,r_low,r_high,passed,total,value,interval_low,interval_high\n";
 
@@ -98,6 +100,8 @@ void Curves::add_at(std::string_view metric, float x, float y, float z, bool pas
   count_map(metric, z, r, passed);
 }
 
+void Curves::add_at_pt(std::string_view metric, float pt, bool passed) { count(metric, "hits", Axis::pt, pt, passed); }
+
 Curves& Curves::operator+=(const Curves& other) {
   const auto sum = [](auto& mine, const auto& others) {
     for (const auto& [key, ratios] : others) {
@@ -111,13 +115,14 @@ Curves& Curves::operator+=(const Curves& other) {
   return *this;
 }
 
-std::string Curves::csv() const {
-  std::string text(kCurvesHeader);
+// Of curves.csv, each with `before` in front.
+std::string Curves::rows(const std::string& before) const {
+  std::string text;
   for (const auto& [key, ratios] : curves_) {
     const auto& [metric, particles, axis] = key;
     for (std::size_t i = 0; i < ratios.size(); ++i) {
-      append(text, "%s,%s,%s,%.4f,%.4f", metric.c_str(), particles.c_str(), axis == Axis::pt ? "pt" : "eta",
-             bounds(axis)[i], bounds(axis)[i + 1]);
+      append(text, "%s%s,%s,%s,%.4f,%.4f", before.c_str(), metric.c_str(), particles.c_str(),
+             axis == Axis::pt ? "pt" : "eta", bounds(axis)[i], bounds(axis)[i + 1]);
       append_ratio(text, ratios[i]);
     }
   }
@@ -139,14 +144,17 @@ std::string Curves::maps_csv() const {
   return text;
 }
 
-bool Curves::has(const Series& series, Axis axis) const {
-  return curves_.contains({series.metric, series.particles, axis});
+const std::vector<Ratio>* Curves::find(const Series& series, Axis axis) {
+  const auto found = series.of->curves_.find(std::tuple(series.metric, series.particles, axis));
+  return found == series.of->curves_.end() ? nullptr : &found->second;
 }
 
-bool Curves::draw(const fs::path& file, const std::string& title, const std::vector<Series>& series) const {
+bool Curves::draw(const fs::path& file, const std::string& title, const std::vector<Series>& series) {
   std::vector<Axis> axes;
   for (const Axis axis : {Axis::pt, Axis::eta}) {
-    if (std::any_of(series.begin(), series.end(), [&](const Series& s) { return has(s, axis); })) axes.push_back(axis);
+    if (std::any_of(series.begin(), series.end(), [&](const Series& s) { return find(s, axis) != nullptr; })) {
+      axes.push_back(axis);
+    }
   }
   if (axes.empty()) return false;
   Plot plot(static_cast<int>(700 * axes.size()), 520);
@@ -155,15 +163,19 @@ bool Curves::draw(const fs::path& file, const std::string& title, const std::vec
   for (const Axis axis : axes) {
     std::string command;
     for (std::size_t s = 0; s < series.size(); ++s) {
-      if (!has(series[s], axis)) continue;
-      const auto& ratios = curves_.at({series[s].metric, series[s].particles, axis});
+      const std::vector<Ratio>* const found = find(series[s], axis);
+      if (found == nullptr) continue;
+      const std::vector<Ratio>& ratios = *found;
       const std::string block = (axis == Axis::pt ? "$pt" : "$eta") + std::to_string(s);
       std::string rows;
       for (std::size_t i = 0; i < ratios.size(); ++i) {
         if (ratios[i].total < kDrawn) continue;
         const double low = bounds(axis)[i], high = bounds(axis)[i + 1];
-        append(rows, "%g %g %g %g %g %g\n", axis == Axis::pt ? std::sqrt(low * high) : (low + high) / 2,
-               ratios[i].value(), low, high, ratios[i].low(), ratios[i].high());
+        // The series stand beside each other in a bin.
+        const double part = static_cast<double>(s + 1) / static_cast<double>(series.size() + 1);
+        append(rows, "%g %g %g %g %g %g\n",
+               axis == Axis::pt ? low * std::pow(high / low, part) : low + (high - low) * part, ratios[i].value(), low,
+               high, ratios[i].low(), ratios[i].high());
         lowest = std::min(lowest, ratios[i].value());
       }
       if (rows.empty()) continue;
@@ -225,11 +237,37 @@ bool Curves::draw_maps(const fs::path& file, const std::vector<Series>& series) 
 }
 
 void Curves::check_places(const fs::path& folder) {
-  files::check_place(folder / "curves.csv", [](std::string_view head) { return head.starts_with(kCurvesHeader); });
+  files::check_place(folder / "curves.csv", [](std::string_view head) {
+    if (head.starts_with(kNetwork)) head.remove_prefix(kNetwork.size());
+    return head.starts_with(kCurvesHeader);
+  });
   files::check_place(folder / "maps.csv", [](std::string_view head) { return head.starts_with(kMapsHeader); });
-  for (const char* const name : {"track_efficiency.png", "edge_efficiency.png", "edge_purity.png", "edges_rz.png"}) {
+  for (const char* const name : {"track_efficiency.png", "edge_efficiency.png", "edge_purity.png", "edges_rz.png",
+                                 "edge_target_purity.png", "edge_total_purity.png"}) {
     Plot::check_place(folder / name);
   }
+}
+
+void Curves::write_all(const std::vector<std::pair<std::string, Curves>>& networks, const fs::path& folder,
+                       bool pictures) {
+  std::string text(kNetwork);
+  text += kCurvesHeader;
+  for (const auto& [name, curves] : networks) text += curves.rows(name + ',');
+  files::write(folder / "curves.csv", text, files::Durable::no);
+  const auto picture = [&](const std::string& metric, const char* particles, const std::string& title) {
+    std::vector<Series> series;
+    for (const auto& [name, curves] : networks) {
+      char rgb[16];
+      std::snprintf(rgb, sizeof rgb, "#%06x", colour(static_cast<std::int32_t>(series.size()), 0) & 0xffffff);
+      series.push_back({metric, particles, name, rgb, &curves});
+    }
+    draw(folder / (metric + ".png"), title + ", with 68 % intervals", series);
+  };
+  if (!pictures) return;
+  picture("edge_efficiency", "all", "Edge efficiency");
+  picture("edge_target_purity", "hits", "Target purity of edges");
+  picture("edge_total_purity", "hits", "Total purity of edges");
+  picture("track_efficiency", "all", "Track efficiency");
 }
 
 std::vector<fs::path> Curves::write(const fs::path& folder) const {
@@ -238,29 +276,29 @@ std::vector<fs::path> Curves::write(const fs::path& folder) const {
     files::write(folder / name, text, files::Durable::no);
     written.push_back(folder / name);
   };
-  if (!curves_.empty()) table("curves.csv", csv());
+  if (!curves_.empty()) table("curves.csv", std::string(kCurvesHeader) + rows(""));
   if (!maps_.empty()) table("maps.csv", maps_csv());
   const auto picture = [&](const char* name, const std::string& title, const std::vector<Series>& series) {
     if (draw(folder / name, title, series)) written.push_back(folder / name);
   };
   const char *blue = "#1f5fa8", *green = "#2e8b57", *orange = "#d9730d", *grey = "#8a8f98";
   picture("track_efficiency.png", "Track efficiency, with 68 % intervals",
-          {{"track_efficiency_bare", "all", "without the network", grey},
-           {"track_efficiency", "displaced", "displaced", orange},
-           {"track_efficiency", "prompt", "prompt", green},
-           {"track_efficiency", "all", "all", blue}});
+          {{"track_efficiency_bare", "all", "without the network", grey, this},
+           {"track_efficiency", "displaced", "displaced", orange, this},
+           {"track_efficiency", "prompt", "prompt", green, this},
+           {"track_efficiency", "all", "all", blue, this}});
   picture("edge_efficiency.png",
           "Efficiency of the graph (true segments) and of the network (target edges), with 68 % intervals",
-          {{"graph_efficiency", "all", "graph", grey},
-           {"edge_efficiency", "displaced", "network, displaced", orange},
-           {"edge_efficiency", "prompt", "network, prompt", green},
-           {"edge_efficiency", "all", "network, all", blue}});
+          {{"graph_efficiency", "all", "graph", grey, this},
+           {"edge_efficiency", "displaced", "network, displaced", orange, this},
+           {"edge_efficiency", "prompt", "network, prompt", green, this},
+           {"edge_efficiency", "all", "network, all", blue, this}});
   picture("edge_purity.png", "Edge purity, with 68 % intervals",
-          {{"graph_purity", "hits", "graph", grey},
-           {"edge_target_purity", "hits", "target purity", orange},
-           {"edge_total_purity", "hits", "total purity", blue}});
-  if (draw_maps(folder / "edges_rz.png", {{"edge_efficiency", "", "Edge efficiency by the first hit", ""},
-                                          {"edge_total_purity", "", "Total purity by the first hit", ""}})) {
+          {{"graph_purity", "hits", "graph", grey, this},
+           {"edge_target_purity", "hits", "target purity", orange, this},
+           {"edge_total_purity", "hits", "total purity", blue, this}});
+  if (draw_maps(folder / "edges_rz.png", {{"edge_efficiency", "", "Edge efficiency by the first hit", "", this},
+                                          {"edge_total_purity", "", "Total purity by the first hit", "", this}})) {
     written.push_back(folder / "edges_rz.png");
   }
   return written;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "starling/metrics.h"
@@ -21,26 +22,35 @@ class Curves {
   /// Something at a place of the detector, counted at its eta and r–z (mm).
   void add_at(std::string_view metric, float x, float y, float z, bool passed);
 
+  /// The same at a pt alone: purities, at that of the particle which an edge's first hit is of.
+  void add_at_pt(std::string_view metric, float pt, bool passed);
+
   Curves& operator+=(const Curves& other);
 
   /// Writes curves.csv, maps.csv and the pictures track_efficiency.png, edge_efficiency.png, edge_purity.png and
   /// edges_rz.png, those of which something was counted, and returns their paths.
   std::vector<std::filesystem::path> write(const std::filesystem::path& folder) const;
 
-  /// Makes sure that write() replaces nothing but what it wrote itself. Throws ErrorKind::usage.
+  /// Those of several networks, by name: writes curves.csv and, with `pictures`, edge_efficiency.png,
+  /// edge_target_purity.png, edge_total_purity.png and track_efficiency.png, those of which something was counted.
+  static void write_all(const std::vector<std::pair<std::string, Curves>>& networks,
+                        const std::filesystem::path& folder, bool pictures);
+
+  /// Makes sure that write() or write_all() replaces nothing but what they wrote themselves. Throws ErrorKind::usage.
   static void check_places(const std::filesystem::path& folder);
 
  private:
   enum class Axis { pt, eta };
   struct Series {
     std::string metric, particles, title, colour;
+    const Curves* of;
   };
   void count(std::string_view metric, std::string_view particles, Axis axis, double value, bool passed);
   void count_map(std::string_view metric, double z, double r, bool passed);
-  bool has(const Series& series, Axis axis) const;
-  std::string csv() const;
+  std::string rows(const std::string& before) const;
   std::string maps_csv() const;
-  bool draw(const std::filesystem::path& file, const std::string& title, const std::vector<Series>& series) const;
+  static const std::vector<Ratio>* find(const Series& series, Axis axis);
+  static bool draw(const std::filesystem::path& file, const std::string& title, const std::vector<Series>& series);
   bool draw_maps(const std::filesystem::path& file, const std::vector<Series>& series) const;
 
   static const std::vector<double>& bounds(Axis axis);

@@ -30,18 +30,10 @@ struct EvaluateOptions {
   EventOptions events;
   fs::path model, tracks_folder, out;  ///< tracks_folder, out: empty where not asked for
   TrackOptions tracks;
-  TargetCuts target;
-  Matching matching = Matching::double_majority;
-  int min_track_hits = 3;
+  Judging judging;
   std::string device = "cpu";
   bool json = false;
 };
-
-Tracks bare_components(const EdgeListView& edges, const TrackCuts& cuts) {
-  TrackCuts components = cuts;
-  components.builder = TrackBuilder::components;
-  return build_tracks(edges, std::vector<float>(edges.src.size(), 1.0F), components);
-}
 
 // One event's counts, and what a warning about it needs.
 struct Judged {
@@ -52,43 +44,22 @@ struct Judged {
 
 Judged evaluate_tracks_file(const fs::path& prefix, const EvaluateOptions& options) {
   const Event event = read_event(prefix);
-  const TruthTable truth = truth_table(event, options.target);
+  const TruthTable truth = truth_table(event, options.judging.target);
   Evaluation result;
   result.events = 1;
   result.hits = event.hits.size();
   result.skipped_cuts = truth.skipped_cuts;
   const Tracks tracks = read_tracks(options.tracks_folder / (event.name + "-tracks.csv"), event.hits);
-  result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
+  result.add_tracks(event, truth, tracks, options.judging.matching, options.judging.min_track_hits);
   return {std::move(result), event.name, std::nullopt};
 }
 
 Judged evaluate_model(const fs::path& prefix, SessionPool<TrackSession>& sessions, const TrackCuts& cuts,
                       const EvaluateOptions& options) {
   const Event event = read_event(prefix);
-  const TruthTable truth = truth_table(event, options.target);
-  Evaluation result;
-  result.events = 1;
-  result.hits = event.hits.size();
-  result.skipped_cuts = truth.skipped_cuts;
-  Tracks tracks;
-  EdgeList edges;
-  std::vector<float> scores;
-  {
-    const auto session = sessions.take();
-    tracks = session->run(event.hits);
-    const TrackSession::Found found = session->found();
-    edges = {found.edges.num_nodes,
-             {found.edges.src.begin(), found.edges.src.end()},
-             {found.edges.dst.begin(), found.edges.dst.end()}};
-    scores.assign(found.scores.begin(), found.scores.end());
-    result.hits_outside = found.hits_outside;
-  }
-  const EdgeTruth labels = edge_truth(edges, truth);
-  result.add_graph(event, truth, edges, labels);
-  result.add_edges(event, truth, edges, labels, scores, cuts.score);
-  result.add_tracks(event, truth, tracks, options.matching, options.min_track_hits);
-  result.add_bare_tracks(event, truth, bare_components(edges, cuts), options.matching, options.min_track_hits);
-  return {std::move(result), event.name, hits_on_edges(edges)};
+  Evaluation result = evaluate_event(event, sessions, cuts, options.judging);
+  const auto on_edges = static_cast<std::int32_t>(result.hits_on_edges);
+  return {std::move(result), event.name, on_edges};
 }
 
 Ratio unmatched(const TrackCounts& counts) {
@@ -143,7 +114,7 @@ void print_graph_and_edges(const Evaluation& sum, float cut) {
 }
 
 void print_tracks(const Evaluation& sum, const EvaluateOptions& options, bool with_bare) {
-  std::printf("\nTracks, %s matching: %lld tracks\n", to_string(options.matching).c_str(),
+  std::printf("\nTracks, %s matching: %lld tracks\n", to_string(options.judging.matching).c_str(),
               static_cast<long long>(sum.tracks));
   if (with_bare) std::printf("  %-34s %-38s  %s\n", "", "", "without the network");
   const auto row = [&](const char* label, const Ratio& found, const Ratio& bare) {
@@ -198,16 +169,16 @@ nlohmann::ordered_json json_of(const Evaluation& sum, const EvaluateOptions& opt
   } else {
     result["tracks_folder"] = options.tracks_folder.string();
   }
-  result["target"] = {{"min_pt", options.target.min_pt},
-                      {"min_hits", options.target.min_hits},
-                      {"max_radius", options.target.max_radius},
-                      {"max_abs_eta", options.target.max_abs_eta},
-                      {"primary", options.target.primary},
-                      {"no_electrons", options.target.no_electrons},
-                      {"all", options.target.all}};
+  result["target"] = {{"min_pt", options.judging.target.min_pt},
+                      {"min_hits", options.judging.target.min_hits},
+                      {"max_radius", options.judging.target.max_radius},
+                      {"max_abs_eta", options.judging.target.max_abs_eta},
+                      {"primary", options.judging.target.primary},
+                      {"no_electrons", options.judging.target.no_electrons},
+                      {"all", options.judging.target.all}};
   result["skipped_cuts"] = sum.skipped_cuts;
-  result["matching"] = to_string(options.matching);
-  result["min_track_hits"] = options.min_track_hits;
+  result["matching"] = to_string(options.judging.matching);
+  result["min_track_hits"] = options.judging.min_track_hits;
   result["events"] = sum.events;
   result["hits"] = sum.hits;
   result["tracks_built"] = sum.tracks;
@@ -245,7 +216,7 @@ void print(const Evaluation& sum, const EvaluateOptions& options, const TrackCut
               static_cast<long long>(sum.hits),
               with_network ? ("model " + options.model.string()).c_str()
                            : ("tracks from " + options.tracks_folder.string()).c_str());
-  std::printf("target particles: %s\n", describe(options.target).c_str());
+  std::printf("target particles: %s\n", describe(options.judging.target).c_str());
   for (const std::string& cut : sum.skipped_cuts) std::printf("  cut skipped, %s\n", cut.c_str());
   std::printf("per cent, with 68 %% intervals\n");
   if (with_network) print_graph_and_edges(sum, cuts.score);
@@ -278,8 +249,9 @@ class Evaluate final : public Command {
     options.path("--out", "DIR", options_.out, "folder for metrics.json, tables of curves and their pictures");
     options.text("--matching", matching_, "tracks: when a track matches a particle",
                  {"double_majority", "atlas", "one_way", "two_way"});
-    options.number("--min-track-hits", options_.min_track_hits, 1, 1000, "tracks: shorter tracks are not judged");
-    TargetCuts& target = options_.target;
+    options.number("--min-track-hits", options_.judging.min_track_hits, 1, 1000,
+                   "tracks: shorter tracks are not judged");
+    TargetCuts& target = options_.judging.target;
     options.number("--min-pt", target.min_pt, 0.0, 1e6, "tracks: least pt of target particles, GeV");
     options.number("--min-hits", target.min_hits, 1, 1000, "tracks: least hits of target particles in the event");
     options.number("--max-radius", target.max_radius, 0.0, 1e6,
@@ -325,9 +297,9 @@ void Evaluate::run_showers(const std::vector<fs::path>& prefixes) {
 
 void Evaluate::run() {
   EvaluateOptions& options = options_;
-  options.matching = parse_matching(matching_);
-  options.target.primary = !secondaries_;
-  options.target.no_electrons = !electrons_;
+  options.judging.matching = parse_matching(matching_);
+  options.judging.target.primary = !secondaries_;
+  options.judging.target.no_electrons = !electrons_;
   const std::vector<fs::path> prefixes = options.events.prefixes();
   if (!options.model.empty()) {
     options.events.check_model(prefixes, kind_of(Model::load(options.model)), options.model);

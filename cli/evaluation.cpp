@@ -15,6 +15,12 @@ TrackCounts count(std::string_view metric, const Event& event, const TruthTable&
   return count_tracks(event, truth, tracks, matches);
 }
 
+Tracks bare_components(const EdgeListView& edges, const TrackCuts& cuts) {
+  TrackCuts components = cuts;
+  components.builder = TrackBuilder::components;
+  return build_tracks(edges, std::vector<float>(edges.src.size(), 1.0F), components);
+}
+
 }  // namespace
 
 void Evaluation::add_graph(const Event& event, const TruthTable& truth, const EdgeListView& built,
@@ -40,7 +46,11 @@ void Evaluation::add_edges(const Event& event, const TruthTable& truth, const Ed
     const auto at_first_hit = [&](std::string_view metric, bool passed) {
       curves.add_at(metric, hits_of.x[src], hits_of.y[src], hits_of.z[src], passed);
     };
-    at_first_hit("graph_purity", labels.same_particle[e]);
+    const auto purity = [&](std::string_view metric, bool passed) {
+      at_first_hit(metric, passed);
+      if (row >= 0) curves.add_at_pt(metric, truth.pt[row], passed);
+    };
+    purity("graph_purity", labels.same_particle[e]);
     if (labels.target[e]) {
       if (truth.radius[row] < kPromptRadius) edge_efficiency_prompt += Ratio{predicted, 1};
       if (truth.radius[row] >= kPromptRadius) edge_efficiency_displaced += Ratio{predicted, 1};
@@ -48,9 +58,9 @@ void Evaluation::add_edges(const Event& event, const TruthTable& truth, const Ed
       at_first_hit("edge_efficiency", predicted);
     }
     if (predicted) {
-      at_first_hit("edge_total_purity", labels.same_particle[e]);
-      at_first_hit("edge_target_purity", labels.target[e]);
-      if (labels.target[e] || !labels.same_particle[e]) at_first_hit("edge_masked_purity", labels.target[e]);
+      purity("edge_total_purity", labels.same_particle[e]);
+      purity("edge_target_purity", labels.target[e]);
+      if (labels.target[e] || !labels.same_particle[e]) purity("edge_masked_purity", labels.target[e]);
     }
   }
 }
@@ -66,10 +76,40 @@ void Evaluation::add_bare_tracks(const Event& event, const TruthTable& truth, co
   bare += count("track_efficiency_bare", event, truth, list, matching, min_track_hits, curves);
 }
 
+Evaluation evaluate_event(const Event& event, SessionPool<TrackSession>& sessions, const TrackCuts& cuts,
+                          const Judging& judging) {
+  const TruthTable truth = truth_table(event, judging.target);
+  Evaluation result;
+  result.events = 1;
+  result.hits = event.hits.size();
+  result.skipped_cuts = truth.skipped_cuts;
+  Tracks found;
+  EdgeList edges;
+  std::vector<float> scores;
+  {
+    const auto session = sessions.take();
+    found = session->run(event.hits);
+    const TrackSession::Found last = session->found();
+    edges = {last.edges.num_nodes,
+             {last.edges.src.begin(), last.edges.src.end()},
+             {last.edges.dst.begin(), last.edges.dst.end()}};
+    scores.assign(last.scores.begin(), last.scores.end());
+    result.hits_outside = last.hits_outside;
+  }
+  const EdgeTruth labels = edge_truth(edges, truth);
+  result.hits_on_edges = hits_on_edges(edges);
+  result.add_graph(event, truth, edges, labels);
+  result.add_edges(event, truth, edges, labels, scores, cuts.score);
+  result.add_tracks(event, truth, found, judging.matching, judging.min_track_hits);
+  result.add_bare_tracks(event, truth, bare_components(edges, cuts), judging.matching, judging.min_track_hits);
+  return result;
+}
+
 Evaluation& Evaluation::operator+=(const Evaluation& other) {
   events += other.events;
   hits += other.hits;
   hits_outside += other.hits_outside;
+  hits_on_edges += other.hits_on_edges;
   tracks += other.tracks;
   graph += other.graph;
   edges += other.edges;

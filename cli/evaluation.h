@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "curves.h"
+#include "session_pool.h"
 #include "starling/event.h"
 #include "starling/graph.h"
 #include "starling/metrics.h"
@@ -16,7 +17,7 @@ namespace starling::cli {
 
 /// What `evaluate` counts in one event, and its sum over events.
 struct Evaluation {
-  std::int64_t events = 0, hits = 0, hits_outside = 0, tracks = 0;
+  std::int64_t events = 0, hits = 0, hits_outside = 0, hits_on_edges = 0, tracks = 0;
   GraphCounts graph;
   EdgeCounts edges;
   RocCounts roc;
@@ -37,5 +38,17 @@ struct Evaluation {
   void add_bare_tracks(const Event& event, const TruthTable& truth, const Tracks& tracks, Matching matching,
                        int min_track_hits);
 };
+
+/// How found tracks are judged.
+struct Judging {
+  TargetCuts target;
+  Matching matching = Matching::double_majority;
+  int min_track_hits = 3;
+};
+
+/// What the sessions of a model find in an event, judged against its truth, and what its graph gives without the
+/// network; `cuts` are the sessions'.
+Evaluation evaluate_event(const Event& event, SessionPool<TrackSession>& sessions, const TrackCuts& cuts,
+                          const Judging& judging);
 
 }  // namespace starling::cli
