@@ -4,16 +4,12 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string_view>
 
 #include "files/files.h"
-#include "model_kind.h"
 #include "numbers/numbers.h"
 #include "plot.h"
-#include "starling/error.h"
-#include "starling/quantized_network.h"
-#include "starling/shower_finder.h"
-#include "starling/track_finder.h"
 #include "sweep_plot.h"
 
 namespace starling::cli {
@@ -22,42 +18,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char *kCsv = "sweep.csv", *kJson = "sweep.jsonl", *kPicture = "sweep.png";
-
-Json parsed(const std::string& text, const std::filesystem::path& file) {
-  Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) throw Error(ErrorKind::input, file.string() + ": expected JSON objects");
-  return json;
-}
-
-std::string last_line(std::string_view text) {
-  while (text.ends_with('\n')) text.remove_suffix(1);
-  return std::string(text.substr(text.rfind('\n') + 1));
-}
-
-// The mean of a count over the validation events; NaN where the model does not say.
-double mean(const Json& graph, const char* count) {
-  const auto value = [&](const char* key) {
-    return graph.is_object() && graph.contains(key) && graph.at(key).is_number() ? graph.at(key).get<double>() : NAN;
-  };
-  return value(count) / value("events");
-}
-
-void add_costs(SweepResult& result, const TrackFinder& finder, const Json& provenance) {
-  const Json graph = provenance.value("validation_graph", Json());
-  const double nodes = mean(graph, "nodes"), edges = mean(graph, "edges");
-  for (const LayerCost& layer : std::visit([](const auto& network) { return layer_costs(network); }, finder.network)) {
-    result.parameters += layer.parameters;
-    result.nonzero += layer.nonzero;
-    result.bytes += layer.bytes;
-    result.bops += nodes * layer.bops_per_node + edges * layer.bops_per_edge;
-  }
-}
-
-void add_costs(SweepResult& result, const ShowerFinder& finder) {
-  result.parameters = result.nonzero = parameter_count(finder.network.shape);
-  result.bytes = 4 * result.parameters;
-  result.bops = NAN;
-}
 
 // Text as a field of CSV.
 std::string field(const std::string& text) {
@@ -82,11 +42,28 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 
 std::string digits(double value) { return std::isfinite(value) ? numbers::to_text(value) : ""; }
 
-double metric(const SweepResult& result, const std::string& name) {
-  for (const auto& [found, value] : result.metrics) {
-    if (found == name) return value;
+// The name of the run that a row is of.
+std::string run_of_csv(const std::string& row) {
+  return row.starts_with('"') ? row.substr(1, row.find('"', 1) - 1) : row.substr(0, row.find(','));
+}
+std::string run_of_json(const std::string& row) {
+  const Json line = Json::parse(row, nullptr, false);
+  return line.is_object() && line.contains("run") && line["run"].is_string() ? line["run"].get<std::string>() : "";
+}
+
+// Whether rows are those of runs in this folder: of one at least, or there are none.
+template <class RunOf>
+bool are_of(const std::filesystem::path& folder, std::string_view rows, const RunOf& run_of) {
+  std::istringstream text{std::string(rows)};
+  std::string row;
+  bool empty = true;
+  while (std::getline(text, row)) {
+    empty = false;
+    const std::string run = run_of(row);
+    std::error_code ignored;
+    if (!run.empty() && std::filesystem::is_directory(folder / run, ignored)) return true;
   }
-  return NAN;
+  return empty;
 }
 
 std::string short_number(double value) {
@@ -97,33 +74,6 @@ std::string short_number(double value) {
 }
 
 }  // namespace
-
-std::optional<SweepResult> read_sweep_result(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "model.safetensors", metrics = folder / "metrics.jsonl";
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored) || !std::filesystem::exists(metrics, ignored)) return std::nullopt;
-  const Model model = Model::load(file);
-  SweepResult result;
-  const auto take_epochs = [&](const Json& provenance) { result.epochs = provenance.value("epochs", 0); };
-  if (kind_of(model) == ModelKind::tracks) {
-    const TrackFinder finder = TrackFinder::from_model(model);
-    const Json provenance = parsed(finder.provenance, file);
-    take_epochs(provenance);
-    add_costs(result, finder, provenance);
-  } else {
-    const ShowerFinder finder = ShowerFinder::from_model(model);
-    take_epochs(parsed(finder.provenance, file));
-    add_costs(result, finder);
-  }
-  const Json last = parsed(last_line(files::read(metrics).text()), metrics);
-  for (const auto& [name, value] : last.items()) {
-    if (name == "seconds" && value.is_number()) result.seconds = value.get<double>();
-    const bool other = name == "learning_rate" || name == "training_loss" || name == "seconds" ||
-                       name == "events_per_second" || value.is_number_integer();
-    if (!other) result.metrics.emplace_back(name, value.is_number() ? value.get<double>() : NAN);
-  }
-  return result;
-}
 
 SweepTable::SweepTable(std::vector<std::string> keys, std::vector<SweepRow> rows)
     : keys_(std::move(keys)), rows_(std::move(rows)) {
@@ -143,10 +93,10 @@ std::string SweepTable::csv() const {
   for (const SweepRow& row : rows_) {
     text += field(row.run);
     for (const std::string& value : row.values) text += ',' + field(bare(value));
-    const SweepResult& r = row.result;
+    const learn::RunResult& r = row.result;
     text += ',' + std::to_string(r.parameters) + ',' + std::to_string(r.nonzero) + ',' + std::to_string(r.bytes) + ',' +
             digits(r.bops);
-    for (const std::string& name : metrics_) text += ',' + digits(metric(r, name));
+    for (const std::string& name : metrics_) text += ',' + digits(r.metric(name));
     text += ',' + digits(r.seconds) + '\n';
   }
   return text;
@@ -161,7 +111,7 @@ std::string SweepTable::json_lines() const {
     line["nonzero_parameters"] = row.result.nonzero;
     line["bytes"] = row.result.bytes;
     line["bops_per_event"] = number(row.result.bops);
-    for (const std::string& name : metrics_) line[name] = number(metric(row.result, name));
+    for (const std::string& name : metrics_) line[name] = number(row.result.metric(name));
     line["seconds"] = row.result.seconds;
     text += line.dump() + '\n';
   }
@@ -177,13 +127,13 @@ std::string SweepTable::text() const {
   }
   lines[0].emplace_back("seconds");
   for (const SweepRow& row : rows_) {
-    const SweepResult& r = row.result;
+    const learn::RunResult& r = row.result;
     std::vector<std::string> line = {row.run, std::to_string(r.parameters), std::to_string(r.nonzero),
                                      std::to_string(r.bytes), short_number(r.bops)};
     for (const std::string& name : metrics_) {
       char value[32];
-      std::snprintf(value, sizeof value, "%.4f", metric(r, name));
-      line.emplace_back(std::isfinite(metric(r, name)) ? value : "-");
+      std::snprintf(value, sizeof value, "%.4f", r.metric(name));
+      line.emplace_back(std::isfinite(r.metric(name)) ? value : "-");
     }
     line.push_back(std::to_string(std::lround(r.seconds)));
     lines.push_back(std::move(line));
@@ -221,20 +171,22 @@ bool SweepTable::draw(const std::filesystem::path& folder) const {
     return values;
   };
   plot.add_cost("parameters that are not 0",
-                column([](const SweepResult& r) { return static_cast<double>(r.nonzero); }));
-  plot.add_cost("BOPs per event", column([](const SweepResult& r) { return r.bops; }));
+                column([](const learn::RunResult& r) { return static_cast<double>(r.nonzero); }));
+  plot.add_cost("BOPs per event", column([](const learn::RunResult& r) { return r.bops; }));
   for (const std::string& name : metrics_) {
     std::string title = name;
     std::replace(title.begin(), title.end(), '_', ' ');
-    plot.add_metric(title, column([&](const SweepResult& r) { return metric(r, name); }));
+    plot.add_metric(title, column([&](const learn::RunResult& r) { return r.metric(name); }));
   }
   return plot.save(folder / kPicture);
 }
 
 void SweepTable::check_places(const std::filesystem::path& folder) {
-  files::check_place(folder / kCsv, [](std::string_view head) { return head.starts_with("run,"); });
-  files::check_place(folder / kJson,
-                     [](std::string_view head) { return head.empty() || head.starts_with("{\"run\":"); });
+  files::check_place(folder / kCsv, [&](std::string_view head) {
+    return head.starts_with("run,") &&
+           are_of(folder, head.substr(std::min(head.find('\n'), head.size() - 1) + 1), run_of_csv);
+  });
+  files::check_place(folder / kJson, [&](std::string_view head) { return are_of(folder, head, run_of_json); });
   Plot::check_place(folder / kPicture);
 }
 

@@ -13,15 +13,17 @@
 #include "command.h"
 #include "ending.h"
 #include "files/files.h"
+#include "learn/tasks/result.h"
 #include "learn/tasks/train.h"
-#include "learn/train/checkpoint.h"
+#include "learn/train/folder.h"
 #include "learn/train/monitor.h"
+#include "learn/train/processes.h"
 #include "progress.h"
 #include "starling/config.h"
-#include "starling/device.h"
 #include "starling/error.h"
 #include "sweep_grid.h"
 #include "sweep_table.h"
+#include "training_options.h"
 
 namespace starling::cli {
 namespace {
@@ -38,7 +40,7 @@ struct Run {
   int epochs = 0;
   bool learns_windows = true;
   std::optional<Child> process;
-  std::optional<SweepResult> result;
+  std::optional<learn::RunResult> result;
   std::optional<ErrorKind> failed;
   std::string why;  ///< the last line that it printed, where it failed
 
@@ -73,16 +75,10 @@ class Sweeping final : public Command {
                  "--set training.output=runs/quick-sweep"}) {}
 
   void declare(Options& options) override {
-    options
-        .path(
-            "CONFIG", "", request_.configuration,
-            "TOML file of a training with a section [sweep], see docs/sweep.md. The same command goes on with a sweep "
-            "that was stopped")
-        .required();
+    options_.declare(options,
+                     "TOML file of a training with a section [sweep], see docs/sweep.md. The same command goes on with "
+                     "a sweep that was stopped");
     options.number("--jobs", jobs_, 1, 64, "trainings at a time; they share the processors and the device");
-    options.texts("--set", "KEY=VALUE", request_.assignments,
-                  "section.key=value, over what the file says; may be given several times");
-    options.text("--device", device_, "", {"cpu", "cuda"});
   }
 
   void run() override;
@@ -105,9 +101,9 @@ class Sweeping final : public Command {
   bool may_start(const Run& run) const;
   std::ptrdiff_t count(bool (*is)(const Run&)) const { return std::count_if(runs_.begin(), runs_.end(), is); }
 
-  learn::TrainingRequest request_;
-  std::string device_ = "cpu";
+  TrainingOptions options_;
   int jobs_ = 1;
+  learn::TrainingRequest request_;
 
   fs::path folder_;
   std::vector<std::string> keys_;
@@ -178,15 +174,9 @@ void Sweeping::add(const SweepGrid& grid, const SweepPoint& point) {
   runs_.push_back(std::move(run));
 }
 
-// A run goes on only with the configuration that it was started with.
 void check_configuration(const Run& run) {
   const fs::path file = run.folder / "config.toml";
-  const std::string then(files::read(file).text());
-  const auto differ =
-      learn::difference(then, run.configuration, {"training.epochs", "training.output", "training.workers"});
-  if (!differ) return;
-  throw Error(ErrorKind::usage, file.string() + ": the run was started with `" + differ->first + "`, now it is `" +
-                                    differ->second + "`: expected the same, or another training.output");
+  learn::check_same(file, std::string(files::read(file).text()), run.configuration);
 }
 
 void Sweeping::check_folders() {
@@ -196,7 +186,7 @@ void Sweeping::check_folders() {
     if (!fs::exists(run.folder / "config.toml", ignored)) continue;
     check_configuration(run);
     // A run that ended early, being flat, is begun again and ends at once.
-    auto result = read_sweep_result(run.folder);
+    auto result = learn::read_run_result(run.folder);
     if (result && result->epochs == run.epochs) run.result = std::move(result);
   }
 }
@@ -240,7 +230,7 @@ void Sweeping::start(Run& run) {
                                     request_.configuration.string(),
                                     "--resume",
                                     "--device",
-                                    device_};
+                                    options_.device()};
   const auto set = [&](const std::string& assignment) { words.insert(words.end(), {"--set", assignment}); };
   for (const std::string& assignment : request_.assignments) set(assignment);
   for (const std::string& assignment : run.point.assignments(keys_)) set(assignment);
@@ -266,7 +256,7 @@ void Sweeping::take_result(Run& run, int code) {
   if (code < 0) throw Error(ErrorKind::internal, "killed by signal " + std::to_string(-code));
   if (code != 0) throw Error(kind_of_end(code), last_line_of(run.folder / "train.log"));
   check_configuration(run);
-  run.result = read_sweep_result(run.folder);
+  run.result = learn::read_run_result(run.folder);
   if (!run.result) throw Error(ErrorKind::internal, "left no model");
 }
 
@@ -312,7 +302,7 @@ void Sweeping::report() {
   }
   constexpr std::size_t kShown = 120;  // characters
   if (!running.empty()) text += ": " + (running.size() > kShown ? running.substr(0, kShown) + " ..." : running);
-  progress_.show(static_cast<double>(done) / all, text);
+  progress_.show(all > 0 ? static_cast<double>(done) / all : 0, text);
 }
 
 SweepTable Sweeping::table() const {
@@ -377,7 +367,8 @@ void Sweeping::summarise() {
 }
 
 void Sweeping::run() {
-  parse_device(device_);
+  learn::require_one_process("sweep");
+  request_ = options_.request();
   read();
   files::make_folder(folder_);
   Lock lock(folder_ / "sweep.lock");

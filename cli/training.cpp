@@ -2,7 +2,7 @@
 #include "console.h"
 #include "ending.h"
 #include "learn/tasks/train.h"
-#include "starling/device.h"
+#include "training_options.h"
 
 namespace starling::cli {
 namespace {
@@ -14,24 +14,20 @@ class Training final : public Command {
                 {"starling train configs/quick.toml --set training.output=runs/quick"}) {}
 
   void declare(Options& options) override {
-    options.path("CONFIG", "", request_.configuration, "TOML file, see docs/training.md").required();
-    options.flag("--resume", request_.run.resume, "go on from the checkpoint in the output folder, if there is one");
-    options.texts("--set", "KEY=VALUE", request_.assignments,
-                  "section.key=value, over what the file says; may be given several times");
-    options.text("--device", device_, "", {"cpu", "cuda"});
+    options_.declare(options, "TOML file, see docs/training.md");
+    options_.declare_resume(options);
   }
 
   void run() override {
     only_note_interrupts();  // the run is saved before it ends
     Console console;
-    request_.run.device = parse_device(device_);
-    request_.run.monitor = &console;
-    learn::train(request_);
+    learn::TrainingRequest request = options_.request();
+    request.run.monitor = &console;
+    learn::train(request);
   }
 
  private:
-  learn::TrainingRequest request_;
-  std::string device_ = "cpu";
+  TrainingOptions options_;
 };
 
 }  // namespace

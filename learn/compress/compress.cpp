@@ -1,12 +1,16 @@
 #include "learn/compress/compress.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "files/files.h"
 #include "learn/compress/settings.h"
+#include "learn/tasks/tracking/events.h"
 #include "learn/tasks/tracking/settings.h"
-#include "learn/tasks/train.h"
+#include "learn/train/folder.h"
+#include "learn/train/processes.h"
 #include "starling/config.h"
 #include "starling/error.h"
 #include "starling/track_finder.h"
@@ -26,12 +30,13 @@ std::string digits(double value, const char* format) {
 
 class Compression {
  public:
-  explicit Compression(const CompressRequest& request)
-      : request_(request), settings_(read_compress_settings(request.configuration, request.assignments)) {
-    check_stages();
-  }
+  Compression(const TrainingRequest& request, CompressPictures& pictures)
+      : request_(request),
+        pictures_(pictures),
+        settings_(read_compress_settings(request.configuration, request.assignments)) {}
 
   void go() {
+    open_folder(check_stages());
     make_teacher();
     if (settings_.student) make_student();
     if (settings_.quantization) quantize();
@@ -41,53 +46,111 @@ class Compression {
     if (has_budget()) met = go_down();
     if (settings_.rewind == Rewind::once && last_ != before_rungs_) rung(/*kept=*/1, /*rewind=*/true, "rewound");
     std::fputs(table(results_).c_str(), stdout);
+    draw_curves();
     if (has_budget()) say_budget(met && is_met());
   }
 
  private:
   using Words = std::vector<std::string>;
 
+  // A training of those sections of the file that make a network.
+  TrainingRequest training_of(const Words& sections, Words overrides) const {
+    TrainingRequest training = request_;
+    training.left_out = {"compress", "stage"};
+    for (const char* const section : {"network", "quantization", "pruning", "distillation"}) {
+      if (std::find(sections.begin(), sections.end(), section) == sections.end())
+        training.left_out.emplace_back(section);
+    }
+    training.overrides = std::move(overrides);
+    training.run.quiet = true;
+    return training;
+  }
+
+  // Reads the configurations of all stages before the first one is trained: what is wrong there is said at once. Models
+  // that are not there yet have stand-ins. Returns what all stages have in common, resolved.
+  std::string check_stages() const {
+    Words sections, network;
+    const auto take_network = [&](const Words& overrides) {
+      for (const std::string& one : overrides) {
+        if (one.starts_with("network.")) network.push_back(one);
+      }
+    };
+    if (settings_.teacher.empty()) {
+      resolve(training_of({"network"}, settings_.of_teacher));
+      sections = {"network"};
+      take_network(settings_.of_teacher);
+    } else if (settings_.student) {
+      network = shape_of(settings_.teacher);
+    } else {
+      network = {assignment("training.from", settings_.teacher)};
+    }
+    take_network(settings_.of_student);
+    const auto resolved = [&](const Words& more, const Words& overrides) {
+      Words all = sections, set = network;
+      all.insert(all.end(), more.begin(), more.end());
+      if (settings_.distillation || settings_.student) set.emplace_back("distillation.teacher=-");
+      set.insert(set.end(), overrides.begin(), overrides.end());
+      return resolve(training_of(all, set));
+    };
+    if (settings_.student) resolved({"distillation"}, settings_.of_student);
+    resolved({"distillation", "quantization"}, settings_.of_quantized);
+    resolved({"distillation", "quantization", "pruning"}, settings_.of_rung);
+    return resolved({"distillation", "quantization", "pruning"}, {});
+  }
+
+  void open_folder(const std::string& common) const {
+    const auto all = [](std::string_view) { return true; };
+    const std::string configuration = select_keys(common + settings_.resolved, all);
+    const fs::path& folder = settings_.output;
+    files::make_folder(folder);
+    check_folder(folder, {"compress.toml", "01-teacher/checkpoint.safetensors", {"compress.jsonl"}},
+                 request_.run.resume);
+    pictures_.check_folder(folder);
+    std::error_code ignored;
+    if (request_.run.resume && fs::exists(folder / "compress.toml", ignored)) {
+      // More epochs of one stage would leave those after it as they are.
+      check_same(folder / "compress.toml", std::string(files::read(folder / "compress.toml").text()), configuration,
+                 {"training.output", "training.workers", "compress.curves"});
+    }
+    files::write(folder / "compress.toml", configuration);
+  }
+
   // Runs a stage, or goes on with it, or finds it done.
-  void stage(const std::string& name, Words left_out, Words overrides) {
+  void stage(const std::string& name, TrainingRequest training) {
     const fs::path folder = settings_.output / (digits(static_cast<double>(results_.size() + 1), "%02.0f-") + name);
     request_.run.monitor->say("stage " + std::to_string(results_.size() + 1) + ": " + name);
-    TrainingRequest training{request_.configuration, request_.assignments, std::move(left_out), std::move(overrides),
-                             request_.run};
-    training.left_out.insert(training.left_out.end(), {"compress", "stage"});
     training.overrides.push_back(assignment("training.output", folder));
-    training.run.quiet = true;
     train(training);
-    results_.push_back(read_result(name, folder));
+    const auto result = read_run_result(folder);
+    if (!result) throw Error(ErrorKind::internal, folder.string() + ": the stage left no model");
+    results_.push_back({name, *result});
+    folders_.push_back(folder);
     last_ = folder;
     std::string lines;
-    for (const StageResult& result : results_) lines += to_json(result) + '\n';
+    for (const StageResult& one : results_) lines += to_json(one) + '\n';
     files::write(settings_.output / "compress.jsonl", lines);
-    if (request_.draw) request_.draw(results_, settings_.output);
+    pictures_.draw(results_, settings_.output);
   }
 
   // Stages after the teacher's begin with another network, and so leave [network] out.
-  void later_stage(const std::string& name, bool pruned, bool quantized, Words overrides, const Words& more) {
-    Words left_out = {"network"};
-    if (!pruned) left_out.emplace_back("pruning");
-    if (!quantized) left_out.emplace_back("quantization");
+  void later_stage(const std::string& name, Words sections, Words overrides, const Words& more) {
+    sections.emplace_back("distillation");
     if (settings_.distillation || name == "student") {
       overrides.push_back(assignment("distillation.teacher", teacher_));
     }
     overrides.insert(overrides.end(), more.begin(), more.end());
-    stage(name, std::move(left_out), std::move(overrides));
+    stage(name, training_of(sections, std::move(overrides)));
   }
 
   void make_teacher() {
-    Words left_out = {"quantization", "pruning", "distillation"}, overrides = settings_.of_teacher;
     if (settings_.teacher.empty()) {
       teacher_ = settings_.output / "01-teacher";
+      stage("teacher", training_of({"network"}, settings_.of_teacher));
     } else {
       teacher_ = settings_.teacher;
-      left_out.emplace_back("network");
-      overrides = {assignment("training.from", teacher_), "training.epochs=0"};
+      stage("teacher", training_of({}, {assignment("training.from", teacher_), "training.epochs=0"}));
+      last_ = settings_.teacher;
     }
-    stage("teacher", std::move(left_out), std::move(overrides));
-    if (!settings_.teacher.empty()) last_ = settings_.teacher;
   }
 
   // The student has the teacher's shape but for what [stage.student] says.
@@ -103,53 +166,26 @@ class Compression {
   }
 
   void make_student() {
-    later_stage("student", /*pruned=*/false, /*quantized=*/false,
-                shape_of(settings_.teacher.empty() ? last_ / "model.safetensors" : settings_.teacher),
+    later_stage("student", {}, shape_of(settings_.teacher.empty() ? last_ / "model.safetensors" : settings_.teacher),
                 settings_.of_student);
   }
 
-  // Reads the configuration of the last stages before the first one is trained: what is wrong there is said at once.
-  void check_stages() const {
-    for (const Words& of_stage : {settings_.of_quantized, settings_.of_rung}) {
-      Config config = Config::load(request_.configuration);
-      for (const std::string& one : request_.assignments) config.set(one);
-      for (const char* const section : {"compress", "stage"}) config.leave_to_others(section);
-      if (!settings_.teacher.empty()) {
-        config.leave_to_others("network");
-        const Words begin =
-            settings_.student ? shape_of(settings_.teacher) : Words{assignment("training.from", settings_.teacher)};
-        for (const std::string& one : begin) config.set(one);
-      }
-      if (settings_.student) {
-        for (const std::string& one : settings_.of_student) config.set(one);
-      }
-      if (settings_.distillation) config.set("distillation.teacher=-");
-      for (const std::string& one : of_stage) config.set(one);
-      std::string kind = "interaction_network";
-      config.get("network.kind", kind, {kind});
-      tracking::read_tracking_settings(config);
-      read_trainer_settings(config);
-      config.finish();
-    }
-  }
-
   void quantize() {
-    later_stage("quantized", /*pruned=*/false, /*quantized=*/true, {assignment("training.from", last_)},
-                settings_.of_quantized);
+    later_stage("quantized", {"quantization"}, {assignment("training.from", last_)}, settings_.of_quantized);
   }
 
   void rung(double kept, bool rewind, const std::string& name = {}) {
     Words overrides = {assignment("training.from", last_), "pruning.kept=" + digits(kept, "%.6g")};
     if (rewind) overrides.push_back(assignment("pruning.rewind", before_rungs_));
-    later_stage(name.empty() ? "kept-" + digits(kept, "%.4f") : name, /*pruned=*/true, settings_.quantization,
-                std::move(overrides), settings_.of_rung);
+    later_stage(name.empty() ? rung_name(kept) : name, {"quantization", "pruning"}, std::move(overrides),
+                settings_.of_rung);
     last_kept_ = kept;
   }
 
   bool has_budget() const { return settings_.bytes || settings_.bops; }
 
   bool is_met() const {
-    const StageResult& now = results_.back();
+    const RunResult& now = results_.back().run;
     return (!settings_.bytes || static_cast<double>(now.bytes) <= *settings_.bytes) &&
            (!settings_.bops || now.bops <= *settings_.bops);
   }
@@ -157,40 +193,65 @@ class Compression {
   // Rungs until the budget is met. False where fewer weights no longer help.
   bool go_down() {
     for (bool first = true; !is_met(); first = false) {
-      const double before = results_.back().kept;
+      const double before = results_.back().run.kept;
       double kept = last_kept_ * (1 - settings_.amount);
-      // Masks may keep less than they were asked to: those of a pruned teacher, two of four.
+      // The masks of a pruned teacher keep less already.
       if (kept >= before) kept = before * (1 - settings_.amount);
       if (kept < kLeastKept) return false;
       rung(kept, settings_.rewind == Rewind::every);
-      if (!first && results_.back().kept >= before) return false;
+      if (!first && results_.back().run.kept >= before) return false;
     }
     return true;
   }
 
   void say_budget(bool met) const {
-    const StageResult &teacher = results_.front(), &now = results_.back();
+    const RunResult &teacher = results_.front().run, &now = results_.back().run;
+    const auto points = [&](const char* metric) {
+      return digits(100 * (now.metric(metric) - teacher.metric(metric)), "%+.2f");
+    };
     const std::string reached = std::to_string(now.bytes) + " bytes and " + digits(now.bops, "%.3g") +
-                                " BOPs per event, efficiency " + digits(now.efficiency, "%.4f") + " (" +
-                                digits(100 * (now.efficiency - teacher.efficiency), "%+.2f") +
-                                " points to the teacher), total purity " + digits(now.total_purity, "%.4f") + " (" +
-                                digits(100 * (now.total_purity - teacher.total_purity), "%+.2f") + ")";
+                                " BOPs per event, efficiency " + digits(now.metric("efficiency"), "%.4f") + " (" +
+                                points("efficiency") + " points to the teacher), total purity " +
+                                digits(now.metric("total_purity"), "%.4f") + " (" + points("total_purity") + ")";
     if (!met) throw Error(ErrorKind::usage, "the budget cannot be met: reached " + reached);
     std::printf("budget met: %s\n", reached.c_str());
   }
 
-  const CompressRequest& request_;
+  // On the events that the last stage holds out.
+  void draw_curves() const {
+    Words names = settings_.curves;
+    if (names.empty()) names = {"teacher", settings_.quantization ? "quantized" : "teacher", results_.back().name};
+    CurveRequest curves;
+    curves.folder = settings_.output;
+    for (std::size_t i = 0; i < results_.size(); ++i) {
+      if (std::find(names.begin(), names.end(), results_[i].name) == names.end()) continue;
+      curves.models.emplace_back(results_[i].name, folders_[i] / "model.safetensors");
+    }
+    // Relative paths start at the configuration's folder.
+    Config config = Config::parse(files::read(folders_.back() / "config.toml").text(), request_.configuration.string());
+    const tracking::TrackingSettings settings = tracking::read_tracking_settings(config);
+    const tracking::Events events(settings);
+    curves.events = static_cast<std::size_t>(settings.validation_events);
+    curves.event = [&](std::uint64_t number) { return events.validation(number); };
+    curves.target = settings.target;
+    pictures_.draw_curves(curves);
+  }
+
+  const TrainingRequest& request_;
+  CompressPictures& pictures_;
   CompressSettings settings_;
   std::vector<StageResult> results_;
-  fs::path teacher_, last_, before_rungs_;  ///< of stages: their folders
-  double last_kept_ = 1;
+  std::vector<fs::path> folders_;           ///< of the results
+  fs::path teacher_, last_, before_rungs_;  ///< folders or models to begin with
+  double last_kept_ = settings_.most_kept;
 };
 
 }  // namespace
 
-void compress(const CompressRequest& request) {
+void compress(const TrainingRequest& request, CompressPictures& pictures) {
   if (request.run.monitor == nullptr) throw Error(ErrorKind::usage, "compress: expected a monitor");
-  Compression(request).go();
+  require_one_process("compress");
+  Compression(request, pictures).go();
 }
 
 }  // namespace starling::learn

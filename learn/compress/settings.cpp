@@ -1,6 +1,10 @@
 #include "learn/compress/settings.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <string_view>
+#include <utility>
 
 #include "starling/config.h"
 #include "starling/error.h"
@@ -40,12 +44,33 @@ void read_ladder(Config& config, CompressSettings& settings) {
     fail("kept, compress.rounds and a budget (compress.max_bytes, compress.max_bops): expected one of them");
   }
   if (listed && config.has("compress.amount")) fail("amount: expected it without compress.kept");
-  for (int i = 1; i <= rounds; ++i) settings.kept.push_back(std::pow(1 - settings.amount, i));
+  for (int i = 1; i <= rounds; ++i) settings.kept.push_back(settings.most_kept * std::pow(1 - settings.amount, i));
   for (std::size_t i = 0; i < settings.kept.size(); ++i) {
-    const double before = i == 0 ? 1 : settings.kept[i - 1];
-    if (settings.kept[i] < before && settings.kept[i] > 0) continue;
-    fail("kept: " + std::to_string(settings.kept[i]) + " after " + std::to_string(before) +
-         ": expected fractions above 0, each below the one before");
+    const double kept = settings.kept[i], before = i == 0 ? 1 : settings.kept[i - 1];
+    if (kept >= before || kept <= 0) {
+      fail("kept: " + std::to_string(kept) + " after " + std::to_string(before) +
+           ": expected fractions above 0, each below the one before");
+    }
+    if (kept > settings.most_kept) {
+      fail("kept: " + std::to_string(kept) + ": expected at most the " + std::to_string(settings.most_kept) +
+           " that pruning.two_of_four leaves");
+    }
+  }
+}
+
+// The stages' names are known before they run, but for those of a budget's rungs.
+void read_curves(Config& config, CompressSettings& settings) {
+  std::vector<std::string> stages = {"teacher"};
+  if (settings.student) stages.emplace_back("student");
+  if (settings.quantization) stages.emplace_back("quantized");
+  for (const double kept : settings.kept) stages.push_back(rung_name(kept));
+  if (settings.rewind == Rewind::once) stages.emplace_back("rewound");
+  config.get("compress.curves", settings.curves);
+  for (const std::string& name : settings.curves) {
+    if (settings.bytes || settings.bops || std::find(stages.begin(), stages.end(), name) != stages.end()) continue;
+    std::string all;
+    for (const std::string& stage : stages) all += (all.empty() ? "" : ", ") + stage;
+    throw Error(ErrorKind::usage, config.name() + ": compress.curves: \"" + name + "\": expected of " + all);
   }
 }
 
@@ -59,17 +84,24 @@ CompressSettings read_compress_settings(const std::filesystem::path& file,
   std::string output = "runs/training", teacher;
   config.get("training.output", output);
   config.get("compress.teacher", teacher);
+  std::string kind = "interaction_network";
+  config.get("network.kind", kind, {kind});
   settings.output = output;
   if (!teacher.empty()) settings.teacher = std::filesystem::path(config.name()).parent_path() / teacher;
   settings.quantization = config.has_section("quantization");
   settings.distillation = config.has_section("distillation");
   settings.student = config.has("stage.student");
   settings.rewind = read_rewind(config);
-  read_ladder(config, settings);
   settings.of_teacher = overrides(config, "teacher");
   settings.of_student = overrides(config, "student");
   settings.of_quantized = overrides(config, "quantized");
   settings.of_rung = overrides(config, "rung");
+  for (const std::string& one : settings.of_rung) config.set(one);
+  bool two_of_four = false;
+  config.get("pruning.two_of_four", two_of_four);
+  if (two_of_four) settings.most_kept = 0.5;
+  read_ladder(config, settings);
+  read_curves(config, settings);
   if (!settings.teacher.empty() && !settings.of_teacher.empty()) {
     throw Error(ErrorKind::usage, config.name() + ": [stage.teacher]: expected no such section with compress.teacher");
   }
@@ -83,7 +115,22 @@ CompressSettings read_compress_settings(const std::filesystem::path& file,
     config.leave_to_others(section);
   }
   config.finish();
+  settings.resolved = select_keys(config.resolved(), [](std::string_view key) { return key.starts_with("compress."); });
+  for (const auto& [stage, overrides] : {std::pair{"teacher", &settings.of_teacher},
+                                         {"student", &settings.of_student},
+                                         {"quantized", &settings.of_quantized},
+                                         {"rung", &settings.of_rung}}) {
+    if (overrides->empty()) continue;
+    settings.resolved += "\n[stage." + std::string(stage) + "]\n";
+    for (const std::string& one : *overrides) settings.resolved += one + '\n';
+  }
   return settings;
+}
+
+std::string rung_name(double kept) {
+  char text[32];
+  std::snprintf(text, sizeof text, "kept-%.4f", kept);
+  return text;
 }
 
 }  // namespace starling::learn

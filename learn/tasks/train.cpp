@@ -9,6 +9,7 @@
 #include "learn/train/group.h"
 #include "learn/train/processes.h"
 #include "learn/train/torch_errors.h"
+#include "learn/train/trainer.h"
 #include "starling/config.h"
 #include "starling/error.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "learn/train/trainer.h"
+#include "learn/train/run_options.h"
 
 namespace starling::learn {
 

@@ -1,12 +1,11 @@
 #include "learn/train/checkpoint.h"
 
 #include <algorithm>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "starling/config.h"
+#include "learn/train/folder.h"
 #include "starling/error.h"
 #include "starling/safetensors.h"
 
@@ -14,30 +13,6 @@ namespace starling::learn {
 namespace {
 
 constexpr const char* kFormat = "starling checkpoint 1";
-
-// The lines of all keys but some, each with its section: "[training] decay = 0.9".
-std::vector<std::string> lines(const std::string& configuration, const std::vector<std::string>& ignored) {
-  std::istringstream text(select_keys(configuration, [&](std::string_view key) {
-    return std::find(ignored.begin(), ignored.end(), key) == ignored.end();
-  }));
-  std::vector<std::string> result;
-  std::string section;
-  for (std::string line; std::getline(text, line);) {
-    if (line.starts_with('[')) {
-      section = line + ' ';
-    } else if (!line.empty()) {
-      result.push_back(section + line);
-    }
-  }
-  return result;
-}
-
-void check_configuration(const std::filesystem::path& file, const std::string& then, const std::string& now) {
-  const auto differ = difference(then, now, {"training.epochs", "training.output", "training.workers"});
-  if (!differ) return;
-  throw Error(ErrorKind::usage, file.string() + ": the run was started with `" + differ->first + "`, now it is `" +
-                                    differ->second + "`: expected the same configuration");
-}
 
 }  // namespace
 
@@ -49,14 +24,6 @@ std::vector<std::pair<std::string, torch::Tensor>> state_tensors(torch::nn::Modu
                                                                 {"steps", optimiser.steps}};
   for (const auto& buffer : network.named_buffers()) tensors.emplace_back("buffer." + buffer.key(), buffer.value());
   return tensors;
-}
-
-std::optional<std::pair<std::string, std::string>> difference(const std::string& one, const std::string& other,
-                                                              const std::vector<std::string>& ignored) {
-  const auto one_lines = lines(one, ignored), other_lines = lines(other, ignored);
-  const auto [a, b] = std::mismatch(one_lines.begin(), one_lines.end(), other_lines.begin(), other_lines.end());
-  if (a == one_lines.end() && b == other_lines.end()) return std::nullopt;
-  return std::pair(a == one_lines.end() ? "" : *a, b == other_lines.end() ? "" : *b);
 }
 
 torch::Tensor flat_parameter(torch::nn::Module& network) {
@@ -96,7 +63,7 @@ RunState load_checkpoint(const std::filesystem::path& file, const std::string& c
   if (metadata("format") != kFormat) {
     throw Error(ErrorKind::input, file.string() + ": not a checkpoint of this version");
   }
-  check_configuration(file, metadata("configuration"), configuration);
+  check_same(file, metadata("configuration"), configuration);
 
   const auto values = [&](const std::string& name, std::int64_t count) {
     if (content.at(name).count() != count) {
@@ -124,7 +91,8 @@ RunState load_checkpoint(const std::filesystem::path& file, const std::string& c
     throw Error(ErrorKind::input, file.string() + ": seconds: expected a number");
   }
   state.metrics = metadata("metrics");
-  if (std::count(state.metrics.begin(), state.metrics.end(), '\n') != state.epoch) {
+  const auto lines = std::count(state.metrics.begin(), state.metrics.end(), '\n');
+  if (lines != state.epoch && !(state.epoch == 0 && lines == 1)) {  // the network as it began, validated
     throw Error(ErrorKind::input,
                 file.string() + ": metrics: expected one line for each of " + std::to_string(state.epoch) + " epochs");
   }

@@ -3,7 +3,6 @@
 #include <torch/torch.h>
 
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,16 +24,12 @@ struct RunState {
 /// network and the optimiser's moments.
 std::vector<std::pair<std::string, torch::Tensor>> state_tensors(torch::nn::Module& network, const AdamW& optimiser);
 
-/// Where two resolved configurations differ in more than `ignored`: the line of each, empty where it has none.
-std::optional<std::pair<std::string, std::string>> difference(const std::string& one, const std::string& other,
-                                                              const std::vector<std::string>& ignored);
-
 /// Saves the run with the parameter and the buffers of `network` and the optimiser's moments.
 void save_checkpoint(const std::filesystem::path& file, const RunState& state, torch::nn::Module& network,
                      const AdamW& optimiser);
 
 /// Fills the network and the optimiser. Throws ErrorKind::input for a damaged file, ErrorKind::usage where the
-/// checkpoint's configuration differs from `configuration` in anything but training.epochs, output and workers.
+/// checkpoint's configuration is not the same as `configuration` (check_same()).
 RunState load_checkpoint(const std::filesystem::path& file, const std::string& configuration,
                          torch::nn::Module& network, AdamW& optimiser);
 

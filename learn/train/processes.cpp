@@ -56,4 +56,11 @@ Processes read_processes() {
   return processes;
 }
 
+void require_one_process(const std::string& command) {
+  const int world = read_processes().world;
+  if (world == 1) return;
+  throw Error(ErrorKind::usage, command + ": WORLD_SIZE = " + std::to_string(world) +
+                                    ": expected one process; `train` alone shares its work between several");
+}
+
 }  // namespace starling::learn

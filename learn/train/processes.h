@@ -22,4 +22,7 @@ struct Processes {
 /// Throws ErrorKind::usage, naming the variable.
 Processes read_processes();
 
+/// Throws ErrorKind::usage where the environment says that there are several processes: `command` trains in one.
+void require_one_process(const std::string& command);
+
 }  // namespace starling::learn

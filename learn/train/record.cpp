@@ -100,8 +100,9 @@ std::string to_json(const Provenance& provenance) {
   json["torch"] = TORCH_VERSION;
   json["device"] = provenance.device;
   json["seed"] = provenance.seed;
-  json["epochs"] = records.size();
-  json["steps"] = records.size() * static_cast<std::size_t>(provenance.steps_per_epoch);
+  const auto epochs = records.back().at("epoch").get<std::int64_t>();
+  json["epochs"] = epochs;
+  json["steps"] = epochs * provenance.steps_per_epoch;
   json.update(Json::parse(provenance.task));
   json["last"] = without_times(records.back());
   json["least_validation_loss"] = without_times(best(records));

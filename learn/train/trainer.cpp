@@ -13,15 +13,17 @@
 #include "files/files.h"
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
+#include "learn/train/folder.h"
 #include "learn/train/step.h"
 #include "learn/train/stream.h"
-#include "starling/config.h"
 #include "starling/error.h"
 
 namespace starling::learn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kCheckpoint = "checkpoint.safetensors";
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -40,16 +42,6 @@ class Silent final : public Monitor {
   Monitor& monitor_;
 };
 
-// Whether a file is a configuration in the form of Config::resolved().
-bool is_resolved(const std::filesystem::path& file) {
-  try {
-    const files::Bytes content = files::read(file);
-    return select_keys(content.text(), [](std::string_view) { return true; }) == content.text();
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 // A run of one configuration, from the first step to the model.
 class Run {
  public:
@@ -64,7 +56,6 @@ class Run {
   }
   std::uint64_t steps_done() const { return steps_in(state_.epoch) + static_cast<std::uint64_t>(state_.step); }
 
-  void check_folder() const;
   void check_configurations() const;
   void load();
   bool is_complete() const { return flat_ || state_.epoch >= settings_.epochs; }
@@ -141,27 +132,6 @@ Run::Run(Task& task, const TrainerSettings& settings, const std::string& configu
   say_fewer("training.threads", settings_.threads, settings_.step_threads(group_.local_world()));
 }
 
-// A run's files are told by its configuration: a resolved one, which somebody who writes a configuration does not spell
-// like that. Nothing else is replaced, least of all the configuration that this run was started with.
-void Run::check_folder() const {
-  std::error_code ignored;
-  const auto is_there = [&](const char* name) { return std::filesystem::exists(file(name), ignored); };
-  if (!options_.resume && is_there("checkpoint.safetensors")) {
-    throw Error(ErrorKind::usage,
-                file("checkpoint.safetensors").string() +
-                    ": a run is here already; go on with --resume, or choose another training.output");
-  }
-  task_.check_folder(settings_.output);
-  monitor_.check_folder(settings_.output);
-  if (is_there("config.toml") && is_resolved(file("config.toml"))) return;
-  for (const char* const name : {"config.toml", "metrics.jsonl", "model.safetensors"}) {
-    if (is_there(name)) {
-      throw Error(ErrorKind::usage,
-                  file(name).string() + ": is there and is not of an earlier run; choose another training.output");
-    }
-  }
-}
-
 // A file that differs from host to host would be trained on in part.
 void Run::check_configurations() const {
   const std::vector<std::string> all = group_.gather(configuration_);
@@ -175,9 +145,12 @@ void Run::check_configurations() const {
 
 // The first process reads, so that the folder need not be one that all hosts see.
 void Run::load() {
-  if (group_.first() && options_.resume && std::filesystem::exists(file("checkpoint.safetensors"))) {
-    state_ = load_checkpoint(file("checkpoint.safetensors"), configuration_, network_, optimiser_);
-    monitor_.say("going on from epoch " + std::to_string(state_.epoch + 1) + ", step " + std::to_string(state_.step));
+  if (group_.first() && options_.resume && std::filesystem::exists(file(kCheckpoint))) {
+    state_ = load_checkpoint(file(kCheckpoint), configuration_, network_, optimiser_);
+    if (settings_.epochs > 0) {
+      if (state_.epoch == 0) state_.metrics.clear();  // those of the network as it began are of no epoch
+      monitor_.say("going on from epoch " + std::to_string(state_.epoch + 1) + ", step " + std::to_string(state_.step));
+    }
   }
   state_.configuration = configuration_;
   std::vector<torch::Tensor> tensors;
@@ -237,7 +210,7 @@ void Run::train_epoch(BatchStream& stream) {
 void Run::save() {
   state_.loss_sum = loss_sum_.item<float>();
   state_.seconds = seconds_before_ + seconds_since(start_);
-  save_checkpoint(file("checkpoint.safetensors"), state_, network_, optimiser_);
+  save_checkpoint(file(kCheckpoint), state_, network_, optimiser_);
 }
 
 // Nobody goes before the run is saved: a launcher ends all where one is gone.
@@ -328,11 +301,12 @@ void Run::train_epochs() {
   }
 }
 
+// Leaves a checkpoint too, with the one line of metrics: what tells that it is done, and what it was done with.
 void Run::validate_alone() {
-  std::array<std::int64_t, 1> done = {group_.first() && options_.resume &&
-                                      std::filesystem::exists(file("model.safetensors"))};
+  std::array<std::int64_t, 1> done = {!state_.metrics.empty()};
   group_.sum(done);
   if (done[0] > 0) return;
+  start_ = Clock::now();
   task_.prepare(context_);
   EpochRecord record;
   record.training_loss = NAN;
@@ -341,13 +315,17 @@ void Run::validate_alone() {
   state_.metrics = to_json(record) + '\n';
   files::write(file("metrics.jsonl"), state_.metrics);
   save_model();
+  save();
 }
 
 void Run::go() {
   check_configurations();
   if (group_.first()) {
     files::make_folder(settings_.output);
-    check_folder();
+    check_folder(settings_.output, {"config.toml", kCheckpoint, {"metrics.jsonl", "model.safetensors"}},
+                 options_.resume);
+    task_.check_folder(settings_.output);
+    monitor_.check_folder(settings_.output);
   }
   load();
   if (group_.first()) files::write(file("config.toml"), configuration_);

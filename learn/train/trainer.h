@@ -3,20 +3,12 @@
 #include <string>
 
 #include "learn/train/group.h"
-#include "learn/train/monitor.h"
+#include "learn/train/run_options.h"
 #include "learn/train/settings.h"
 #include "learn/train/task.h"
 #include "starling/device.h"
 
 namespace starling::learn {
-
-/// How a run is asked for, beside its configuration.
-struct RunOptions {
-  Device device = Device::cpu;
-  bool resume = false;         ///< go on from the run's checkpoint, where there is one
-  Monitor* monitor = nullptr;  ///< must be given
-  bool quiet = false;          ///< without the metrics on stdout
-};
 
 /// The device of this process: of several processes on one host, each takes the GPU of its local rank, which becomes
 /// the current one. Throws ErrorKind::device for a device that is not there.
@@ -26,7 +18,7 @@ torch::Device find_device(Device device, const Processes& processes);
 /// checkpoint.safetensors, metrics.jsonl (one line per epoch) and, after each epoch, model.safetensors. The metrics of
 /// the last epoch go to stdout. Once the monitor is interrupted, the run is saved after the step at hand and
 /// Error(interrupted) thrown; with `resume` it goes on from there, and on a CPU ends with the same bytes, whatever the
-/// number of workers. With 0 epochs the network is validated as it begins, and its model written.
+/// number of workers. With 0 epochs the network is validated as it begins, and its model and a checkpoint written.
 ///
 /// Where the group has several processes, each calls this with a task of its own of the same configuration, in its
 /// Group::run. The batches of each step and those held out are shared between them; the first process alone uses the

@@ -22,9 +22,6 @@ EdgeNetwork::EdgeNetwork(const InteractionNetworkShape& shape, const std::option
   if (masked) weights()->register_masks();
 }
 
-namespace {
-
-// The bits of a network in codes, site by site.
 std::optional<QuantizationSettings> bits_of(const Start& start) {
   if (!start.learned) return std::nullopt;
   QuantizationSettings settings;
@@ -36,8 +33,6 @@ std::optional<QuantizationSettings> bits_of(const Start& start) {
   for (const auto& [name, input] : start.learned->inputs) settings.layers.push_back({name, {}, {}, {}, input.bits});
   return settings;
 }
-
-}  // namespace
 
 EdgeNetwork::EdgeNetwork(const Start& start) : EdgeNetwork(start.network.shape, bits_of(start), 1) {
   begin_with(start);
@@ -96,18 +91,16 @@ void prune(EdgeNetwork& network, const InteractionNetworkShape& shape, const Pru
     }
     floors.push_back(floor_of(settings, layer.name));
     total += weight.numel();
-    remaining += masks.back().sum().item<std::int64_t>();
+  }
+  for (std::size_t i = 0; i < masks.size(); ++i) {
+    if (settings.two_of_four) masks[i] = prune_2_of_4(weights[i], masks[i]);
+    remaining += masks[i].sum().item<std::int64_t>();
   }
   const auto wanted = static_cast<std::int64_t>(std::nearbyint(settings.kept * static_cast<double>(total)));
   if (settings.kept < 1 && wanted > remaining) {
     throw Error(ErrorKind::usage, "pruning.kept = " + std::to_string(settings.kept) + ": expected at most the " +
-                                      std::to_string(remaining) + " of " + std::to_string(total) +
-                                      " weights that the run begins with");
-  }
-  if (settings.two_of_four) {
-    for (std::size_t i = 0; i < masks.size(); ++i) masks[i] = prune_2_of_4(weights[i], masks[i]);
-    remaining = 0;
-    for (const torch::Tensor& mask : masks) remaining += mask.sum().item<std::int64_t>();
+                                      std::to_string(remaining) + " of " + std::to_string(total) + " weights that " +
+                                      (settings.two_of_four ? "2:4 masks leave" : "the run begins with"));
   }
   if (wanted < remaining) {
     const double amount = static_cast<double>(remaining - wanted) / static_cast<double>(remaining);

@@ -11,6 +11,9 @@
 
 namespace starling::learn::tracking {
 
+/// The bits of a network in codes, site by site; nothing for one in float.
+std::optional<QuantizationSettings> bits_of(const Start& start);
+
 /// The network that a run trains or learns from: in float, or with fake quantisation.
 class EdgeNetwork {
  public:

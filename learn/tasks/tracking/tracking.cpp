@@ -58,7 +58,8 @@ void TrackingTask::make_network() {
     scales_ = start->finder.scales;
   }
   const bool masked = compact.pruning || (start && !start->kept.empty());
-  network_ = std::make_unique<EdgeNetwork>(settings_.network, compact.quantization, settings_.seed, masked);
+  const auto quantization = start && !compact.quantization ? bits_of(*start) : compact.quantization;
+  network_ = std::make_unique<EdgeNetwork>(settings_.network, quantization, settings_.seed, masked);
   if (start) network_->begin_with(*start);
   if (masked)
     prune(*network_, settings_.network, compact.pruning.value_or(PruningSettings{}), start ? &*start : nullptr);
