@@ -6,12 +6,15 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "expect_error.h"
+#include "learn/compress/settings.h"
 #include "learn/tasks/showers/events.h"
 #include "learn/tasks/showers/sample.h"
 #include "learn/tasks/tracking/events.h"
@@ -19,7 +22,9 @@
 #include "learn/train/prefetch.h"
 #include "learn/train/settings.h"
 #include "progress.h"
+#include "starling/config.h"
 #include "starling/error.h"
+#include "temporary_folder.h"
 
 namespace {
 
@@ -177,6 +182,78 @@ TEST(Events, ComeAgainWhereTheyAreSoManyAndNoMore) {
   settings.events = 1;
   const Events one(settings);
   EXPECT_EQ(one.training(7).hits.x, endless.training(0).hits.x);
+}
+
+TEST(Events, OfFilesSayWhatTheyLack) {
+  const TemporaryFolder folder;
+  TrackingSettings settings = small();
+  const Events simulated(settings);
+  for (std::uint64_t i = 0; i < 6; ++i) write_event(folder.path(), simulated.training(i));
+  settings.data = {folder.path()};
+  settings.validation_events = 6;
+  expect_error(ErrorKind::usage, "expected fewer than the 6 events", [&] { Events{settings}; });
+  settings.validation_events = 2;
+  settings.events = 5;
+  expect_error(ErrorKind::usage, "training.events = 5: expected at most the 4 events", [&] { Events{settings}; });
+  settings.events = 0;
+  const Events files(settings);
+  const std::string prefix = files.window_files().at(0).string();
+  files.window(0);
+  std::filesystem::remove(prefix + "-particles.csv");
+  expect_error(ErrorKind::input, prefix + ": has no particles with px and py", [&] { files.window(0); });
+  std::filesystem::remove(prefix + "-truth.csv");
+  expect_error(ErrorKind::input, prefix + ": has no truth", [&] { files.window(0); });
+}
+
+TEST(TrackingSettings, SayWhatIsWrong) {
+  const auto expect = [](const std::string& assignment, const std::string& what) {
+    expect_error(ErrorKind::usage, what, [&] {
+      Config config = Config::parse("");
+      config.set(assignment);
+      read_tracking_settings(config);
+      read_trainer_settings(config);
+      config.finish();
+    });
+  };
+  expect("training.epoch=1", "training.epochs");
+  expect("training.batch=7", "training.events_per_epoch = 500: expected a multiple of the 7 of");
+  expect("network.norm=group", "network.norm");
+  expect("training.pileup=[3]", "training.pileup: expected [lowest, highest]");
+  for (const std::string key : {"bits=1", "bits=13", "weights=0", "features=99", "biases=33", "percentile=0"}) {
+    expect("quantization." + key, "quantization." + key.substr(0, key.find('=')));
+  }
+  expect("quantization.layer=[{name=\"edge_network.9\", weights=4}]", "\"edge_network.9\": expected a layer or an MLP");
+  expect("pruning.floor=[{name=\"edges\", kept=0.4}]", "\"edges\": expected a layer or an MLP");
+  expect("distillation.alpha=0.5", "distillation.teacher: expected a model");
+}
+
+TEST(CompressSettings, SayWhatIsWrong) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "compress.toml";
+  std::ofstream(file) << "[quantization]\nbits = 6\n[pruning]\n";
+  const auto read = [&](const std::vector<std::string>& assignments) {
+    return read_compress_settings(file, assignments);
+  };
+  const auto expect = [&](const std::vector<std::string>& assignments, const std::string& what) {
+    expect_error(ErrorKind::usage, what, [&] { read(assignments); });
+  };
+  expect({"compress.kept=[0.5, 0.6]"}, "0.600000 after 0.500000: expected fractions above 0");
+  expect({"compress.kept=[0.5, 0.5]"}, "each below the one before");
+  expect({"compress.kept=[0.5]", "compress.rounds=3"}, "expected one of them");
+  expect({"compress.kept=[0.5]", "compress.max_bytes=100"}, "expected one of them");
+  expect({"compress.rewind=often"}, "expected");
+  expect({"compress.step=1"}, "unknown");
+  expect({"network.kind=gravnet"}, "network.kind");
+  expect({"compress.rounds=2", "compress.curves=[\"kept-0.5000\"]"},
+         "\"kept-0.5000\": expected of teacher, quantized, kept-0.8000, kept-0.6400");
+  EXPECT_THAT(read({"compress.rounds=2", "compress.curves=[\"kept-0.8000\"]"}).curves,
+              testing::ElementsAre("kept-0.8000"));
+  // 2:4 masks leave half of the weights: fractions are of all.
+  EXPECT_THAT(read({"compress.rounds=2"}).kept, testing::ElementsAre(0.8, testing::DoubleEq(0.64)));
+  EXPECT_THAT(read({"compress.rounds=2", "pruning.two_of_four=true"}).kept,
+              testing::ElementsAre(0.4, testing::DoubleEq(0.32)));
+  expect({"compress.kept=[0.8]", "stage.rung.pruning.two_of_four=true"},
+         "0.800000: expected at most the 0.500000 that pruning.two_of_four leaves");
 }
 
 // One detector is read by all threads, and events are their numbers' alone.

@@ -1,33 +1,21 @@
 // starling-learn sweep from outside, and the grid that it reads. STARLING_LEARN_PROGRAM is the program under test.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <chrono>
-#include <csignal>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "expect_error.h"
-#include "spawned.h"
+#include "learn_program.h"
 #include "starling/config.h"
 #include "starling/quantized_network.h"
 #include "starling/track_finder.h"
 #include "sweep_grid.h"
-#include "temporary_folder.h"
 
 namespace starling {
 namespace {
 
-namespace fs = std::filesystem;
-using spawned::content;
-using spawned::lines;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 cli::SweepGrid grid_of(const std::string& text) {
   Config config = Config::parse(text, "sweep.toml");
@@ -74,6 +62,7 @@ TEST(SweepGrid, SaysWhatIsWrong) {
   expect("[sweep]\nnetwork.hidden = []\n", "sweep.toml:2: sweep.network.hidden = []: expected a list of values");
   expect("[sweep]\nnetwork.hidden = 3\n", "expected a list of values");
   expect("[sweep]\nnetwork.hidden = [3, 4, 3]\n", "each value once, and 3 is there twice");
+  expect("[sweep]\ntraining.learning_rate = [1e-3, 0.001]\n", "is there twice");
   expect("[sweep]\ntraining.output = ['a']\n", "each run of a sweep has a folder of its own");
   expect("[sweep.points.a]\ntraining.output = 'a'\n", "each run of a sweep has a folder of its own");
   expect("[sweep]\npoints.a = 3\n", "expected a section [sweep.points.NAME]");
@@ -84,47 +73,22 @@ TEST(SweepGrid, SaysWhatIsWrong) {
   expect("[sweep]\na.b = " + many + "]\na.c = " + many + "]\n", "at most 10000 points");
 }
 
-class Sweep : public testing::Test {
+class Sweep : public LearnProgram {
  protected:
   // Two widths on two and on three events; the folder "whole" is never disturbed.
   static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    std::ofstream(path("run.toml")) << "[network]\nhidden = 4\nsteps = 1\n"
-                                       "[graph]\nevents = 6\nbackground_events = 2\n"
-                                       "[simulation]\npileup = 3\ndetector = \"" STARLING_SOURCE_DIR
-                                       "/detectors/trackml.toml\"\n"
-                                       "[target]\nprimary = false\n"
-                                       "[training]\nepochs = 4\nevents_per_epoch = 6\nvalidation_events = 2\n"
-                                       "[sweep]\nnetwork.hidden = [4, 8]\ntraining.events = [2, 3]\n";
+    LearnProgram::SetUpTestSuite();
+    std::ofstream(path("run.toml")) << "[network]\nhidden = 4\nsteps = 1\n" + kEvents +
+                                           "[training]\nepochs = 3\nevents_per_epoch = 6\nvalidation_events = 2\n"
+                                           "[sweep]\nnetwork.hidden = [4, 8]\ntraining.events = [2, 3]\n";
     ASSERT_EQ(run("whole", {"--jobs", "2"}), 0) << errors("whole");
   }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
 
-  static fs::path path(const std::string& name) { return folder_->path() / name; }
-  static std::string errors(const std::string& name) { return content(path(name + ".err")); }
-  static std::string output(const std::string& name) { return content(path(name + ".out")); }
-
-  static pid_t start(const std::string& name, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words = {STARLING_LEARN_PROGRAM, "sweep", path("run.toml"), "--set",
-                                      "training.output=" + path(name).string()};
-    words.insert(words.end(), more.begin(), more.end());
-    return spawned::start(words, path(name));
-  }
-  static int run(const std::string& name, const std::vector<std::string>& more = {}) {
-    return spawned::wait(start(name, more));
-  }
+  static int run(const std::string& name, const Words& more = {}) { return spawned::wait(start("sweep", name, more)); }
 
   // Runs until one of the runs has this many epochs done, then sends `signal`.
   static int stopped(const std::string& name, const std::string& one, int epochs, int signal) {
-    const pid_t child = start(name, {"--jobs", "2"});
-    for (int i = 0; i < 60000 && lines(path(name) / one / "metrics.jsonl") < epochs; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    kill(child, signal);
-    return spawned::wait(child);
+    return end(start("sweep", name, {"--jobs", "2"}), path(name) / one, epochs, signal);
   }
 
   static std::string without_times(const std::string& csv) {
@@ -133,10 +97,7 @@ class Sweep : public testing::Test {
 
   static inline const std::vector<std::string> kRuns = {"hidden=4,events=2", "hidden=4,events=3", "hidden=8,events=2",
                                                         "hidden=8,events=3"};
-  static TemporaryFolder* folder_;
 };
-
-TemporaryFolder* Sweep::folder_ = nullptr;
 
 TEST_F(Sweep, LeavesARunPerPointAndATable) {
   std::istringstream csv(content(path("whole/sweep.csv"))), json(content(path("whole/sweep.jsonl")));
@@ -187,28 +148,23 @@ TEST_F(Sweep, KeepsWhatIsDone) {
 // However it ends, its runs end too, and the next call goes on to the same models.
 TEST_F(Sweep, GoesOnWhereItWasKilledOrStopped) {
   EXPECT_EQ(stopped("cut", kRuns[0], 1, SIGKILL), -SIGKILL);
-  EXPECT_EQ(stopped("cut", kRuns[1], 2, SIGINT), 130) << errors("cut");
+  EXPECT_EQ(stopped("cut", kRuns[1], 1, SIGINT), 130) << errors("cut");
   EXPECT_THAT(errors("cut"), HasSubstr("the same command goes on"));
-  EXPECT_EQ(stopped("cut", kRuns[2], 2, SIGKILL), -SIGKILL);
+  EXPECT_EQ(stopped("cut", kRuns[2], 1, SIGKILL), -SIGKILL);
   EXPECT_EQ(run("cut", {"--jobs", "2"}), 0) << errors("cut");
   EXPECT_EQ(without_times(content(path("cut/sweep.csv"))), without_times(content(path("whole/sweep.csv"))));
   for (const std::string& name : kRuns) {
     EXPECT_TRUE(content(path("cut") / name / "model.safetensors") ==
                 content(path("whole") / name / "model.safetensors"))
         << name;
-    EXPECT_EQ(lines(path("cut") / name / "metrics.jsonl"), 4) << name;
+    EXPECT_EQ(lines(path("cut") / name / "metrics.jsonl"), 3) << name;
   }
 }
 
 TEST_F(Sweep, GoesOnAfterARunThatFails) {
-  const std::vector<std::string> diverging = {"--set", "sweep.training.learning_rate=[10, 1e-3]",
-                                              "--set", "sweep.network.hidden=[8]",
-                                              "--set", "sweep.training.events=[2]",
-                                              "--set", "training.target_weight=1e6",
-                                              "--set", "network.norm=none",
-                                              "--set", "training.warmup_epochs=0",
-                                              "--set", "network.steps=12",
-                                              "--set", "training.epochs=2"};
+  const Words diverging = set({"sweep.training.learning_rate=[10, 1e-3]", "sweep.network.hidden=[8]",
+                               "sweep.training.events=[2]", "training.target_weight=1e6", "network.norm=none",
+                               "training.warmup_epochs=0", "network.steps=12", "training.epochs=1"});
   for (int call = 0; call < 2; ++call) {
     EXPECT_EQ(run("failing", diverging), 2);
     EXPECT_THAT(errors("failing"), HasSubstr("1 of 2 runs failed; the first, hidden=8,events=2,learning_rate=10"));
@@ -219,36 +175,49 @@ TEST_F(Sweep, GoesOnAfterARunThatFails) {
 }
 
 TEST_F(Sweep, GoesOnOnlyWithTheSameConfiguration) {
-  EXPECT_EQ(run("whole", {"--set", "training.seed=2"}), 2);
+  EXPECT_EQ(run("whole", set({"training.seed=2"})), 2);
   EXPECT_THAT(errors("whole"), HasSubstr("seed = 2"));
   EXPECT_EQ(lines(path("whole.err")), 1) << errors("whole");
   EXPECT_EQ(lines(path("whole/sweep.csv")), 5);
 }
 
 TEST_F(Sweep, SaysWhatIsWrongBeforeAnythingIsTrained) {
-  const auto expect = [](const std::vector<std::string>& more, const std::string& part) {
-    EXPECT_EQ(run("wrong", more), 2) << part;
+  const auto expect = [](const Words& more, const std::string& part, const Words& variables = {}) {
+    EXPECT_EQ(spawned::wait(spawned::start(command("sweep", "wrong", more), path("wrong"), variables)), 2) << part;
     EXPECT_THAT(errors("wrong"), HasSubstr(part));
     EXPECT_EQ(lines(path("wrong.err")), 1) << errors("wrong");
     EXPECT_FALSE(fs::exists(path("wrong")));
   };
-  expect({"--set", "sweep.network.widths=[4]"}, "network.widths");
-  expect({"--set", "sweep.network.hiden=[4]"}, "network.hidden");
-  expect({"--set", "sweep.network.hidden=[4, 0]"}, "sweep: events=2,hidden=0: --set network.hidden=0: expected");
-  expect({"--set", "sweep.training.seed=[]"}, "sweep.training.seed=[]: expected a list of values");
-  expect({"--set", "sweep.network.bias=[true, 3]"}, "expected true or false");
-  expect({"--set", "sweep.points.small.network.hidden=8", "--set", "sweep.points.small.training.events=2"},
+  expect(set({"sweep.network.hiden=[4]"}), "network.hidden");
+  expect(set({"sweep.network.hidden=[4, 0]"}), "sweep: events=2,hidden=0: --set network.hidden=0: expected");
+  expect(set({"sweep.points.small.network.hidden=8", "sweep.points.small.training.events=2"}),
          "hidden=8,events=2 and small are the same training");
-  expect({"--set", "sweep.training.learning_rate=[1e-3, 0.001]"}, "is there twice");
   expect({"--jobs", "0"}, "--jobs");
+  expect({}, "sweep: WORLD_SIZE = 2: expected one process",
+         {"WORLD_SIZE=2", "RANK=0", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=1"});
 }
 
+// Nor of a sweep in another folder.
 TEST_F(Sweep, ReplacesNothingOfOthers) {
-  fs::create_directories(path("others"));
-  std::ofstream(path("others/sweep.csv")) << "mine\n";
-  EXPECT_EQ(run("others"), 2);
-  EXPECT_THAT(errors("others"), HasSubstr("sweep.csv"));
-  EXPECT_EQ(content(path("others/sweep.csv")), "mine\n");
+  for (const std::string file : {"sweep.csv", "sweep.jsonl"}) {
+    for (const std::string& before : {std::string("mine\n"), content(path("whole") / file)}) {
+      fs::create_directories(path("others"));
+      std::ofstream(path("others") / file) << before;
+      EXPECT_EQ(run("others"), 2);
+      EXPECT_THAT(errors("others"), HasSubstr(file + ": is there and is not"));
+      EXPECT_EQ(content(path("others") / file), before);
+      fs::remove_all(path("others"));
+    }
+  }
+}
+
+// With no epochs too: what is there may be of other settings.
+TEST_F(Sweep, ValidatesWithoutTraining) {
+  const Words validating = set({"training.epochs=0", "sweep.network.hidden=[4]", "sweep.training.events=[2]"});
+  EXPECT_EQ(run("validating", validating), 0) << errors("validating");
+  EXPECT_EQ(lines(path("validating/sweep.csv")), 2);
+  EXPECT_EQ(run("validating", validating + set({"training.seed=2"})), 2);
+  EXPECT_THAT(errors("validating"), HasSubstr("`[training] seed = 1`, now it is `[training] seed = 2`"));
 }
 
 }  // namespace

@@ -14,9 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "expect_error.h"
 #include "learn/nn/flat_parameters.h"
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
+#include "learn/train/folder.h"
 #include "learn/train/monitor.h"
 #include "learn/train/random.h"
 #include "learn/train/stream.h"
@@ -143,9 +145,10 @@ class Trainer : public testing::Test {
  protected:
   void run(const std::string& name, bool resume = false, int steps = 1 << 30, const std::string& more = "") {
     Config config = Config::parse(
-        "[training]\nepochs = 5\nevents_per_epoch = 7\nreuse = 3\nreuse_window = 2\nlearning_rate = 0.05\nworkers = "
+        "[training]\nevents_per_epoch = 7\nreuse = 3\nreuse_window = 2\nlearning_rate = 0.05\nworkers = "
         "2\n" +
         more);
+    config.set("training.epochs=" + std::to_string(epochs_));
     config.set("training.output=" + (folder_.path() / name).string());
     const TrainerSettings settings = read_trainer_settings(config);
     RunOptions options;
@@ -161,6 +164,7 @@ class Trainer : public testing::Test {
   TemporaryFolder folder_;
   TestMonitor monitor_;
   std::unique_ptr<ToyTask> task_;
+  int epochs_ = 5;
 };
 
 TEST_F(Trainer, TrainsATaskThatItDoesNotKnow) {
@@ -206,6 +210,38 @@ TEST_F(Trainer, ResumesOnlyTheSameConfiguration) {
   const std::string configuration = content(file("one/config.toml"));
   EXPECT_EQ(kind_of([&] { run("one", true, 1 << 30, "weight_decay = 0.5\n"); }), ErrorKind::usage);
   EXPECT_EQ(content(file("one/config.toml")), configuration);
+}
+
+TEST_F(Trainer, ValidatesOnceWithNoEpochs) {
+  run("whole");
+  epochs_ = 0;
+  run("none");
+  EXPECT_THAT(content(file("none/metrics.jsonl")), HasSubstr("{\"epoch\":0,"));
+  EXPECT_THAT(read_safetensors(file("none/model.safetensors")).metadata.at("provenance"),
+              HasSubstr("\"epochs\":0,\"steps\":0,"));
+  EXPECT_EQ(kind_of([&] { run("none"); }), ErrorKind::usage);
+  expect_error(ErrorKind::usage, "with `[training] weight_decay = 0.01`, now it is `[training] weight_decay = 0.5`",
+               [&] { run("none", true, 1 << 30, "weight_decay = 0.5\n"); });
+  run("none", true);
+  EXPECT_EQ(task_->prepared, 0);
+  // It goes on like a run that has not begun.
+  epochs_ = 5;
+  run("none", true);
+  EXPECT_EQ(content(file("none/model.safetensors")), content(file("whole/model.safetensors")));
+}
+
+TEST(Configurations, AreTheSameButForFreeKeys) {
+  const std::string one = "[a]\nk = 1\n\n[[b]]\nx = 1\n\n[[b]]\nx = 2\n\n[training]\nepochs = 1\n";
+  check_same("f", one, "[a]\nk = 1\n\n[[b]]\nx = 1\n\n[[b]]\nx = 2\n\n[training]\nepochs = 9\nworkers = 2\n");
+  const auto expect = [&](const std::string& now, const std::string& what) {
+    expect_error(ErrorKind::usage, "f: the run was started " + what + ": expected the same",
+                 [&] { check_same("f", one, now); });
+  };
+  expect("[a]\nk = 2\n\n[[b]]\nx = 1\n\n[[b]]\nx = 2\n", "with `[a] k = 1`, now it is `[a] k = 2`");
+  expect("[[b]]\nx = 1\n\n[[b]]\nx = 2\n", "with `[a] k = 1`, now it is without");
+  expect("[a]\nj = 1\nk = 1\n\n[[b]]\nx = 1\n\n[[b]]\nx = 2\n", "without `[a] j = 1`");
+  expect("[a]\nk = 1\n\n[[b]]\nx = 1\n", "with `[[b]] x = 2`, now it is without");
+  expect("[a]\nk = 1\n\n[[b]]\nx = 1\n\n[[b]]\nx = 2\n\n[c]\ny = 1\n", "without `[c] y = 1`");
 }
 
 TEST_F(Trainer, ReplacesOnlyTheFilesOfARun) {
