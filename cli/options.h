@@ -92,7 +92,7 @@ template <class Value, class Number>
 Option& Options::number(std::string name, Value& value, Number low, Number high, std::string what) {
   std::string initial;
   if constexpr (std::is_same_v<Value, Number>) initial = numbers::to_text(value);
-  constexpr bool kInteger = std::is_integral_v<Number>;
+  static constexpr bool kInteger = std::is_integral_v<Number>;
   return add({std::move(name), kInteger ? "N" : "X", std::move(what), std::move(initial),
               [&value, low, high](const std::string& text) -> std::string {
                 const std::optional<Number> parsed = numbers::parse<Number>(text);

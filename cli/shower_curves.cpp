@@ -162,16 +162,21 @@ class Panels {
   std::vector<std::string> commands_;
 };
 
-std::string axis_settings(ShowerAxis axis, double low, double high) {
+// What is drawn of an axis.
+struct Reach {
+  double low, high;
+};
+
+std::string axis_settings(ShowerAxis axis, const Reach& shown) {
   std::string text = axis == ShowerAxis::energy
                          ? "set logscale x\nset xtics (0.1,0.2,0.5,1,2,5,10,20,50,100,200,500,1000)\n"
                          : "unset logscale x\nset xtics autofreq\n";
-  append_line(text, "set xrange [%g:%g]\nset xlabel '%s'\n", low, high, label_of_axis(axis));
+  append_line(text, "set xrange [%g:%g]\nset xlabel '%s'\n", shown.low, shown.high, label_of_axis(axis));
   return text;
 }
 
-// What is drawn of an axis: of energy from the first bin with entries to the end of the last, else all of it.
-std::pair<double, double> reach(ShowerAxis axis, const ShowerMetrics& metrics) {
+// Of energy from the first bin with entries to the end of the last, else all of it.
+Reach reach_of(ShowerAxis axis, const ShowerMetrics& metrics) {
   double low = 0, high = 0;
   for (const AxisBin& bin : bins_of(axis)) {
     if (axis == ShowerAxis::energy && metrics.efficiency(in_bin({}, bin)).total < kFewestDrawn) continue;
@@ -197,12 +202,12 @@ bool draw_efficiency(const fs::path& file, const ShowerMetrics& metrics, const s
   Plot plot(1650, 520);
   Panels panels(plot);
   for (const ShowerAxis axis : kShowerAxes) {
-    const auto [low, high] = reach(axis, metrics);
+    const Reach shown = reach_of(axis, metrics);
     const auto series = [&](const auto& ratio_of, const std::string& colour, const std::string& title, bool open) {
       std::string rows;
       for (const AxisBin& bin : bins_of(axis)) {
         const Ratio ratio = ratio_of(bin);
-        if (ratio.total < kFewestDrawn || bin.low < low || bin.high > high) continue;
+        if (ratio.total < kFewestDrawn || bin.low < shown.low || bin.high > shown.high) continue;
         append_line(rows, "%g %g %g %g %g %g\n", bin.middle(), ratio.value(), bin.low, bin.high, ratio.low(),
                     ratio.high());
       }
@@ -215,7 +220,7 @@ bool draw_efficiency(const fs::path& file, const ShowerMetrics& metrics, const s
     if (axis != ShowerAxis::own_share) {
       series([&](const AxisBin& bin) { return metrics.fakes(axis, bin.bin); }, "#5b616b", "fakes", true);
     }
-    panels.end(axis_settings(axis, low, high) + "set yrange [0:1.02]\n");
+    panels.end(axis_settings(axis, shown) + "set yrange [0:1.02]\n");
   }
   return save(file, plot, panels, "1,3",
               "Efficiency of showers and share of fakes among clusters, with 68 % intervals");
@@ -224,7 +229,7 @@ bool draw_efficiency(const fs::path& file, const ShowerMetrics& metrics, const s
 bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std::vector<ShowerGroup>& groups) {
   const bool generated = metrics.response(ShowerRatio::cluster_to_generated).count > 0;
   const bool reconstructed = metrics.response(ShowerRatio::reconstructed_to_generated).count > 0;
-  const auto [low, high] = reach(ShowerAxis::energy, metrics);
+  const Reach shown = reach_of(ShowerAxis::energy, metrics);
   Plot plot(1400, generated ? 1000 : 520);
   Panels panels(plot);
   const auto panel = [&](ShowerRatio ratio, bool with_perfect, bool resolution, const std::string& label) {
@@ -246,7 +251,7 @@ bool draw_response(const fs::path& file, const ShowerMetrics& metrics, const std
       if (with_perfect) series(ShowerRatio::visible_to_generated, group, true);
     }
     const char* const range = resolution ? "set yrange [0:*]\n" : "set yrange [*<0.8:1.1<*]\n";
-    panels.end(axis_settings(ShowerAxis::energy, low, high) + range + "set ylabel " + Plot::quoted(label) + '\n');
+    panels.end(axis_settings(ShowerAxis::energy, shown) + range + "set ylabel " + Plot::quoted(label) + '\n');
   };
   panel(ShowerRatio::cluster_to_visible, false, false, "cluster / visible energy, median");
   panel(ShowerRatio::cluster_to_visible, false, true, "cluster / visible energy, resolution");

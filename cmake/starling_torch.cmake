@@ -50,3 +50,14 @@ if(STARLING_NCCL_INCLUDE AND STARLING_NCCL_CUDA_INCLUDE AND EXISTS ${torch_root}
 else()
   message(STATUS "NCCL: not found; training with several processes works on CPUs only")
 endif()
+
+# starling_precompile(target PRIVATE <header>...) or (target REUSE_FROM other): torch's headers take up to 20 s to compile:
+# once per target, or less. ccache needs the option and the setting to keep what uses them.
+function(starling_precompile target)
+  target_precompile_headers(${target} ${ARGN})
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  if(CCACHE)
+    set_target_properties(${target} PROPERTIES
+      CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${CCACHE}")
+  endif()
+endfunction()

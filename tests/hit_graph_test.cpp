@@ -194,7 +194,7 @@ TEST(Hits, ColumnsMustBeOfOneLength) {
     spoil(event.hits);
     const std::string start = std::string("hits: column ") + name + " has ";
     const auto refused = [&](const auto& call) {
-      EXPECT_TRUE(message_of(ErrorKind::usage, call).starts_with(start)) << name;
+      EXPECT_TRUE(message_of(ErrorKind::usage, call).starts_with(start)) << start;
     };
     refused([&] { build_hit_graph(event.hits, Windows()); });
     refused([&] { node_features(event.hits, {}); });

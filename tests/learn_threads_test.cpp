@@ -92,16 +92,12 @@ TEST(Prefetcher, MakesNothingAfterTheEnd) {
 }
 
 TEST(PrefetcherDeathTest, MemoryThatRunsOutInAThreadEndsTheConsumer) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
-#endif
+  if (STARLING_SANITIZED) GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
   EXPECT_EXIT(use_up_memory_in_a_thread(), testing::ExitedWithCode(42), "");
 }
 
 TEST(PrefetcherDeathTest, ThreadsThatCannotStartAreAnError) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
-#endif
+  if (STARLING_SANITIZED) GTEST_SKIP() << "sanitizers map terabytes: a limit on the address space means nothing";
   for (const rlim_t megabytes : {1, 4, 12, 32, 64, 96, 200, 500}) {
     EXPECT_EXIT(start_threads_with(megabytes), testing::ExitedWithCode(42),
                 "of 1000 that make batches cannot be started")
