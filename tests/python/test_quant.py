@@ -549,17 +549,17 @@ def test_the_network_compiled_and_under_autocast():
 
 
 def test_training_lowers_the_loss():
-    """Straight-through gradients train a network of 4 bits."""
+    """Straight-through gradients train a network of 4 bits. Its loss goes up and down: the last ten steps count."""
     torch.manual_seed(8)
     network = InteractionNetwork(8, 2, quantisation=Quantisation(4, 16, 4, 4, collect_stats_steps=5))
     x, edge_index, edge_attr = graph(50, 300)
     label = (edge_attr[:, 0] + x[edge_index[0], 0] > 0).float()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
-    for _ in range(60):
+    for _ in range(120):
         value = nn.functional.binary_cross_entropy_with_logits(network(x, edge_index, edge_attr), label)
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         losses.append(value.item())
-    assert losses[-1] < 0.6 * losses[0]
+    assert sum(losses[-10:]) / 10 < 0.6 * losses[0]
