@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "data.h"
+#include "dense/integer_arithmetic.h"
 #include "expect_error.h"
 #include "integer_set_plan.h"
 #include "quantized_cases.h"
@@ -41,18 +42,6 @@ std::vector<float> expect_agreement(const QuantizedNetwork& network, const Graph
     EXPECT_TRUE(same_bytes(run(plan, graph.view()), expected)) << plan.kernels();
   }
   return expected;
-}
-
-// Weights that a mask takes out: of every `length` inputs of an output, in order, those from number `kept` on, or, for
-// kept = 0, all of them in two of three such blocks.
-void prune(QuantizedNetwork& network, int length, int kept) {
-  for (const DenseLayer& layer : layers(network.shape)) {
-    std::vector<std::int16_t>& weight = network.layers.at(layer.name).weight;
-    for (int i = 0; i < layer.in * layer.out; ++i) {
-      const int place = i % layer.in, block = i / layer.in + place / length;
-      if (kept == 0 ? block % 3 != 0 : (place + block) % length >= kept) weight[i] = 0;
-    }
-  }
 }
 
 std::size_t distinct(const std::vector<float>& values) { return std::set<float>(values.begin(), values.end()).size(); }
@@ -130,201 +119,58 @@ TEST(QuantizedNetwork, EveryLevelRunsTheFastestOfItsSets) {
   }
 }
 
+void agrees(const std::string& name, const QuantizedNetwork& network, const Graph& graph) {
+  SCOPED_TRACE(name);
+  expect_agreement(network, graph);
+}
+
+// As `agrees`, where the name says the bits of codes in memory.
+void agrees_in_codes_of_name(const std::string& name, const QuantizedNetwork& network, const Graph& graph) {
+  const std::string kernels = QuantizedPlan(network).kernels();
+  EXPECT_THAT(kernels, testing::HasSubstr(name.substr(name.find("codes of ")))) << name;
+  EXPECT_THAT(kernels, testing::Not(testing::HasSubstr("64 bits"))) << name;
+  agrees(name, network, graph);
+}
+
 TEST(QuantizedNetwork, EveryWidth) {
-  for (const int hidden : {1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 47, 48, 64, 65, 96, 128}) {
-    SCOPED_TRACE(hidden);
-    const Graph graph = random_graph({}, 40, 90, 1);
-    const std::vector<float> logits = expect_agreement(quantized(plain(hidden, 2), {}), graph);
-    if (hidden > 3) {
+  every_width([](const std::string& name, const QuantizedNetwork& network, const Graph& graph) {
+    SCOPED_TRACE(name);
+    const std::vector<float> logits = expect_agreement(network, graph);
+    if (network.shape.hidden > 3) {
       EXPECT_GT(distinct(logits), 3u);
     }
-  }
+  });
 }
-
-TEST(QuantizedNetwork, EveryNumberOfBits) {
-  for (int bits = 2; bits <= 12; ++bits) {
-    for (const bool per_channel : {false, true}) {
-      SCOPED_TRACE(testing::Message() << bits << " bits, per channel " << per_channel);
-      const Settings settings{
-          .weight_bits = bits, .activation_bits = bits, .bias_bits = 32, .per_channel = per_channel};
-      for (const int hidden : {8, 48}) {
-        expect_agreement(quantized(plain(hidden, 3), settings), random_graph({}, 50, 120, bits));
-      }
-    }
-  }
-}
-
-TEST(QuantizedNetwork, EveryVariant) {
-  for (int variant = 0; variant < 24; ++variant) {
-    InteractionNetworkShape shape = plain(20, 3);
-    shape.norm = static_cast<Norm>(variant % 3);
-    shape.recurrent = variant / 3 % 2 == 1;
-    shape.bias = variant / 6 % 2 == 1;
-    shape.concat = variant / 12 == 1;
-    for (const Settings& settings : {Settings{}, Settings{.mixed = true, .pruned = 0.8},
-                                     Settings{.weight_bits = 12, .activation_bits = 12, .mixed = true},
-                                     Settings{.bias_bits = 16, .per_channel = true}}) {
-      SCOPED_TRACE(testing::Message() << "variant " << variant << ", bits " << settings.weight_bits);
-      const QuantizedNetwork network = quantized(shape, settings);
-      expect_agreement(network, random_graph(shape, 40, 90, 2));  // sums per node
-      expect_agreement(network, random_graph(shape, 60, 90, 2));  // products per edge
-      shape.steps = 1 + shape.steps % 3;
-    }
-  }
-}
-
-TEST(QuantizedNetwork, EveryGraphSize) {
-  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
-    InteractionNetworkShape shape = plain(12, 2);
-    shape.norm = norm;
-    shape.node_inputs = 3;
-    shape.edge_inputs = 1;
-    const QuantizedNetwork network = quantized(shape, {});
-    for (int edges = 0; edges <= 70; edges += edges < 20 ? 1 : 7) {
-      SCOPED_TRACE(edges);
-      expect_agreement(network, random_graph(shape, std::max(1, edges / 2), edges, edges));
-    }
-    expect_agreement(network, random_graph(shape, 900, 2500, 3));
-  }
-}
-
-// What an encoder reads may be finer than the states, which then still have one byte.
-TEST(QuantizedNetwork, FeaturesOfMoreBitsThanStates) {
-  const InteractionNetwork network = random_network(plain(24, 2), 3);
-  LearnedQuantization learned = quantized_cases::learned(network, {.weight_bits = 6, .activation_bits = 6}, 1);
-  for (const char* const encoder : {"node_encoder", "edge_encoder"}) {
-    learned.inputs[encoder].bits = 12;
-    learned.layers[std::string(encoder) + ".0"].weight_bits = 11;
-  }
-  const QuantizedNetwork codes = quantize(network, learned);
-  EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::HasSubstr("codes of 8 bits"));
-  expect_agreement(codes, random_graph({}, 50, 120, 1));
-}
-
-// The largest weights and codes there are: AVX2 adds products of two bytes up in 16 bits as far as they fit, and takes
-// the rest from lists. Codes of two bytes are as wide as 32 bits hold their sums.
-TEST(QuantizedNetwork, LargestProducts) {
-  struct Case {
-    int weights, states, hidden;
-    const char* codes;
-  };
-  constexpr const char *kBytes = "codes of 8 bits", *kWords = "codes of 16 bits";
-  for (const Case& c : {Case{2, 8, 48, kBytes},
-                        {6, 6, 48, kBytes},
-                        {7, 7, 48, kBytes},
-                        {6, 8, 48, kBytes},
-                        {8, 6, 48, kBytes},
-                        {8, 7, 48, kBytes},
-                        {8, 8, 48, kBytes},
-                        {8, 8, 19, kBytes},
-                        {9, 8, 48, kWords},
-                        {8, 9, 48, kWords},
-                        {12, 2, 48, kWords},
-                        {12, 12, 20, kWords}}) {
-    SCOPED_TRACE(testing::Message() << c.weights << " x " << c.states);
-    QuantizedNetwork codes =
-        quantized(plain(c.hidden, 2),
-                  {.weight_bits = c.weights, .activation_bits = c.states, .bias_bits = 16, .threshold = 0.5f});
-    for (auto& [name, layer] : codes.layers) {
-      const auto most = static_cast<std::int16_t>((1 << (c.weights - 1)) - 1);
-      for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 5 == 0 ? -most : most;
-    }
-    EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::HasSubstr(c.codes));
-    EXPECT_THAT(QuantizedPlan(codes).kernels(), testing::Not(testing::HasSubstr("64 bits")));
-    Graph graph = random_graph({}, 50, 120, 1);
-    for (float& value : graph.node_features) value *= 1e3f;
-    expect_agreement(codes, graph);
-  }
-}
-
+TEST(QuantizedNetwork, EveryNumberOfBits) { every_number_of_bits(agrees); }
+TEST(QuantizedNetwork, EveryVariant) { every_variant(agrees); }
+TEST(QuantizedNetwork, EveryGraphSize) { every_graph_size(agrees); }
+TEST(QuantizedNetwork, FeaturesOfMoreBitsThanStates) { features_of_more_bits_than_states(agrees_in_codes_of_name); }
+// AVX2 adds products of two bytes up in 16 bits as far as they fit, and takes the rest from lists. Codes of two bytes
+// are as wide as 32 bits hold their sums.
+TEST(QuantizedNetwork, LargestProducts) { largest_products(agrees_in_codes_of_name); }
 // Weights that are mostly zero are kept in lists where those pay; some have nothing but zeros.
-TEST(QuantizedNetwork, PrunedNetworks) {
-  for (const int bits : {2, 6, 8, 12}) {
-    for (const double pruned : {0.5, 0.8, 0.9, 0.98, 1.}) {
-      for (const int hidden : {7, 48, 80}) {
-        SCOPED_TRACE(testing::Message() << bits << " bits, " << pruned << " pruned, " << hidden << " wide");
-        const Settings settings{
-            .weight_bits = bits, .activation_bits = bits, .bias_bits = 16, .pruned = pruned, .threshold = 1.f};
-        expect_agreement(quantized(plain(hidden, 2), settings), random_graph({}, 40, 90, bits));
-      }
-    }
-  }
-}
-
-TEST(QuantizedNetwork, MasksOfBlocks) {
-  for (const int bits : {4, 8, 10}) {
-    for (const auto& [length, kept] : {std::pair(4, 2), {4, 0}, {16, 0}, {1000, 0}}) {
-      SCOPED_TRACE(testing::Message() << bits << " bits, " << kept << " of " << length);
-      QuantizedNetwork network = quantized(plain(48, 2), {.weight_bits = bits, .activation_bits = bits});
-      prune(network, length, kept);
-      expect_agreement(network, random_graph({}, 40, 90, bits));
-    }
-  }
-}
-
-// Sums that 32 bits do not hold: the largest weights and codes there are.
+TEST(QuantizedNetwork, PrunedNetworks) { pruned_networks(agrees); }
+TEST(QuantizedNetwork, MasksOfBlocks) { masks_of_blocks(agrees); }
 TEST(QuantizedNetwork, SumsBeyond32Bits) {
-  const Settings settings{.weight_bits = 12, .activation_bits = 12, .bias_bits = 32};
-  for (const Norm norm : {Norm::layer, Norm::batch, Norm::none}) {
-    InteractionNetworkShape shape = plain(128, 2);
-    shape.norm = norm;
-    QuantizedNetwork network = quantized(shape, settings);
-    for (auto& [name, layer] : network.layers) {
-      for (std::size_t i = 0; i < layer.weight.size(); ++i) layer.weight[i] = i % 7 == 0 ? -2047 : 2047;
-    }
-    Graph graph = random_graph(shape, 10, 20, 1);
-    for (float& value : graph.edge_features) value = 1e6f;
+  sums_beyond_32_bits([](const std::string& name, const QuantizedNetwork& network, const Graph& graph) {
     EXPECT_THAT(QuantizedPlan(network).kernels(), testing::HasSubstr("64 bits"));
-    expect_agreement(network, graph);
-  }
+    agrees(name, network, graph);
+  });
 }
+TEST(QuantizedNetwork, ValuesOutsideEveryRange) { values_outside_every_range(agrees); }
+TEST(QuantizedNetwork, RowsWithoutVariance) { rows_without_variance(agrees); }
+TEST(QuantizedNetwork, WaysInWhichEdgesMeetNodes) { ways_in_which_edges_meet_nodes(agrees); }
 
-TEST(QuantizedNetwork, ValuesOutsideEveryRange) {
-  const InteractionNetworkShape shape = plain(16, 2);
-  Graph graph = random_graph(shape, 10, 40, 1);
-  const float values[] = {INFINITY, -INFINITY, std::nanf(""), 3e38f, -3e38f, 1e-45f, -0.f};
-  for (std::size_t i = 0; i < graph.edge_features.size(); ++i) graph.edge_features[i] = values[i % 7];
-  for (std::size_t i = 0; i < graph.node_features.size(); ++i) graph.node_features[i] = values[i % 7];
-  for (const float threshold : {1e-9f, 1e-3f, 1e3f, 1e9f}) {
-    for (const int bits : {2, 8, 12}) {
-      SCOPED_TRACE(testing::Message() << threshold << ", " << bits << " bits");
-      expect_agreement(quantized(shape, {.weight_bits = bits, .activation_bits = bits, .threshold = threshold}), graph);
+TEST(QuantizedNetwork, NumbersOf128BitsAreRoundedOnce) {
+  for (int shift = 0; shift < 126; ++shift) {
+    for (const __int128 low : {0, 1, 2, 3, 1023, 1024, 1025, 4095}) {
+      const __int128 value = (__int128{1} << shift) + low * (__int128{1} << shift / 2) + (shift > 60 ? low : 0);
+      EXPECT_EQ(dense::rounded(value), static_cast<double>(value)) << shift;
+      EXPECT_EQ(dense::rounded(-value), static_cast<double>(-value)) << shift;
+      const __int128 half = (__int128{0x3ffffffffffffd + 2 * low} << shift / 2);  // ties, and beside them
+      for (const int beside : {-1, 0, 1}) EXPECT_EQ(dense::rounded(half + beside), static_cast<double>(half + beside));
     }
   }
-}
-
-// Rows whose sums are all equal, or nearly: nothing is left of their variance but rounding and epsilon.
-TEST(QuantizedNetwork, RowsWithoutVariance) {
-  for (const int different : {0, 1, 5}) {
-    for (const float scale : {1e-6f, 1e-3f, 1.f}) {
-      SCOPED_TRACE(testing::Message() << different << " rows differ, scale " << scale);
-      QuantizedNetwork network = quantized(plain(48, 2), {.bias_bits = 32});
-      for (auto& [name, layer] : network.layers) {
-        const std::size_t in = layer.weight.size() / std::max<std::size_t>(1, layer.bias.size());
-        for (std::size_t i = different * in; i < layer.weight.size(); ++i) layer.weight[i] = layer.weight[i % in];
-        for (std::size_t i = 0; i < layer.bias.size(); ++i) layer.bias[i] = 100000000 / static_cast<int>(in);
-        layer.weight_scale.assign(1, scale);
-      }
-      expect_agreement(network, random_graph({}, 30, 70, 1));
-    }
-  }
-}
-
-TEST(QuantizedNetwork, HubsSelfEdgesRepeatedEdgesAndIsolatedNodes) {
-  for (const Norm norm : {Norm::layer, Norm::batch}) {
-    InteractionNetworkShape shape = plain(20, 3);
-    shape.norm = norm;
-    Graph graph = random_graph(shape, 1500, 1500, 4);
-    for (int i = 0; i < 500; ++i) graph.src[i] = 17;       // a hub that edges leave
-    for (int i = 500; i < 1000; ++i) graph.dst[i] = 1499;  // a hub that they reach
-    for (int i = 1000; i < 1010; ++i) graph.src[i] = graph.dst[i] = 5;
-    expect_agreement(quantized(shape, {}), graph);
-  }
-  // All edges between two nodes.
-  Graph graph = random_graph({}, 3, 300, 5);
-  std::fill(graph.src.begin(), graph.src.end(), 0);
-  std::fill(graph.dst.begin(), graph.dst.end(), 2);
-  expect_agreement(quantized(plain(48, 3), {}), graph);
 }
 
 TEST(QuantizedNetwork, ResultsDoNotDependOnThreadsOrMemory) {

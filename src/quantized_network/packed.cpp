@@ -4,20 +4,10 @@
 #include <optional>
 #include <span>
 
+#include "quantized_network/factor.h"
+
 namespace starling::quantized_network {
 namespace {
-
-// What an encoder reads: its quantiser may be finer than those of states, since features span orders of magnitude.
-bool reads_features(const Layer& layer) {
-  return layer.dense.name == "node_encoder.0" || layer.dense.name == "edge_encoder.0";
-}
-
-// What an MLP reads of states is not negative: a ReLU left it.
-dense::CodeGrid reachable(const Layer& layer) {
-  dense::CodeGrid grid = layer.input;
-  if (!reads_features(layer)) grid.lowest = 0;
-  return grid;
-}
 
 // Kernels for the codes of states, or of features.
 const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool features,
@@ -26,40 +16,21 @@ const dense::IntegerKernels& kernels_for(const std::vector<Layer>& layers, bool 
   for (const Layer& layer : layers) {
     wide |= layer.bound >= std::int64_t{1} << 31;
     bytes &= features || !layer.dense.relu || layer.output.highest < 256;
-    if (reads_features(layer) != features) continue;
-    const dense::CodeGrid input = reachable(layer);
+    if (layer.reads_features() != features) continue;
+    const dense::CodeGrid input = layer.reachable();
     bytes &= layer.codes->weight_bits <= 8 && input.highest - input.lowest < 256;
   }
   return wide ? *set.wide16 : bytes ? *set.of8 : *set.of16;
 }
 
-bool is_bounded(const Layer& layer) {
-  const double bound = static_cast<double>(layer.bound), width = layer.dense.out, step = layer.output.scale;
-  if (layer.dense.norm == Norm::layer) {
-    return bound * width < 0x1p31 && std::sqrt(width) / step < 0x1p30 && layer.floor / (width * width) < 1e30;
-  }
-  const double scale = *std::max_element(layer.scale.begin(), layer.scale.end());
-  // The reciprocals and products that the kernels take are normal numbers.
-  return bound * scale / step < 0x1p30 && scale / step > 1e-30 && step > 1e-30;
-}
-
-// One product instead of a product and a quotient: the factor for which min(rint(code · factor), highest) is `codes`.
-// Rounding may let a code differ, so all are tried; none where no factor near the quotient of the scales has them all.
-std::optional<float> one_factor(std::span<const std::int32_t> codes, const dense::CodeGrid& from,
-                                const dense::CodeGrid& to) {
+// Codes as min(rint(code · factor), highest).
+std::optional<float> linear_factor(std::span<const std::int32_t> codes, const dense::CodeGrid& from,
+                                   const dense::CodeGrid& to) {
   const float middle = from.scale / to.scale;
   if (middle * static_cast<float>(codes.size()) >= 0x1p30f) return std::nullopt;
-  for (int ulps = 0; ulps <= 16; ++ulps) {
-    float factor = middle;
-    for (int i = 0; i < (ulps + 1) / 2; ++i) factor = std::nextafter(factor, ulps % 2 == 0 ? 0.f : INFINITY);
-    const auto fits = [&](std::size_t code) {
-      return std::min(std::nearbyint(double{static_cast<float>(code) * factor}), double(to.highest)) == codes[code];
-    };
-    std::size_t code = 0;
-    while (code < codes.size() && fits(code)) ++code;
-    if (code == codes.size()) return factor;
-  }
-  return std::nullopt;
+  return one_factor(codes, middle, [&](float code, float factor) {
+    return std::min(std::nearbyint(double{code * factor}), double(to.highest));
+  });
 }
 
 }  // namespace
@@ -96,9 +67,9 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
                                  .out = layer.dense.out,
                                  .in = layer.dense.in,
                                  .bias = layer.codes->bias.empty() ? nullptr : layer.codes->bias.data(),
-                                 .lowest = reachable(layer).lowest,
+                                 .lowest = layer.reachable().lowest,
                                  .highest = layer.input.highest};
-  packed.product = (reads_features(layer) ? feature_packer_ : packer_).pack(matrix, inputs, width, with_bias);
+  packed.product = (layer.reads_features() ? feature_packer_ : packer_).pack(matrix, inputs, width, with_bias);
   packed.width = layer.dense.out;
   packed.norm = layer.dense.norm;
   packed.relu = layer.dense.relu;
@@ -124,7 +95,7 @@ PackedLayer PackedNetwork::pack(const Layer& layer, const std::vector<int>& inpu
   quantize.low = packer_.copy(low, columns);
   quantize.high = packer_.copy(high, columns);
   quantize.grid = layer.output;
-  quantize.bounded = is_bounded(layer);
+  quantize.bounded = layer.bounded();
   if (layer.dense.norm == Norm::batch) {
     packed.norm_weight = packer_.copy(layer.codes->norm_weight, columns);
     packed.norm_bias = packer_.copy(layer.codes->norm_bias, columns);
@@ -144,7 +115,7 @@ Mlp PackedNetwork::pack_mlp(const std::string& name, int first) {
 dense::Requantize PackedNetwork::requantizer(const dense::CodeGrid& from, const dense::CodeGrid& to) {
   std::vector<std::int32_t> table(std::max(256, from.highest + 1));
   for (int code = 0; code <= from.highest; ++code) table[code] = dense::code_of(dense::value_of(code, from.scale), to);
-  const std::optional<float> factor = one_factor({table.data(), std::size_t(from.highest) + 1}, from, to);
+  const std::optional<float> factor = linear_factor({table.data(), std::size_t(from.highest) + 1}, from, to);
   const void* const packed =
       kernels->code_bytes == 1
           ? static_cast<const void*>(packer_.copy(std::vector<std::uint8_t>(table.begin(), table.end()), table.size()))
@@ -171,7 +142,7 @@ dense::Messages PackedNetwork::reader(const dense::CodeGrid& message, const dens
     codes.push_back(dense::code_of(dense::value_of(std::ssize(codes), message.scale), to));
   }
   if (codes.back() < to.highest) return messages;
-  const std::optional<float> factor = one_factor(codes, message, to);
+  const std::optional<float> factor = linear_factor(codes, message, to);
   messages.linear = factor.has_value();
   messages.factor = factor.value_or(0.f);
   return messages;

@@ -161,8 +161,7 @@ class Reference {
         }
         for (int c = 0; c < width; ++c) {
           moments[c].count = sums.rows;
-          deviation.push_back(
-              dense::integer_deviation(moments[c], quantized_network::batch_floor(sums.rows, layer.scale_of(c))));
+          deviation.push_back(dense::batch_deviation(moments[c], double{kBatchNormEpsilon}, layer.scale_of(c)));
         }
         for_all([&](std::int64_t r, int c) {
           return dense::batch_normalised(dense::difference_from_mean(moments[c], sums.row(r)[c]) / deviation[c],

@@ -339,7 +339,7 @@ class Runner {
       std::byte* const to = codes(work_.layer_codes, range.first);
       for (int c = 0; c < columns_; ++c) {
         const double deviation =
-            c < layer.width ? dense::integer_deviation(all[c], batch_floor(rows, layer.scales[c])) : 1.;
+            c < layer.width ? dense::batch_deviation(all[c], double{kBatchNormEpsilon}, layer.scales[c]) : 1.;
         for (int row = 0; row < range.count; ++row) {
           int code = 0;
           if (c < layer.width) {

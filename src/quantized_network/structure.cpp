@@ -146,9 +146,22 @@ void check(const QuantizedNetwork& network, ErrorKind kind, const std::string& w
   }
 }
 
-double batch_floor(std::int64_t rows, float scale) {
-  const double count = static_cast<double>(rows);
-  return count * count * double{kBatchNormEpsilon} / (double{scale} * double{scale});
+bool Layer::reads_features() const { return dense.name == "node_encoder.0" || dense.name == "edge_encoder.0"; }
+
+dense::CodeGrid Layer::reachable() const {
+  dense::CodeGrid grid = input;
+  if (!reads_features()) grid.lowest = 0;
+  return grid;
+}
+
+bool Layer::bounded() const {
+  const double most = static_cast<double>(bound), width = dense.out, step = output.scale;
+  if (dense.norm == Norm::layer) {
+    return most * width < 0x1p31 && std::sqrt(width) / step < 0x1p30 && floor / (width * width) < 1e30;
+  }
+  const double largest = *std::max_element(scale.begin(), scale.end());
+  // The reciprocals and products that the kernels take are normal numbers.
+  return most * largest / step < 0x1p30 && largest / step > 1e-30 && step > 1e-30;
 }
 
 std::vector<Layer> arithmetic(const QuantizedNetwork& network) {
@@ -181,8 +194,7 @@ std::vector<Layer> arithmetic(const QuantizedNetwork& network) {
       layer.bound <<= shift;
       for (const float scale : layer.scale) layer.ratio.push_back(double{scale} / layer.common);
     }
-    const double width = dense.out;
-    layer.floor = width * width * double{kLayerNormEpsilon} / (layer.common * layer.common);
+    layer.floor = dense::spread_floor(dense.out, double{kLayerNormEpsilon}, layer.common);
     all.push_back(std::move(layer));
   }
   return all;

@@ -34,15 +34,19 @@ struct Layer {
   /// [out], or empty where the scale is one: sums are brought to the scale `common` before they are normalised.
   std::vector<double> ratio;
   double common = 0.;
-  double floor = 0.;  ///< out² ε / common², where layer normalisation follows
+  double floor = 0.;  ///< spread_floor(), where layer normalisation follows
 
   int weight_at(int out, int in) const { return codes->weight[static_cast<std::size_t>(out) * dense.in + in]; }
   int bias_at(int out) const { return codes->bias.empty() ? 0 : codes->bias[out]; }
   float scale_of(int out) const { return scale[scale.size() == 1 ? 0 : out]; }
+  /// Whether it is the first of an encoder, whose quantiser may be finer than those of states: features span orders of
+  /// magnitude.
+  bool reads_features() const;
+  /// Codes that can be read: those of states are not negative, since a ReLU left them.
+  dense::CodeGrid reachable() const;
+  /// See IntegerQuantize: of a layer with a ReLU.
+  bool bounded() const;
 };
-
-/// rows² ε / scale², what batch normalisation over so many rows adds to the spread of sums of this scale.
-double batch_floor(std::int64_t rows, float scale);
 
 /// In the order of layers(shape).
 std::vector<Layer> arithmetic(const QuantizedNetwork& network);
