@@ -6,8 +6,9 @@
 // Columns: ms of one event; ns per edge and step; LibTorch's ms and the ratio; the largest difference of the logits as
 // a part of the largest logit; workspace, and the growth of the process's peak memory through graph, plan, workspace
 // and run (without LibTorch, which comes after). Where there is a CUDA device, rows of it follow: median of 20 runs as
-// a CUDA graph, workspace, and the largest difference of the logits to those of float32. With 0 threads they are all;
-// bench/network.py sets them beside torch on the same device.
+// a CUDA graph, workspace, and the largest difference of the logits to those of float32; int8 is the same network in
+// codes of 8 bits, and its difference that of rounding to them. With 0 threads these rows are all; bench/network.py
+// sets them beside torch on the same device.
 
 #include "network.h"
 
@@ -20,6 +21,7 @@
 #include <numeric>
 #include <random>
 
+#include "calibration.h"
 #include "timing.h"
 
 namespace {
@@ -111,18 +113,23 @@ void measure_cuda(int hidden, int steps, std::int64_t edges) {
   const InteractionNetwork network = random_network(hidden, steps);
   const BenchGraph graph = random_graph(100'000, edges);
   std::vector<float> expected;  // of float32, which has the bytes of the host
-  for (const NumberType type : {NumberType::float32, NumberType::half, NumberType::bfloat16}) {
-    const OnCuda result = run_cuda(network, graph, type);
-    if (type == NumberType::float32) expected = result.logits;
+  const auto print = [&](const char* type, const OnCuda& result) {
     double worst = 0., largest = 0.;
     for (std::size_t i = 0; i < expected.size(); ++i) {
       worst = std::max(worst, std::abs(double{result.logits[i]} - double{expected[i]}));
       largest = std::max(largest, std::abs(double{expected[i]}));
     }
-    std::printf("%4d %8ld %9s %8.3f %8.1f %8.0e\n", hidden, static_cast<long>(edges), to_string(type).c_str(),
-                result.ms, result.workspace_mb, worst / largest);
+    std::printf("%4d %8ld %9s %8.3f %8.1f %8.0e\n", hidden, static_cast<long>(edges), type, result.ms,
+                result.workspace_mb, worst / largest);
     std::fflush(stdout);
+  };
+  for (const NumberType type : {NumberType::float32, NumberType::half, NumberType::bfloat16}) {
+    const OnCuda result = run_cuda(network, graph, type);
+    if (type == NumberType::float32) expected = result.logits;
+    print(to_string(type).c_str(), result);
   }
+  const BenchGraph small = random_graph(1'000, 10'000);
+  print("int8", run_cuda(calibration::quantized_after_training(network, small.view(), 8), graph));
 }
 #endif
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "starling/interaction_network.h"
+#include "starling/quantized_network.h"
 #include "timing.h"
 
 struct BenchGraph {
@@ -23,7 +24,7 @@ struct Peer {
 Peer run_libtorch(const starling::InteractionNetwork& network, const BenchGraph& graph, int threads);
 std::string libtorch_version();
 
-/// The same network, without the peer, on a CUDA device, one run as a CUDA graph.
+/// A network, without the peer, on a CUDA device, one run as a CUDA graph.
 struct OnCuda {
   double ms;  ///< median
   double workspace_mb;
@@ -31,3 +32,4 @@ struct OnCuda {
 };
 bool has_cuda();
 OnCuda run_cuda(const starling::InteractionNetwork& network, const BenchGraph& graph, starling::NumberType type);
+OnCuda run_cuda(const starling::QuantizedNetwork& network, const BenchGraph& graph);

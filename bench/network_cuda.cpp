@@ -12,21 +12,9 @@ void copy(const std::vector<T>& from, T* to) {
   check(cudaMemcpy(to, from.data(), from.size() * sizeof(T), cudaMemcpyHostToDevice));
 }
 
-}  // namespace
-
-bool has_cuda() {
-  try {
-    starling::require_cuda();
-    return true;
-  } catch (const starling::Error&) {
-    return false;
-  }
-}
-
-OnCuda run_cuda(const starling::InteractionNetwork& network, const BenchGraph& graph, starling::NumberType type) {
+template <typename Plan>
+OnCuda run(const Plan& plan, const BenchGraph& graph) {
   using namespace starling;
-  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
-  const InteractionNetworkCudaPlan plan(network, type, weights.span());
   const OnDevice<std::int32_t> src(graph.src.size()), dst(graph.dst.size()), bad_row(1);
   const OnDevice<float> nodes(graph.node_features.size()), edges(graph.edge_features.size()), logits(graph.src.size());
   copy(graph.src, src.data());
@@ -43,4 +31,27 @@ OnCuda run_cuda(const starling::InteractionNetwork& network, const BenchGraph& g
   result.logits.resize(graph.src.size());
   check(cudaMemcpy(result.logits.data(), logits.data(), result.logits.size() * sizeof(float), cudaMemcpyDeviceToHost));
   return result;
+}
+
+}  // namespace
+
+bool has_cuda() {
+  try {
+    starling::require_cuda();
+    return true;
+  } catch (const starling::Error&) {
+    return false;
+  }
+}
+
+OnCuda run_cuda(const starling::InteractionNetwork& network, const BenchGraph& graph, starling::NumberType type) {
+  using namespace starling;
+  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape, type));
+  return run(InteractionNetworkCudaPlan(network, type, weights.span()), graph);
+}
+
+OnCuda run_cuda(const starling::QuantizedNetwork& network, const BenchGraph& graph) {
+  using namespace starling;
+  const OnDevice<std::byte> weights(QuantizedCudaPlan::weights_bytes(network));
+  return run(QuantizedCudaPlan(network, weights.span()), graph);
 }

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "on_device.h"
+#include "quantized_cases.h"
 #include "starling/track_finder.h"
 #include "track_finder_cases.h"
 
@@ -75,6 +76,25 @@ TEST_F(TrackFinderCudaTest, ASessionFindsTheSameTracksAsOnTheHost) {
   EXPECT_GT(device.device_bytes(), 0U);
   EXPECT_EQ(device.run(Hits{}).size(), 0);
   EXPECT_EQ(device.found().edges.size(), 0);
+}
+
+TEST_F(TrackFinderCudaTest, ANetworkInCodesFindsTheSameTracksAsOnTheHost) {
+  TrackFinder codes = finder();
+  const auto& network = std::get<InteractionNetwork>(finder().network);
+  for (const int bits : {8, 12}) {  // in bytes on tensor cores, and in plain integers
+    SCOPED_TRACE(bits);
+    const quantized_cases::Settings settings{.weight_bits = bits, .activation_bits = bits, .bias_bits = 32};
+    codes.network = quantize(network, quantized_cases::learned(network, settings, 1));
+    TrackSession host(codes), device(codes, Device::cuda);
+    for (const double pileup : {3., 0.}) {
+      const Event event = made_event(pileup, 40);
+      const Tracks expected = host.run(event.hits), found = device.run(event.hits);
+      EXPECT_EQ(found.row_splits, expected.row_splits);
+      EXPECT_EQ(found.hits, expected.hits);
+      EXPECT_THAT(device.found().scores, testing::ElementsAreArray(host.found().scores));
+    }
+  }
+  expect_usage([&] { TrackSession(codes, Device::cuda, NumberType::half); }, "expected float32, which leaves codes");
 }
 
 TEST_F(TrackFinderCudaTest, EveryBuilderFindsTheSameTracksAsOnTheHost) {

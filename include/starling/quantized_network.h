@@ -135,6 +135,41 @@ class QuantizedPlan : public EdgePlan {
   std::unique_ptr<Packed> packed_;
 };
 
+/// The same on a CUDA device, in memory that the caller lends: logits have the same bytes as QuantizedPlan's.
+/// Immutable: share it between threads and streams.
+///
+/// Where states and weights have at most 8 bits, sums 32, and the network is at most 128 wide without batch
+/// normalisation, tensor cores multiply bytes and edges go through all layers of a step in one kernel; features may
+/// have more bits. Any other network runs in plain integers, a kernel per layer, and takes several times as long.
+class QuantizedCudaPlan {
+ public:
+  /// Bytes of device memory that the network takes. Throws ErrorKind::usage for one that from_model() would refuse.
+  static std::size_t weights_bytes(const QuantizedNetwork& network);
+
+  /// Copies the network into `memory` of the current device, which must stay as long as the plan is used, and returns
+  /// once it is there. Throws ErrorKind::usage for a network that from_model() would refuse or memory that is too
+  /// small, and ErrorKind::device without a device or without CUDA in the build.
+  QuantizedCudaPlan(const QuantizedNetwork& network, std::span<std::byte> memory);
+  QuantizedCudaPlan(const QuantizedCudaPlan&) = delete;
+  QuantizedCudaPlan& operator=(const QuantizedCudaPlan&) = delete;
+  ~QuantizedCudaPlan();
+
+  const InteractionNetworkShape& shape() const;
+
+  /// Bytes of workspace that run() needs for a graph of this size (any smaller one fits too). Per edge two states of H
+  /// bytes, H rounded up to 32, 48, 64 or 128, and about 50 bytes; per node twelve states and about 30 bytes. In plain
+  /// integers at most 20 H bytes per edge and 28 H per node.
+  std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const;
+
+  /// As InteractionNetworkCudaPlan::run. Throws ErrorKind::usage for more than (2^32 - 1) / c edges as well, c being
+  /// the highest code of a message: 16,843,009 at 8 bits. In plain integers there is no such limit.
+  void run(const GraphView& graph, float* logits, std::span<std::byte> workspace, const Execution& execution) const;
+
+ private:
+  struct Packed;
+  std::unique_ptr<Packed> packed_;
+};
+
 /// Plain loops over the definitions, in 64-bit integers: what every backend must equal to the last bit. `codes`, where
 /// it is given, gets the codes of every layer that runs by name, "node_encoder.in" for what an MLP reads and
 /// "node_encoder.0" for what leaves a ReLU: [nodes or edges, width], edges and nodes in the graph's order; those of a

@@ -61,8 +61,9 @@ class TrackCudaPlan {
   static std::size_t model_bytes(const TrackFinder& finder, NumberType type = NumberType::float32);
 
   /// Copies windows and network into `memory` of the current device, which must stay as long as the plan is used, and
-  /// returns once they are there. Throws ErrorKind::usage for memory that is too small, for a network in codes or of
-  /// other features than those of a hit graph, and for what TrackFinder::save() refuses; ErrorKind::device without a
+  /// returns once they are there. Throws ErrorKind::usage for memory that is too small, for a network of
+  /// other features than those of a hit graph, for one in codes with another type than float32, and for what
+  /// TrackFinder::save() refuses; ErrorKind::device without a
   /// device or without CUDA in the build.
   TrackCudaPlan(const TrackFinder& finder, NumberType type, std::span<std::byte> memory);
   TrackCudaPlan(const TrackCudaPlan&) = delete;

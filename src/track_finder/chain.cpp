@@ -11,13 +11,26 @@ namespace {
 
 constexpr const char* kFunction = "TrackCudaPlan";
 
-/// The network, which must be a float one.
-const InteractionNetwork& network_of(const TrackFinder& finder) {
-  const auto* const network = std::get_if<InteractionNetwork>(&finder.network);
-  if (network == nullptr) {
-    throw Error(ErrorKind::usage, "a network in codes on a CUDA device: expected one in float, or the CPU");
+/// The network, where it is in codes; those are integers whatever the type.
+const QuantizedNetwork* codes_of(const TrackFinder& finder, NumberType type) {
+  const auto* const codes = std::get_if<QuantizedNetwork>(&finder.network);
+  if (codes != nullptr && type != NumberType::float32) {
+    throw Error(ErrorKind::usage, "a network in codes with numbers of the type " + to_string(type) +
+                                      ": expected float32, which leaves codes as they are");
   }
-  return *network;
+  return codes;
+}
+
+std::size_t network_bytes(const TrackFinder& finder, NumberType type) {
+  if (const QuantizedNetwork* const codes = codes_of(finder, type)) return QuantizedCudaPlan::weights_bytes(*codes);
+  return InteractionNetworkCudaPlan::weights_bytes(finder.shape(), type);
+}
+
+NetworkPlan network_plan(const TrackFinder& finder, NumberType type, std::span<std::byte> memory) {
+  if (const QuantizedNetwork* const codes = codes_of(finder, type)) {
+    return std::make_unique<const QuantizedCudaPlan>(*codes, memory);
+  }
+  return std::make_unique<const InteractionNetworkCudaPlan>(std::get<InteractionNetwork>(finder.network), type, memory);
 }
 
 /// The model in the lent memory.
@@ -27,17 +40,17 @@ struct ModelMemory {
 
   ModelMemory(const TrackFinder& finder, NumberType type, std::span<std::byte> memory) {
     const std::size_t windows_bytes = HitGraphCudaPlan::windows_bytes(finder.windows);
-    const std::size_t network_bytes = InteractionNetworkCudaPlan::weights_bytes(network_of(finder).shape, type);
+    const std::size_t size = network_bytes(finder, type);
     memory::Layout layout(memory);
     windows = {layout.take<std::byte>(windows_bytes), windows_bytes};
-    network = {layout.take<std::byte>(network_bytes), network_bytes};
+    network = {layout.take<std::byte>(size), size};
     bytes = layout.bytes();
   }
 };
 
 /// The finder, whose network must read hit graphs, and memory that must hold it.
 ModelMemory checked(const TrackFinder& finder, NumberType type, std::span<std::byte> memory) {
-  interaction_network::check_reads_hit_graphs(network_of(finder).shape);
+  interaction_network::check_reads_hit_graphs(finder.shape());
   memory::check_workspace(memory, ModelMemory(finder, type, {}).bytes, kFunction);
   return {finder, type, memory};
 }
@@ -48,11 +61,11 @@ std::size_t Chain::model_bytes(const TrackFinder& finder, NumberType type) {
   return ModelMemory(finder, type, {}).bytes;
 }
 
-bool Chain::counts_all_hits(const TrackFinder& finder) { return network_of(finder).shape.norm == Norm::batch; }
+bool Chain::counts_all_hits(const TrackFinder& finder) { return finder.shape().norm == Norm::batch; }
 
 Chain::Chain(const TrackFinder& finder, NumberType type, std::span<std::byte> memory)
     : graph_(finder.windows, finder.scales, checked(finder, type, memory).windows),
-      network_(network_of(finder), type, ModelMemory(finder, type, memory).network),
+      network_(network_plan(finder, type, ModelMemory(finder, type, memory).network)),
       cuts_(finder.cuts) {}
 
 ChainMemory Chain::lay_out(memory::Layout& layout, std::int32_t num_hits, const HitGraphCapacity& capacity) const {
@@ -71,8 +84,10 @@ ChainMemory Chain::lay_out(memory::Layout& layout, std::int32_t num_hits, const 
   graph.edge_count = layout.take<std::int32_t>(1);
   memory.scores = layout.take<float>(edges);
   memory.bad_edge = layout.take<std::int32_t>(1);
+  const std::size_t of_network =
+      std::visit([&](const auto& plan) { return plan->workspace_bytes(num_hits, capacity.edges); }, network_);
   const std::size_t workspace =
-      std::max({graph_.workspace_bytes(num_hits, capacity), network_.workspace_bytes(num_hits, capacity.edges),
+      std::max({graph_.workspace_bytes(num_hits, capacity), of_network,
                 build_tracks_bytes(num_hits, capacity.edges, cuts_, {.device = Device::cuda})});
   memory.workspace = {layout.take<std::byte>(workspace), workspace};
   return memory;
@@ -87,7 +102,7 @@ void Chain::score(const HitGraphView& graph, const ChainMemory& memory, const Ex
   Execution checked = execution;
   checked.bad_row = memory.bad_edge;
   const GraphView view = network_view(graph);
-  network_.run(view, memory.scores, memory.workspace, checked);
+  std::visit([&](const auto& plan) { plan->run(view, memory.scores, memory.workspace, checked); }, network_);
   edge_scores(memory.scores, view.num_edges(), view.count, memory.scores, checked);
 }
 

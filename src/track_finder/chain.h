@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <variant>
 
 #include "memory/layout.h"
 #include "starling/track_finder.h"
@@ -16,6 +18,10 @@ struct ChainMemory {
   std::int32_t* bad_edge = nullptr;  ///< one: the network asks for it, and a hit graph has none
   std::span<std::byte> workspace;    ///< of one stage after the other
 };
+
+/// The network of a finder: with floats or in codes, as it is there.
+using NetworkPlan =
+    std::variant<std::unique_ptr<const InteractionNetworkCudaPlan>, std::unique_ptr<const QuantizedCudaPlan>>;
 
 /// The stages of TrackCudaPlan. Immutable.
 class Chain {
@@ -35,7 +41,7 @@ class Chain {
 
  private:
   HitGraphCudaPlan graph_;
-  InteractionNetworkCudaPlan network_;
+  NetworkPlan network_;
   TrackCuts cuts_;
 };
 
