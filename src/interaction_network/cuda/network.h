@@ -22,6 +22,12 @@ class DeviceNetwork {
                    const Execution& execution) const = 0;
 };
 
+/// What the plans of all number types do: the checks of InteractionNetworkCudaPlan's constructor and run(), named as
+/// those of `function`, then the network's own. upload() returns once the weights are there.
+void upload(DeviceNetwork& network, std::span<std::byte> memory, const char* function);
+void run(const DeviceNetwork& network, const InteractionNetworkShape& shape, const GraphView& graph, float* logits,
+         std::span<std::byte> workspace, const Execution& execution, const char* function);
+
 /// Floats, all layers of a step in one kernel: at most kMostFused wide, no batch normalisation.
 std::unique_ptr<DeviceNetwork> make_float_network(const InteractionNetwork& network);
 /// States and matrices of 16 bits, products on tensor cores: the same networks.

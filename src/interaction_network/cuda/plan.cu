@@ -1,12 +1,8 @@
-#include <cuda_runtime.h>
-
 #include <string>
 
-#include "cuda/call.h"
 #include "interaction_network/cuda/device_weights.h"
 #include "interaction_network/cuda/network.h"
 #include "interaction_network/shape.h"
-#include "memory/arguments.h"
 
 namespace starling {
 
@@ -49,11 +45,7 @@ std::size_t InteractionNetworkCudaPlan::weights_bytes(const InteractionNetworkSh
 InteractionNetworkCudaPlan::InteractionNetworkCudaPlan(const InteractionNetwork& network, NumberType type,
                                                        std::span<std::byte> memory)
     : packed_(new Packed{network.shape, type, make_network(network, type)}) {
-  require_cuda();
-  memory::check_workspace(memory, packed_->network->weights_bytes(), "InteractionNetworkCudaPlan");
-  packed_->network->upload(memory);
-  // A copy from pageable memory may return before the device is done.
-  cuda::call(cudaStreamSynchronize(cudaStreamLegacy));
+  interaction_network::cuda::upload(*packed_->network, memory, "InteractionNetworkCudaPlan");
 }
 
 InteractionNetworkCudaPlan::~InteractionNetworkCudaPlan() = default;
@@ -68,13 +60,8 @@ std::size_t InteractionNetworkCudaPlan::workspace_bytes(std::int32_t num_nodes, 
 
 void InteractionNetworkCudaPlan::run(const GraphView& graph, float* logits, std::span<std::byte> workspace,
                                      const Execution& execution) const {
-  const char* const function = "InteractionNetworkCudaPlan::run";
-  interaction_network::check_arrays(graph, packed_->shape);
-  memory::check_there(function, "logits", logits, graph.num_edges());
-  if (execution.device != Device::cuda || execution.bad_row == nullptr)
-    memory::usage(function, "expected an execution on a CUDA device with a bad_row");
-  memory::check_workspace(workspace, workspace_bytes(graph.num_nodes, graph.num_edges()), function);
-  packed_->network->run(graph, logits, workspace, execution);
+  interaction_network::cuda::run(*packed_->network, packed_->shape, graph, logits, workspace, execution,
+                                 "InteractionNetworkCudaPlan::run");
 }
 
 }  // namespace starling

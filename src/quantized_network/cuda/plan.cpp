@@ -1,9 +1,4 @@
-#include <cuda_runtime_api.h>
-
-#include "cuda/call.h"
 #include "interaction_network/shape.h"
-#include "memory/arguments.h"
-#include "memory/layout.h"
 #include "quantized_network/cuda/network.h"
 #include "quantized_network/structure.h"
 
@@ -31,11 +26,7 @@ std::size_t QuantizedCudaPlan::weights_bytes(const QuantizedNetwork& network) {
 
 QuantizedCudaPlan::QuantizedCudaPlan(const QuantizedNetwork& network, std::span<std::byte> memory)
     : packed_(new Packed{network.shape, make_network(network)}) {
-  require_cuda();
-  memory::check_workspace(memory, packed_->network->weights_bytes(), "QuantizedCudaPlan");
-  packed_->network->upload(memory);
-  // A copy from pageable memory may return before the device is done.
-  cuda::call(cudaStreamSynchronize(cudaStreamLegacy));
+  interaction_network::cuda::upload(*packed_->network, memory, "QuantizedCudaPlan");
 }
 
 QuantizedCudaPlan::~QuantizedCudaPlan() = default;
@@ -49,13 +40,8 @@ std::size_t QuantizedCudaPlan::workspace_bytes(std::int32_t num_nodes, std::int6
 
 void QuantizedCudaPlan::run(const GraphView& graph, float* logits, std::span<std::byte> workspace,
                             const Execution& execution) const {
-  const char* const function = "QuantizedCudaPlan::run";
-  interaction_network::check_arrays(graph, packed_->shape);
-  memory::check_there(function, "logits", logits, graph.num_edges());
-  if (execution.device != Device::cuda || execution.bad_row == nullptr)
-    memory::usage(function, "expected an execution on a CUDA device with a bad_row");
-  memory::check_workspace(workspace, workspace_bytes(graph.num_nodes, graph.num_edges()), function);
-  packed_->network->run(graph, logits, workspace, execution);
+  interaction_network::cuda::run(*packed_->network, packed_->shape, graph, logits, workspace, execution,
+                                 "QuantizedCudaPlan::run");
 }
 
 }  // namespace starling
