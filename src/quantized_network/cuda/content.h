@@ -1,9 +1,17 @@
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
+#include <utility>
 #include <vector>
+
+#include "cuda/call.h"
+#include "memory/layout.h"
+#include "starling/quantized_network.h"
 
 namespace starling::quantized_network::cuda {
 
@@ -25,6 +33,36 @@ class Content {
 
  private:
   const std::byte* base_;
+};
+
+/// A network on its way to device memory. Packer(network, base) makes its `content`, which will stand at `base`, and
+/// its `weights`, which point into that.
+template <typename Packer>
+class Upload {
+ public:
+  explicit Upload(const QuantizedNetwork& network)
+      : network_(network), bytes_(Packer(network_, nullptr).content.bytes.size()) {}
+
+  /// Of memory that run() needs.
+  std::size_t bytes() const {
+    memory::Layout layout;
+    layout.take<std::byte>(bytes_);
+    return layout.bytes();
+  }
+
+  /// Copies the content there, once, and lets go of the network.
+  auto run(std::span<std::byte> memory) {
+    std::byte* const there = memory::Layout(memory).take<std::byte>(bytes_);
+    Packer packer(network_, there);
+    starling::cuda::call(cudaMemcpy(there, packer.content.bytes.data(), bytes_, cudaMemcpyHostToDevice));
+    auto weights = std::move(packer.weights);
+    network_ = {};
+    return weights;
+  }
+
+ private:
+  QuantizedNetwork network_;
+  std::size_t bytes_;
 };
 
 }  // namespace starling::quantized_network::cuda

@@ -24,23 +24,23 @@ struct LayerWeights {
 
 struct PackedLayers {
   Content content;
-  std::map<std::string, LayerWeights> layers;
+  std::map<std::string, LayerWeights> weights;
 
   PackedLayers(const QuantizedNetwork& network, const std::byte* base) : content(base) {
     for (const Layer& layer : arithmetic(network)) {
-      LayerWeights& weights = layers[layer.dense.name];
+      LayerWeights& packed = weights[layer.dense.name];
       const QuantizedLayer& codes = *layer.codes;
       const auto array = [&](const auto& values) { return values.empty() ? nullptr : content.add(values); };
-      weights.input = layer.input;
-      weights.relu = layer.dense.relu;
-      weights.scale = layer.scale_of(0);
-      weights.product.weights = array(codes.weight);
-      weights.product.bias = array(codes.bias);
-      weights.product.in = layer.dense.in;
-      weights.product.out = layer.dense.out;
+      packed.input = layer.input;
+      packed.relu = layer.dense.relu;
+      packed.scale = layer.scale_of(0);
+      packed.product.weights = array(codes.weight);
+      packed.product.bias = array(codes.bias);
+      packed.product.in = layer.dense.in;
+      packed.product.out = layer.dense.out;
       std::vector<float> scale;
       for (int out = 0; out < layer.dense.out; ++out) scale.push_back(layer.scale_of(out));
-      QuantizePass& quantize = weights.quantize;
+      QuantizePass& quantize = packed.quantize;
       quantize.width = layer.dense.out;
       quantize.norm = layer.dense.norm;
       quantize.grid = layer.output;
@@ -64,22 +64,10 @@ struct LayeredWorkspace {
 
 class LayeredNetwork : public DeviceNetwork {
  public:
-  explicit LayeredNetwork(const QuantizedNetwork& network)
-      : network_(network), shape_(network_.shape), bytes_(PackedLayers(network_, nullptr).content.bytes.size()) {}
+  explicit LayeredNetwork(const QuantizedNetwork& network) : shape_(network.shape), upload_(network) {}
 
-  std::size_t weights_bytes() const override {
-    memory::Layout layout;
-    layout.take<std::byte>(bytes_);
-    return layout.bytes();
-  }
-
-  void upload(std::span<std::byte> memory) override {
-    std::byte* const there = memory::Layout(memory).take<std::byte>(bytes_);
-    PackedLayers packed(network_, there);
-    starling::cuda::call(cudaMemcpy(there, packed.content.bytes.data(), bytes_, cudaMemcpyHostToDevice));
-    layers_ = std::move(packed.layers);
-    network_ = {};
-  }
+  std::size_t weights_bytes() const override { return upload_.bytes(); }
+  void upload(std::span<std::byte> memory) override { layers_ = upload_.run(memory); }
 
   std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const override {
     LayeredWorkspace work{};
@@ -213,9 +201,8 @@ class LayeredNetwork : public DeviceNetwork {
 
   const LayerWeights& layer(const std::string& name) const { return layers_.at(name); }
 
-  QuantizedNetwork network_;  ///< until it is uploaded
   InteractionNetworkShape shape_;
-  std::size_t bytes_;
+  Upload<PackedLayers> upload_;
   std::map<std::string, LayerWeights> layers_;
 };
 

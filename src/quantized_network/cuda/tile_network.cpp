@@ -1,11 +1,8 @@
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <string>
 
-#include "cuda/call.h"
 #include "quantized_network/cuda/content.h"
 #include "quantized_network/cuda/network.h"
 #include "quantized_network/cuda/tile_pass.h"
@@ -250,24 +247,10 @@ struct TileWorkspace {
 class TileNetwork : public DeviceNetwork {
  public:
   explicit TileNetwork(const QuantizedNetwork& network)
-      : network_(network),
-        shape_(network_.shape),
-        columns_(tile_columns(shape_.hidden)),
-        bytes_(TilePacker(network_, nullptr).content.bytes.size()) {}
+      : shape_(network.shape), columns_(tile_columns(shape_.hidden)), upload_(network) {}
 
-  std::size_t weights_bytes() const override {
-    memory::Layout layout;
-    layout.take<std::byte>(bytes_);
-    return layout.bytes();
-  }
-
-  void upload(std::span<std::byte> memory) override {
-    std::byte* const there = memory::Layout(memory).take<std::byte>(bytes_);
-    TilePacker packed(network_, there);
-    starling::cuda::call(cudaMemcpy(there, packed.content.bytes.data(), bytes_, cudaMemcpyHostToDevice));
-    weights_ = std::move(packed.weights);
-    network_ = {};
-  }
+  std::size_t weights_bytes() const override { return upload_.bytes(); }
+  void upload(std::span<std::byte> memory) override { weights_ = upload_.run(memory); }
 
   std::size_t workspace_bytes(std::int32_t num_nodes, std::int64_t num_edges) const override {
     TileWorkspace work{};
@@ -412,10 +395,9 @@ class TileNetwork : public DeviceNetwork {
     return pass;
   }
 
-  QuantizedNetwork network_;  ///< until it is uploaded
   InteractionNetworkShape shape_;
   int columns_;
-  std::size_t bytes_;
+  Upload<TilePacker> upload_;
   TileWeights weights_;
 };
 
