@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 
-#include "cuda/call.h"
 #include "quantized_network/cuda/content.h"
 #include "quantized_network/cuda/layers.h"
 #include "quantized_network/cuda/network.h"
