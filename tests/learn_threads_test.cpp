@@ -161,7 +161,8 @@ TEST(Events, ComeAgainWhereTheyAreSoManyAndNoMore) {
     std::vector<int> numbers;
     for (std::uint64_t i = 0; i < 3; ++i) {
       for (int n = 0; n < 3; ++n) {
-        if (three.training(first + i).hits.x == endless.training(static_cast<std::uint64_t>(n)).hits.x) {
+        if (three.training(three.in_sequence(first + i)).hits.x ==
+            endless.training(static_cast<std::uint64_t>(n)).hits.x) {
           numbers.push_back(n);
         }
       }
@@ -177,7 +178,7 @@ TEST(Events, ComeAgainWhereTheyAreSoManyAndNoMore) {
   EXPECT_NE(three.validation(0).hits.x, endless.training(0).hits.x);
   settings.events = 1;
   const Events one(settings);
-  EXPECT_EQ(one.training(7).hits.x, endless.training(0).hits.x);
+  EXPECT_EQ(one.training(one.in_sequence(7)).hits.x, endless.training(0).hits.x);
 }
 
 TEST(Events, OfFilesSayWhatTheyLack) {

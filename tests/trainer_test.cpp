@@ -19,6 +19,7 @@
 #include "learn/train/adamw.h"
 #include "learn/train/checkpoint.h"
 #include "learn/train/folder.h"
+#include "learn/train/kept_batches.h"
 #include "learn/train/monitor.h"
 #include "learn/train/random.h"
 #include "learn/train/stream.h"
@@ -373,6 +374,26 @@ std::vector<int> numbers(const TrainerSettings& settings, std::uint64_t first, s
     result.push_back(stream.next(torch::kCPU).tensors[0].item<int>());
   }
   return result;
+}
+
+TEST(KeptBatches, AreMadeOnceAsLongAsThereIsRoom) {
+  int made = 0;
+  KeptBatches kept(/*most=*/3 * 4);  // three batches of one float
+  const auto get = [&](std::uint64_t number) {
+    const Batch batch = kept.get(number, [&] { return ++made, Batch{{torch::full({1}, static_cast<float>(number))}}; });
+    EXPECT_EQ(batch.tensors[0].item<float>(), static_cast<float>(number));
+  };
+  kept.made_of("these");
+  for (const std::uint64_t number : {5, 6, 7, 8, 5, 6, 7}) get(number);
+  EXPECT_EQ(made, 4);
+  get(8);  // no room was left for it
+  EXPECT_EQ(made, 5);
+  kept.made_of("these");
+  get(5);
+  EXPECT_EQ(made, 5);
+  kept.made_of("others");
+  for (const std::uint64_t number : {8, 8, 5}) get(number);
+  EXPECT_EQ(made, 7);
 }
 
 TEST(BatchStream, GivesNewBatchesInOrder) {

@@ -37,8 +37,9 @@ Training read(const TrainingRequest& request) {
                             ? MakeTask([settings = showers::read_shower_training(config)](const std::string&) {
                                 return std::make_unique<showers::ShowerTask>(settings);
                               })
-                            : MakeTask([settings = tracking::read_tracking_settings(config)](const std::string& text) {
-                                return std::make_unique<tracking::TrackingTask>(settings, text);
+                            : MakeTask([settings = tracking::read_tracking_settings(config),
+                                        kept = request.kept](const std::string& text) {
+                                return std::make_unique<tracking::TrackingTask>(settings, text, kept);
                               });
   const TrainerSettings trainer = read_trainer_settings(config);
   config.finish();

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "learn/train/kept_batches.h"
 #include "learn/train/run_options.h"
 
 namespace starling::learn {
@@ -14,6 +16,8 @@ struct TrainingRequest {
   /// Where this is one run of several: sections of the file that are not for it, and what is set over all else.
   std::vector<std::string> left_out, overrides;
   RunOptions run;
+  /// Copies of a request share the batches that come again.
+  std::shared_ptr<KeptBatches> kept = std::make_shared<KeptBatches>();
 };
 
 /// The assignment of a path to a key, absolute and quoted: "training.output="/runs/1"".

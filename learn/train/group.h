@@ -21,9 +21,10 @@ namespace starling::learn {
 class Group {
  public:
   struct Limits {
-    std::chrono::milliseconds meeting{std::chrono::minutes(5)};   ///< until all processes are there
-    std::chrono::milliseconds silence{std::chrono::seconds(30)};  ///< of a process, after which it counts as lost
-    std::chrono::milliseconds leaving{std::chrono::seconds(5)};   ///< of this one, after another one was lost
+    std::chrono::milliseconds meeting{std::chrono::minutes(5)};  ///< until all processes are there
+    /// Of a process, after which it counts as lost: before torchrun, which sees it end, kills the others without a line.
+    std::chrono::milliseconds silence{std::chrono::seconds(20)};
+    std::chrono::milliseconds leaving{std::chrono::seconds(5)};  ///< of this one, after another one was lost
   };
   struct Hooks {
     std::function<bool()> interrupted;  ///< whether the user asked for an end, while the processes meet

@@ -102,10 +102,14 @@ std::uint64_t Events::in_pass(std::uint64_t number, std::uint64_t count) const {
   return order[number % count];
 }
 
-Event Events::training(std::uint64_t number) const {
-  if (!training_files_.empty()) return read_with_truth(training_files_[in_pass(number, training_files_.size())]);
-  const auto events = static_cast<std::uint64_t>(settings_.events);
-  return simulated(kTrainingEvents, events > 0 ? in_pass(number, events) : number, true);
+std::uint64_t Events::in_sequence(std::uint64_t number) const {
+  if (!come_again()) return number;
+  return in_pass(number,
+                 training_files_.empty() ? static_cast<std::uint64_t>(settings_.events) : training_files_.size());
+}
+
+Event Events::training(std::uint64_t which) const {
+  return training_files_.empty() ? simulated(kTrainingEvents, which, true) : read_with_truth(training_files_[which]);
 }
 
 Event Events::validation(std::uint64_t number) const {

@@ -21,9 +21,13 @@ class Events {
   // Of files, each throws ErrorKind::input, naming the file, for an event that cannot be read or lacks truth; window()
   // also for one without particles and their px and py.
 
-  /// Event `number` of the endless sequence to train on. Where the distinct events are so many and no more, as are
-  /// files, each pass over them has a new order.
-  Event training(std::uint64_t number) const;
+  /// Whether the events to train on are so many and no more, as are files.
+  bool come_again() const { return !training_files_.empty() || settings_.events > 0; }
+  /// Which of them the endless sequence to train on has at `number`: where they come again, each pass over them has a
+  /// new order.
+  std::uint64_t in_sequence(std::uint64_t number) const;
+  /// Event `which` of those to train on, as in_sequence() numbers them.
+  Event training(std::uint64_t which) const;
   /// Event `number` < validation_events, never trained on; of files, the last ones.
   Event validation(std::uint64_t number) const;
   /// For learning windows: simulated with the settings as they stand, or the files in order, again and again.

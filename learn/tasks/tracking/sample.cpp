@@ -43,8 +43,12 @@ Sample make_sample(const Event& event, const Windows& windows, const FeatureScal
                         : sample.truth.target[e] != 0 ? settings.target_weight
                                                       : settings.other_weight;
   }
-  if (settings.network.norm != Norm::batch && !settings.keep_isolated) drop_isolated_nodes(sample);
+  if (!keeps_isolated(settings)) drop_isolated_nodes(sample);
   return sample;
+}
+
+bool keeps_isolated(const TrackingSettings& settings) {
+  return settings.network.norm == Norm::batch || settings.keep_isolated;
 }
 
 void drop_isolated_nodes(Sample& sample) {

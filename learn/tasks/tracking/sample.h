@@ -29,6 +29,9 @@ struct Sample {
 Sample make_sample(const Event& event, const Windows& windows, const FeatureScales& scales,
                    const TrackingSettings& settings, bool counted = false);
 
+/// Whether graphs have their nodes without edges.
+bool keeps_isolated(const TrackingSettings& settings);
+
 /// Leaves out the nodes that no edge touches; edges and the order of nodes stay.
 void drop_isolated_nodes(Sample& sample);
 

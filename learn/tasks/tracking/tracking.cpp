@@ -42,8 +42,9 @@ constexpr const char* kLearnedFrom = "learned_from";  // metadata: the key that 
 
 }  // namespace
 
-TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configuration)
-    : settings_(settings), configuration_(std::move(configuration)), events_(settings_) {
+TrackingTask::TrackingTask(const TrackingSettings& settings, std::string configuration,
+                           std::shared_ptr<KeptBatches> kept)
+    : settings_(settings), configuration_(std::move(configuration)), kept_(std::move(kept)), events_(settings_) {
   make_network();
 }
 
@@ -121,6 +122,7 @@ void TrackingTask::prepare(const RunContext& run) {
   } else {
     share_windows(run);
   }
+  kept_->made_of(graph_key());
   hold_out(run);
 }
 
@@ -219,8 +221,35 @@ void TrackingTask::hold_out(const RunContext& run) {
   run.monitor.say(text);
 }
 
+// All that the graphs to train on depend on, beside the files that the settings name.
+std::string TrackingTask::graph_key() const {
+  std::string key = select_keys(configuration_, [](std::string_view name) {
+    for (const char* const start :
+         {"simulation.", "target.", "training.data", "training.events", "training.fake_weight", "training.other_weight",
+          "training.overlap_fraction", "training.pileup", "training.seed", "training.subset_", "training.target_weight",
+          "training.validation_events"}) {
+      if (name.starts_with(start)) return true;
+    }
+    return false;
+  });
+  for (const float scale : {scales_.r, scales_.phi, scales_.z, scales_.eta}) key += std::to_string(scale) + ' ';
+  key += keeps_isolated(settings_) ? '1' : '0';
+  key += device_.is_cuda() ? '1' : '0';  // pinned memory
+  TensorFile windows;
+  windows_.to_file(windows);
+  for (const auto& [name, tensor] : windows.tensors) {
+    key += name + ' ' + std::to_string(tensor.bytes.size()) + ' ';
+    key.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+  }
+  return key;
+}
+
 Batch TrackingTask::make_batch(std::uint64_t number) const {
-  return to_batch(to_tensors(make_sample(events_.training(number), windows_, scales_, settings_), device_.is_cuda()));
+  const std::uint64_t event = events_.in_sequence(number);
+  const auto make = [&] {
+    return to_batch(to_tensors(make_sample(events_.training(event), windows_, scales_, settings_), device_.is_cuda()));
+  };
+  return events_.come_again() ? kept_->get(event, make) : make();
 }
 
 Batch TrackingTask::augment(const Batch& batch, std::uint64_t draw) const {

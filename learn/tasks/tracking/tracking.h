@@ -8,6 +8,7 @@
 #include "learn/tasks/tracking/labelled_graph.h"
 #include "learn/tasks/tracking/network.h"
 #include "learn/tasks/tracking/settings.h"
+#include "learn/train/kept_batches.h"
 #include "learn/train/task.h"
 
 namespace starling::learn::tracking {
@@ -19,8 +20,9 @@ namespace starling::learn::tracking {
 /// from a teacher (CompactSettings). A run that begins with a model takes the model's windows.
 class TrackingTask : public Task {
  public:
-  /// Finds the events and reads the models. `configuration` is the resolved one: what the windows are kept for.
-  TrackingTask(const TrackingSettings& settings, std::string configuration);
+  /// Finds the events and reads the models. `configuration` is the resolved one: what the windows are kept for. `kept`
+  /// holds the graphs of events that come again.
+  TrackingTask(const TrackingSettings& settings, std::string configuration, std::shared_ptr<KeptBatches> kept);
 
   torch::nn::Module& network() override { return network_->module(); }
   /// Refuses a windows.safetensors that find_windows did not write, or that is damaged.
@@ -50,12 +52,14 @@ class TrackingTask : public Task {
   void make_network();
   torch::Tensor teacher_logits(const GraphTensors& graph);
   std::string window_key() const;
+  std::string graph_key() const;
   void share_windows(const RunContext& run);
   void find_windows(const RunContext& run);
   void hold_out(const RunContext& run);
 
   TrackingSettings settings_;
   std::string configuration_;
+  std::shared_ptr<KeptBatches> kept_;
   Events events_;
   FeatureScales scales_;
   Windows windows_;
