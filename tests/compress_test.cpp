@@ -136,7 +136,12 @@ TEST_F(Compress, ReplacesNothingOfOthers) {
 }
 
 TEST_F(Compress, MeetsABudgetOrSaysWhatItReached) {
-  EXPECT_EQ(run_from_teacher("met", set({"compress.amount=0.5", "compress.max_bops=7e7"})), 0) << errors("met");
+  EXPECT_EQ(run_from_teacher("met", set({"compress.amount=0.5", "compress.max_bops=7e7",
+                                         "compress.curves=[\"kept-0.5000\", \"kept-0.4000\"]"})),
+            0)
+      << errors("met");
+  EXPECT_THAT(errors("met"), HasSubstr("warning: compress.curves: no stage is called \"kept-0.4000\""));
+  EXPECT_THAT(content(path("met/curves.csv")), HasSubstr("\nkept-0.5000,"));
   EXPECT_THAT(output("met"), HasSubstr("budget met: "));
   EXPECT_GE(lines(path("met/compress.jsonl")), 3);  // it was not met without a rung
   EXPECT_EQ(run_from_teacher("unmet", set({"compress.amount=0.9", "compress.max_bytes=10"})), 2);

@@ -243,6 +243,9 @@ TEST(CompressSettings, SayWhatIsWrong) {
   expect({"network.kind=gravnet"}, "network.kind");
   expect({"compress.rounds=2", "compress.curves=[\"kept-0.5000\"]"},
          "\"kept-0.5000\": expected of teacher, quantized, kept-0.8000, kept-0.6400");
+  // Rungs of a budget are not known before they are trained.
+  expect({"compress.max_bytes=100", "compress.curves=[\"kept-0.5000\", \"quantised\"]"},
+         "\"quantised\": expected of teacher, quantized, kept-...");
   EXPECT_THAT(read({"compress.rounds=2", "compress.curves=[\"kept-0.8000\"]"}).curves,
               testing::ElementsAre("kept-0.8000"));
   // 2:4 masks leave half of the weights: fractions are of all.

@@ -221,6 +221,11 @@ class Compression {
   void draw_curves() const {
     Words names = settings_.curves;
     if (names.empty()) names = {"teacher", settings_.quantization ? "quantized" : "teacher", results_.back().name};
+    for (const std::string& name : names) {
+      if (std::any_of(results_.begin(), results_.end(), [&](const auto& stage) { return stage.name == name; }))
+        continue;
+      request_.run.monitor->say("warning: compress.curves: no stage is called \"" + name + "\": none is drawn for it");
+    }
     CurveRequest curves;
     curves.folder = settings_.output;
     for (std::size_t i = 0; i < results_.size(); ++i) {

@@ -12,6 +12,8 @@
 namespace starling::learn {
 namespace {
 
+constexpr const char* kRung = "kept-";
+
 std::vector<std::string> overrides(Config& config, const std::string& stage) {
   std::vector<std::string> assignments;
   for (const Config::Entry& entry : config.entries("stage." + stage)) {
@@ -67,9 +69,12 @@ void read_curves(Config& config, CompressSettings& settings) {
   if (settings.rewind == Rewind::once) stages.emplace_back("rewound");
   config.get("compress.curves", settings.curves);
   for (const std::string& name : settings.curves) {
-    if (settings.bytes || settings.bops || std::find(stages.begin(), stages.end(), name) != stages.end()) continue;
+    if (std::find(stages.begin(), stages.end(), name) != stages.end()) continue;
+    const bool has_budget = settings.bytes || settings.bops;
+    if (has_budget && name.starts_with(kRung)) continue;
     std::string all;
     for (const std::string& stage : stages) all += (all.empty() ? "" : ", ") + stage;
+    if (has_budget) all += std::string(", ") + kRung + "...";
     throw Error(ErrorKind::usage, config.name() + ": compress.curves: \"" + name + "\": expected of " + all);
   }
 }
@@ -129,7 +134,7 @@ CompressSettings read_compress_settings(const std::filesystem::path& file,
 
 std::string rung_name(double kept) {
   char text[32];
-  std::snprintf(text, sizeof text, "kept-%.4f", kept);
+  std::snprintf(text, sizeof text, "%s%.4f", kRung, kept);
   return text;
 }
 
