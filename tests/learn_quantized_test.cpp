@@ -126,6 +126,10 @@ std::vector<Case> cases() {
   add("no_concat").shape.concat = false;
   add("one_step").shape.steps = 1;
   add("per_channel").settings.per_channel = true;
+  add("powers_of_two").settings.powers_of_two = true;
+  add("powers_of_two_per_channel").settings.powers_of_two = true;
+  all.back().settings.per_channel = true;
+  all.back().pruned = 0.7;
   add("fine_features").settings.features = 12;
   add("wide_biases").settings.biases = 32;
   add("mixed").settings.layers = {{"edge_network", 4, {}, {}, 8}, {"edge_network.1.1", 3, 16, 5, {}}};
@@ -133,6 +137,21 @@ std::vector<Case> cases() {
   add("pruned_per_channel").settings.per_channel = true;
   all.back().pruned = 0.9;
   return all;
+}
+
+bool are_powers_of_two(const std::vector<float>& scales) {
+  return std::all_of(scales.begin(), scales.end(),
+                     [](float scale) { return scale == std::exp2(std::rint(std::log2(scale))); });
+}
+
+std::vector<float> all_scales(const QuantizedNetwork& network) {
+  std::vector<float> scales;
+  for (const auto& [name, input] : network.inputs) scales.push_back(input.scale);
+  for (const auto& [name, layer] : network.layers) {
+    scales.push_back(layer.output.scale);
+    scales.insert(scales.end(), layer.weight_scale.begin(), layer.weight_scale.end());
+  }
+  return scales;
 }
 
 std::vector<std::string> sites_in_order(const InteractionNetworkShape& shape) {
@@ -205,6 +224,7 @@ TEST_P(Variant, BecomesIntegersOfTheSameCodes) {
     EXPECT_LE(apart.max().item<double>(), 1e-3);
   }
   EXPECT_EQ(integers.layers.at("edge_network.0.0").kept.empty(), one.pruned == 0);
+  EXPECT_EQ(are_powers_of_two(all_scales(integers)), one.settings.powers_of_two);
 }
 INSTANTIATE_TEST_SUITE_P(Networks, Variant, testing::ValuesIn(cases()),
                          [](const auto& tested) { return tested.param.name; });
@@ -250,25 +270,29 @@ TEST(QuantizedInteractionNetwork, CollectsThresholdsThenLearnsThem) {
 }
 
 TEST(QuantizedInteractionNetwork, IsTheSameAfterItWasInCodes) {
-  const Case one{"", [] {
-                   InteractionNetworkShape shape;
-                   shape.hidden = 8;
-                   shape.steps = 2;
-                   return shape;
-                 }()};
-  const Graph graph = random_graph(one.shape, 20, 60, 5);
-  QuantizedInteractionNetwork network(one.shape, one.settings, 3);
-  network->start_step();
-  network->forward(tensors_of(graph, one.shape));
-  const QuantizedNetwork integers = network->quantized();
-  const DequantizedNetwork values = dequantized(integers);
-  QuantizedInteractionNetwork again(one.shape, one.settings, 9);
-  again->begin_with(values.network, &values.learned);
-  const QuantizedNetwork second = again->quantized();
-  for (const auto& [name, layer] : integers.layers) {
-    EXPECT_EQ(second.layers.at(name).weight, layer.weight) << name;
-    EXPECT_EQ(second.layers.at(name).bias, layer.bias) << name;
-    EXPECT_FLOAT_EQ(second.layers.at(name).weight_scale[0], layer.weight_scale[0]) << name;
+  InteractionNetworkShape shape;
+  shape.hidden = 8;
+  shape.steps = 2;
+  const Graph graph = random_graph(shape, 20, 60, 5);
+  for (const bool powers_of_two : {false, true}) {
+    QuantizationSettings settings = bits(6);
+    settings.powers_of_two = powers_of_two;
+    QuantizedInteractionNetwork network(shape, settings, 3);
+    network->start_step();
+    network->forward(tensors_of(graph, shape));
+    const QuantizedNetwork integers = network->quantized();
+    const DequantizedNetwork values = dequantized(integers);
+    EXPECT_EQ(values.learned.powers_of_two, powers_of_two);
+    QuantizedInteractionNetwork again(shape, settings, 9);
+    again->begin_with(values.network, &values.learned);
+    const QuantizedNetwork second = again->quantized();
+    for (const auto& [name, layer] : integers.layers) {
+      EXPECT_EQ(second.layers.at(name).weight, layer.weight) << name;
+      EXPECT_EQ(second.layers.at(name).bias, layer.bias) << name;
+      EXPECT_FLOAT_EQ(second.layers.at(name).weight_scale[0], layer.weight_scale[0]) << name;
+      EXPECT_FLOAT_EQ(second.layers.at(name).output.scale, layer.output.scale) << name;
+    }
+    EXPECT_TRUE(!powers_of_two || second == integers);
   }
 }
 

@@ -198,10 +198,15 @@ TEST_F(Train, LearnsWindowsAnewWithMoreEventsHeldOut) {
 }
 
 TEST_F(Train, TrainsAtEightBits) {
-  const Words bits = set({"quantization.bits=8", "quantization.collect_steps=8", "training.epochs=3"});
+  const Words bits = set(
+      {"quantization.bits=8", "quantization.powers_of_two=true", "quantization.collect_steps=8", "training.epochs=3"});
   EXPECT_EQ(run("bits", bits), 0) << errors("bits");
   const TrackFinder model = TrackFinder::load(path("bits/model.safetensors"));
-  EXPECT_EQ(std::get<QuantizedNetwork>(model.network).layers.at("edge_network.0.1").weight_bits, 8);
+  const auto& network = std::get<QuantizedNetwork>(model.network);
+  EXPECT_EQ(network.layers.at("edge_network.0.1").weight_bits, 8);
+  for (const auto& [name, layer] : network.layers) {
+    EXPECT_EQ(std::log2(layer.weight_scale[0]), std::rint(std::log2(layer.weight_scale[0]))) << name;
+  }
   const HitGraph graph = build_hit_graph(simulated(1, 1)[0].hits, model.windows, model.scales);
   const std::vector<float> scores = Session(model.plan()).run(graph);
   EXPECT_GT(scores.size(), 10u);
@@ -210,6 +215,12 @@ TEST_F(Train, TrainsAtEightBits) {
   EXPECT_EQ(stopped("bits_stopped", 1, SIGTERM, bits), 130) << errors("bits_stopped");
   EXPECT_EQ(run("bits_stopped", bits + Words{"--resume"}), 0) << errors("bits_stopped");
   EXPECT_EQ(content(path("bits_stopped/model.safetensors")), content(path("bits/model.safetensors")));
+
+  // It stays as it is where nothing else is asked for.
+  EXPECT_EQ(
+      run("bits_validated", set({"training.from=" + path("bits/model.safetensors").string(), "training.epochs=0"})), 0)
+      << errors("bits_validated");
+  EXPECT_TRUE(TrackFinder::load(path("bits_validated/model.safetensors")).network == model.network);
 }
 
 TEST_F(Train, BeginsWithAModelOrARun) {

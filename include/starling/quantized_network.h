@@ -76,6 +76,7 @@ struct LearnedQuantization {
   };
   std::map<std::string, Layer> layers;
   std::map<std::string, Input> inputs;
+  bool powers_of_two = false;  ///< every scale is rounded up to one
 };
 
 /// Rounds a network to codes as training does in its forward pass (docs/definitions.md, Quantised network), in float32.

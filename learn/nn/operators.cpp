@@ -54,17 +54,18 @@ Tensor mlp_rows(const Tensor& inputs, const Tensor& parameters, const MlpShape& 
                  type, /*tf32=*/std::nullopt);
 }
 
-std::pair<Tensor, Tensor> quantize_weight(const Tensor& weight, int bits, bool per_channel) {
+std::pair<Tensor, Tensor> quantize_weight(const Tensor& weight, int bits, bool per_channel, bool powers_of_two) {
   static const auto op =
       find<std::tuple<Tensor, Tensor>(const Tensor&, std::int64_t, bool, bool)>("starling::quantize_weight");
-  auto [values, scale] = op.call(weight, bits, per_channel, /*power_of_two=*/false);
+  auto [values, scale] = op.call(weight, bits, per_channel, powers_of_two);
   return {std::move(values), std::move(scale)};
 }
 
-std::pair<Tensor, Tensor> quantize_activation(const Tensor& x, const Tensor& threshold, int bits, bool is_signed) {
+std::pair<Tensor, Tensor> quantize_activation(const Tensor& x, const Tensor& threshold, int bits, bool is_signed,
+                                              bool powers_of_two) {
   static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, std::int64_t, bool, bool, bool)>(
       "starling::quantize_activation");
-  auto [values, scale] = op.call(x, threshold, bits, is_signed, /*power_of_two=*/false, /*bound_scale=*/false);
+  auto [values, scale] = op.call(x, threshold, bits, is_signed, powers_of_two, /*bound_scale=*/false);
   return {std::move(values), std::move(scale)};
 }
 

@@ -43,9 +43,10 @@ torch::Tensor mlp_rows(const torch::Tensor& inputs, const torch::Tensor& paramet
                        torch::ScalarType type);
 
 /// Fake quantisation (docs/definitions.md): values rounded to codes times a scale, and the scale, [] or per output.
-std::pair<torch::Tensor, torch::Tensor> quantize_weight(const torch::Tensor& weight, int bits, bool per_channel);
+std::pair<torch::Tensor, torch::Tensor> quantize_weight(const torch::Tensor& weight, int bits, bool per_channel,
+                                                        bool powers_of_two);
 std::pair<torch::Tensor, torch::Tensor> quantize_activation(const torch::Tensor& x, const torch::Tensor& threshold,
-                                                            int bits, bool is_signed);
+                                                            int bits, bool is_signed, bool powers_of_two);
 torch::Tensor quantize_bias(const torch::Tensor& bias, const torch::Tensor& scale, int bits);
 /// The value that `percentile` percent of |x| do not exceed, [].
 torch::Tensor calibrated_threshold(const torch::Tensor& x, double percentile);

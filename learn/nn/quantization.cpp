@@ -1,6 +1,7 @@
 #include "learn/nn/quantization.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "starling/error.h"
@@ -57,6 +58,20 @@ void check_names(const QuantizationSettings& settings, const InteractionNetworkS
   }
 }
 
+bool powers_of_two(const QuantizedNetwork& network) {
+  const auto is_one = [](float scale) {
+    int exponent = 0;
+    return std::frexp(scale, &exponent) == 0.5f;
+  };
+  return std::all_of(network.inputs.begin(), network.inputs.end(),
+                     [&](const auto& input) { return is_one(input.second.scale); }) &&
+         std::all_of(network.layers.begin(), network.layers.end(), [&](const auto& named) {
+           const QuantizedLayer& layer = named.second;
+           return is_one(layer.output.scale) &&
+                  std::all_of(layer.weight_scale.begin(), layer.weight_scale.end(), is_one);
+         });
+}
+
 }  // namespace
 
 bool covers(const std::string& name, const std::string& layer) { return (layer + '.').starts_with(name + '.'); }
@@ -64,6 +79,7 @@ bool covers(const std::string& name, const std::string& layer) { return (layer +
 LearnedQuantization sites(const QuantizationSettings& settings, const InteractionNetworkShape& shape) {
   check_names(settings, shape);
   LearnedQuantization all;
+  all.powers_of_two = settings.powers_of_two;
   for (const std::string& mlp : mlps(shape)) {
     const bool features = mlp.ends_with("_encoder");
     const int bits = bits_of(settings, mlp, &Entry::inputs, features ? settings.features : settings.inputs);
@@ -85,12 +101,16 @@ LearnedQuantization sites(const QuantizationSettings& settings, const Interactio
 DequantizedNetwork dequantized(const QuantizedNetwork& network) {
   DequantizedNetwork result;
   result.network.shape = network.shape;
+  result.learned.powers_of_two = powers_of_two(network);
+  // A scale that was rounded up came from a threshold between half of what it stands for and all of it. From all of it
+  // the least step upwards would double the scale.
+  const float part = result.learned.powers_of_two ? 0.75f : 1.f;
   float input_scale = 1.f;
   for (const DenseLayer& dense : layers(network.shape)) {
     const std::string mlp = mlp_of(dense.name);
     if (dense.name == mlp + ".0") {
       const Quantizer& input = network.inputs.at(mlp);
-      result.learned.inputs[mlp] = {input.bits, input.scale * static_cast<float>(1 << (input.bits - 1))};
+      result.learned.inputs[mlp] = {input.bits, part * input.scale * static_cast<float>(1 << (input.bits - 1))};
       input_scale = input.scale;
     }
     const QuantizedLayer& layer = network.layers.at(dense.name);
@@ -111,7 +131,7 @@ DequantizedNetwork dequantized(const QuantizedNetwork& network) {
     }
     LearnedQuantization::Layer& learned = result.learned.layers[dense.name];
     learned = {layer.weight_bits, layer.bias_bits, scales > 1, layer.kept, layer.output.bits, 1.f};
-    if (dense.relu) learned.threshold = layer.output.scale * static_cast<float>((1 << layer.output.bits) - 1);
+    if (dense.relu) learned.threshold = part * layer.output.scale * static_cast<float>((1 << layer.output.bits) - 1);
     input_scale = layer.output.scale;
   }
   return result;

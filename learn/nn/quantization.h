@@ -19,7 +19,8 @@ struct QuantizationSettings {
   /// 2..32. With 32 no bias is ever cut off; a bias that is gets no gradient. 16 are as good where weights and inputs
   /// have 16 together at most.
   int biases = 32;
-  bool per_channel = false;  ///< one scale per output of a matrix instead of one for all of it
+  bool per_channel = false;    ///< one scale per output of a matrix instead of one for all of it
+  bool powers_of_two = false;  ///< every scale is rounded up to one
   /// Thresholds begin at this percentile of what a site meets, in percent; of features at another, since few are large.
   double percentile = 99.999, feature_percentile = 99;
   int collect_steps = 300;  ///< training steps until thresholds are learned

@@ -116,7 +116,8 @@ class QuantizedInteractionNetworkImpl::Pass {
   }
 
   Codes rounded(const Tensor& values, std::size_t site, const Tensor& threshold) const {
-    auto [result, scale] = quantize_activation(values, threshold, net_.sites_[site].bits, net_.sites_[site].is_signed);
+    auto [result, scale] = quantize_activation(values, threshold, net_.sites_[site].bits, net_.sites_[site].is_signed,
+                                               net_.settings_.powers_of_two);
     return {std::move(result), std::move(scale)};
   }
 
@@ -130,7 +131,8 @@ class QuantizedInteractionNetworkImpl::Pass {
     Codes& codes = weights_[layer].weight;
     if (codes.scale.defined()) return codes;
     const LearnedQuantization::Layer& bits = net_.bits_.layers.at(net_.layers_[layer].name);
-    std::tie(codes.values, codes.scale) = quantize_weight(codes.values, bits.weight_bits, bits.per_channel);
+    std::tie(codes.values, codes.scale) =
+        quantize_weight(codes.values, bits.weight_bits, bits.per_channel, net_.settings_.powers_of_two);
     return codes;
   }
 

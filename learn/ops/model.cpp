@@ -115,13 +115,14 @@ Value at(const c10::Dict<std::string, Value>& values, const std::string& name) {
 void write_quantized_network(const std::string& file, const std::string& kind, const Texts& sections,
                              const Arrays& arrays, const Arrays& masks,
                              const c10::Dict<std::string, std::int64_t>& bits,
-                             const c10::Dict<std::string, double>& thresholds, bool per_channel) {
+                             const c10::Dict<std::string, double>& thresholds, bool per_channel, bool powers_of_two) {
   translating_errors("starling::_write_quantized_network", [&] {
     Model model = make_model(file, kind, sections, arrays);
     const InteractionNetwork network = InteractionNetwork::from_model(model);
     const auto bits_of = [&](const std::string& name) { return static_cast<int>(at(bits, name)); };
     const auto threshold_of = [&](const std::string& name) { return static_cast<float>(at(thresholds, name)); };
     LearnedQuantization learned;
+    learned.powers_of_two = powers_of_two;
     for (const std::string& mlp : mlps(network.shape)) {
       learned.inputs[mlp] = {bits_of(mlp + ".input"), threshold_of(mlp + ".input")};
     }

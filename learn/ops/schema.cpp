@@ -171,5 +171,6 @@ TORCH_LIBRARY(starling, m) {
   // "<layer>.weight", "<layer>.bias", "<layer>.output" and "<mlp>.input".
   m.def(
       "_write_quantized_network(str file, str kind, Dict(str, str) sections, Dict(str, Tensor) arrays, "
-      "Dict(str, Tensor) masks, Dict(str, int) bits, Dict(str, float) thresholds, bool per_channel) -> ()");
+      "Dict(str, Tensor) masks, Dict(str, int) bits, Dict(str, float) thresholds, bool per_channel, "
+      "bool power_of_two) -> ()");
 }

@@ -213,8 +213,6 @@ def _learned(network: InteractionNetwork) -> tuple[dict[str, Tensor], dict[str, 
     for site, value in (("norm_outputs", options.norm_outputs), ("message_sums", options.message_sums)):
         if value is not None:
             raise ValueError(f"write_model: {site} is {value}: expected None: a network in a file has no such site")
-    if options.power_of_two:
-        raise ValueError("write_model: power_of_two is True: expected False: scales in a file are those of max |W| and of thresholds")
     masks, bits, thresholds = {}, {}, {}
     unused = None if network.recurrent else f"node_network.{network.steps - 1}"  # it never ran
     for mlp, modules in _mlps(network):
@@ -316,8 +314,9 @@ def write_model(
     if learned is None:
         torch.ops.starling._write_network(str(file), kind, sections, arrays)
     else:
-        assert network.quantisation is not None
-        torch.ops.starling._write_quantized_network(str(file), kind, sections, arrays, *learned, network.quantisation.per_channel)
+        options = network.quantisation
+        assert options is not None
+        torch.ops.starling._write_quantized_network(str(file), kind, sections, arrays, *learned, options.per_channel, options.power_of_two)
 
 
 def _plain(name: Any) -> str:

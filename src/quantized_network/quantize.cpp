@@ -17,11 +17,20 @@ void check_bits(const std::string& name, int bits, int most) {
                                     ".." + std::to_string(most));
 }
 
-float largest_step(const std::string& name, float threshold, int steps) {
+// The scale at which `steps` steps reach from 0 to `largest`; the least power of two not below it, where asked for.
+float scale_of(float largest, int steps, bool power_of_two) {
+  const float scale = std::max(largest, kSmallest) / static_cast<float>(steps);
+  if (!power_of_two) return scale;
+  int exponent = 0;
+  const float mantissa = std::frexp(scale, &exponent);  // in [0.5, 1)
+  return std::ldexp(1.f, mantissa == 0.5f ? exponent - 1 : exponent);
+}
+
+float scale_of_threshold(const std::string& name, float threshold, int steps, bool power_of_two) {
   if (!std::isfinite(threshold)) {
     throw Error(ErrorKind::usage, name + ": threshold is " + std::to_string(threshold) + ", expected a finite number");
   }
-  return std::max(std::abs(threshold), kSmallest) / static_cast<float>(steps);
+  return scale_of(std::abs(threshold), steps, power_of_two);
 }
 
 template <typename Map>
@@ -32,7 +41,7 @@ const typename Map::mapped_type& entry(const Map& map, const std::string& name, 
 }
 
 QuantizedLayer quantized_layer(const DenseLayer& dense, const Weights& weights,
-                               const LearnedQuantization::Layer& learned, float input_scale) {
+                               const LearnedQuantization::Layer& learned, float input_scale, bool powers_of_two) {
   check_bits(dense.name + ".weight", learned.weight_bits, kMostBits);
   const std::vector<float>& weight = weights.at(dense.name + ".weight");
   if (!learned.kept.empty() && learned.kept.size() != weight.size()) {
@@ -49,11 +58,11 @@ QuantizedLayer quantized_layer(const DenseLayer& dense, const Weights& weights,
   const std::size_t scales = learned.per_channel ? out : 1, each = weight.size() / scales;
   layer.weight.resize(weight.size());
   for (std::size_t channel = 0; channel < scales; ++channel) {
-    float largest = kSmallest;
+    float largest = 0.f;
     for (std::size_t i = channel * each; i < (channel + 1) * each; ++i) {
       if (kept(i)) largest = std::max(largest, std::abs(weight[i]));
     }
-    const dense::CodeGrid grid{largest / static_cast<float>(most), -most, most};
+    const dense::CodeGrid grid{scale_of(largest, most, powers_of_two), -most, most};
     layer.weight_scale.push_back(grid.scale);
     for (std::size_t i = channel * each; i < (channel + 1) * each; ++i) {
       layer.weight[i] = static_cast<std::int16_t>(kept(i) ? dense::code_of(weight[i], grid) : 0);
@@ -74,8 +83,8 @@ QuantizedLayer quantized_layer(const DenseLayer& dense, const Weights& weights,
   }
   if (dense.relu) {
     check_bits(dense.name + ".output", learned.output_bits, kMostBits);
-    layer.output = {learned.output_bits,
-                    largest_step(dense.name + ".output", learned.threshold, (1 << learned.output_bits) - 1)};
+    layer.output = {learned.output_bits, scale_of_threshold(dense.name + ".output", learned.threshold,
+                                                            (1 << learned.output_bits) - 1, powers_of_two)};
   }
   if (dense.norm == Norm::batch) {
     layer.norm_weight = weights.at(dense.name + ".norm_weight");
@@ -96,11 +105,12 @@ QuantizedNetwork quantize(const InteractionNetwork& network, const LearnedQuanti
       const std::string mlp = quantized_network::mlp_of(dense.name);
       const LearnedQuantization::Input& input = entry(learned.inputs, mlp, "input of");
       check_bits(mlp + ".input", input.bits, kMostBits);
-      input_scale = largest_step(mlp + ".input", input.threshold, 1 << (input.bits - 1));
+      input_scale = scale_of_threshold(mlp + ".input", input.threshold, 1 << (input.bits - 1), learned.powers_of_two);
       quantized.inputs[mlp] = {input.bits, input_scale};
     }
     QuantizedLayer& layer = quantized.layers[dense.name];
-    layer = quantized_layer(dense, network.weights, entry(learned.layers, dense.name, "layer"), input_scale);
+    layer = quantized_layer(dense, network.weights, entry(learned.layers, dense.name, "layer"), input_scale,
+                            learned.powers_of_two);
     input_scale = layer.output.scale;
   }
   if (learned.layers.size() != quantized.layers.size() || learned.inputs.size() != quantized.inputs.size()) {

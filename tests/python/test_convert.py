@@ -166,7 +166,7 @@ def test_scores_of_a_quantised_network_are_those_of_the_program(tmp_path):
     assert_same(read_model(tmp_path / "again.safetensors"), shipped)
 
 
-@pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"layers": {"edge_output.1": {"weights": 12, "biases": 32}}}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"per_channel": True, "power_of_two": True}, {"layers": {"edge_output.1": {"weights": 12, "biases": 32}}}], ids=str)
 @pytest.mark.parametrize("variant", [{}, {"norm": "batch"}, {"recurrent": True}, {"bias": False}, {"norm": "none", "concat": False}], ids=str)
 def test_codes_in_a_file_are_those_of_training(variant, options, tmp_path):
     torch.manual_seed(2)
@@ -195,7 +195,6 @@ def test_quantised_networks_that_a_file_cannot_hold(tmp_path):
         (Quantisation(), "threshold of node_encoder.input is still collected, 0 of 300 training forwards"),
         (Quantisation(norm_outputs=8), "norm_outputs is 8: expected None"),
         (Quantisation(message_sums=8), "message_sums is 8: expected None"),
-        (Quantisation(power_of_two=True), "power_of_two is True: expected False"),
         (Quantisation(None, None, 8, 8), "has a Linear in float: expected bits at every site"),
         (Quantisation(biases=None), "the bias of node_encoder.0 has no bits: expected 2 to 32 everywhere"),
         (Quantisation(8, None, None, 8), "has no bits|has a ReLU in float"),

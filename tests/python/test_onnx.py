@@ -106,11 +106,11 @@ def test_golden_networks_in_codes(case, tmp_path):
         assert (logits - golden["logits"]).abs().max() < 2e-6, form
 
 
-def quantised(bits, graph, *, hidden=8, steps=3, weights=None, pruned=0.0, per_channel=False, **options):
+def quantised(bits, graph, *, hidden=8, steps=3, weights=None, pruned=0.0, per_channel=False, power_of_two=False, **options):
     """A network with thresholds as the graph has them, its features finer than its states, as compact models have it."""
     torch.manual_seed(3)
     fine = {"node_encoder": {"inputs": 12}, "edge_encoder": {"inputs": 12}, "edge_encoder.1": {"activations": 11, "weights": 10}}
-    quantisation = Quantisation(bits, 16, bits, bits, collect_stats_steps=1, per_channel=per_channel, layers=fine)
+    quantisation = Quantisation(bits, 16, bits, bits, collect_stats_steps=1, per_channel=per_channel, power_of_two=power_of_two, layers=fine)
     network = InteractionNetwork(hidden, steps, quantisation=quantisation, **options)
     linears = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
     for linear in linears:
@@ -132,7 +132,7 @@ def quantised(bits, graph, *, hidden=8, steps=3, weights=None, pruned=0.0, per_c
 def last_step(network):
     """What one step of one code in front of the last product changes in a logit, at most."""
     linear, relu = network.edge_output_transform[-1], network.edge_output_transform[-2]
-    return (linear.quant_weight().value.detach().abs().max() * relu.threshold.detach() / (2**relu.bit_width - 1)).item()
+    return (linear.quant_weight().value.detach().abs().max() * relu(torch.zeros(1)).scale.detach()).item()
 
 
 @pytest.mark.parametrize("bits", [8, 3])
@@ -140,7 +140,7 @@ def last_step(network):
 def test_codes_are_those_of_training(variant, bits, tmp_path):
     """Normalisation and sums round otherwise, so that single codes may be others."""
     inputs = graph(40, 150, torch.float32)
-    network = quantised(bits, inputs, per_channel=bits == 3, pruned=0.6, **variant)
+    network = quantised(bits, inputs, per_channel=bits == 3, power_of_two=bits == 3, pruned=0.6, **variant)
     for form in CODES if bits == 8 else CODES[1:]:
         exported = Exported(network, form, tmp_path)
         for nodes, edges in (*SIZES[:4], (40, 150)):

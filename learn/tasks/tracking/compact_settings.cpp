@@ -27,6 +27,7 @@ QuantizationSettings read_quantization(Config& config) {
   config.get("quantization.features", settings.features, 2, kMostBits);
   config.get("quantization.biases", settings.biases, 2, kMostBiasBits);
   config.get("quantization.per_channel", settings.per_channel);
+  config.get("quantization.powers_of_two", settings.powers_of_two);
   config.get("quantization.percentile", settings.percentile, 1, 100);
   config.get("quantization.feature_percentile", settings.feature_percentile, 1, 100);
   config.get("quantization.collect_steps", settings.collect_steps, 1, 1'000'000);

@@ -25,6 +25,7 @@ EdgeNetwork::EdgeNetwork(const InteractionNetworkShape& shape, const std::option
 std::optional<QuantizationSettings> bits_of(const Start& start) {
   if (!start.learned) return std::nullopt;
   QuantizationSettings settings;
+  settings.powers_of_two = start.learned->powers_of_two;
   for (const auto& [name, layer] : start.learned->layers) {
     settings.layers.push_back({name, layer.weight_bits, layer.bias_bits, {}, {}});
     if (name != "edge_output.1") settings.layers.back().activations = layer.output_bits;
