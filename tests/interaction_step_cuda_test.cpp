@@ -189,7 +189,7 @@ TEST_F(InteractionStepCudaTest, AnEndThatIsNoNodeGivesNothing) {
 }
 
 TEST_F(InteractionStepCudaTest, MoreRowsThanAChunkHas) {
-  Comparison(kSplit).compare<float, float>({"", {2, 2, 1, 2, true, false, false}, (1 << 17) + 50}, false);
+  Comparison(kSplit).compare<float, float>({"", {128, 2, 1, 2, true, false, false}, (1 << 15) + 50}, false);
 }
 
 }  // namespace

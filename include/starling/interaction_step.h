@@ -100,7 +100,7 @@ std::int64_t node_parameter_count(const InteractionStep<S>& step);
 
 /// Bytes of workspace, of a step with or without `node_parameters` as the call has them; reads no array. On the host 0.
 /// On a device interaction_step() needs 8 H per node; its gradient 24 H per node, H numbers of type S per edge, 4 H + 4
-/// more for each edge of a chunk (8 MiB of H numbers), and at most 128 times the parameters. Packed ones come on top.
+/// more for each edge of a chunk (16 MiB of H numbers), and at most 88 times the parameters. Packed ones come on top.
 template <typename S>
 std::size_t interaction_step_workspace_bytes(const InteractionStep<S>& step, const Execution& execution = {});
 template <typename S>

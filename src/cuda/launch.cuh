@@ -38,7 +38,7 @@ int resident_blocks(Kernel kernel, int threads, std::int64_t shared_bytes) {
 /// Starts a kernel while the one ahead of it in the stream is still running, to hide the latency of the launch.
 /// Before it touches memory it must call after_previous(). The one ahead must be a kernel.
 template <typename... Parameters, typename... Arguments>
-void launch_after(void (*kernel)(Parameters...), int blocks, int threads, int shared_bytes, cudaStream_t stream,
+void launch_after(void (*kernel)(Parameters...), dim3 blocks, int threads, int shared_bytes, cudaStream_t stream,
                   const Arguments&... arguments) {
   // Devices before compute capability 9.0 cannot.
   constexpr bool kOverlaps = std::min({__CUDA_ARCH_LIST__}) >= 900;
@@ -46,7 +46,7 @@ void launch_after(void (*kernel)(Parameters...), int blocks, int threads, int sh
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.gridDim = blocks;
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;

@@ -37,6 +37,16 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const std::uint32
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/// Four blocks of 8 × 8 numbers of 16 bits in shared memory, turned round: lane 8 b + r brings where row r of block b
+/// is, 8 numbers, at a multiple of 16 bytes, and register b gets of it (2q..2q+1, g).
+__device__ __forceinline__ void load_transposed(std::uint32_t (&blocks)[4], const void* row) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
+               : "r"(address)
+               : "memory");
+}
+
 /// The same with tf32 numbers: floats whose lower 13 bits do not count (see to_tf32).
 __device__ __forceinline__ void multiply_add_tf32(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                                   std::uint32_t b1) {
@@ -57,6 +67,12 @@ __device__ __forceinline__ std::uint32_t to_tf32(float value) {
 __device__ __forceinline__ void copy_16(void* to, const void* from) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
+}
+/// The same where `there`; else 16 bytes become 0, and `from` is not read.
+__device__ __forceinline__ void copy_16(void* to, const void* from, bool there) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(there ? 16 : 0)
+               : "memory");
 }
 /// The copies that this thread started since the last call become a group.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }

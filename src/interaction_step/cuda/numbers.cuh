@@ -10,19 +10,19 @@
 #include "cuda/mma.cuh"
 #include "interaction_step/cuda/rows.h"
 
-// Numbers of rows, two neighbours at a time, and the operands of tensor cores. A slice is 16 columns of a warp's 16
-// rows: with g = lane / 4 and q = lane % 4 a lane holds of rows g and g + 8 the columns 2q and 2q + 1, then of both
-// 2q + 8 and 2q + 9. So lie two neighbouring tiles of sums, and so the next product takes them: between two layers no
-// number leaves its lane. The product of TF32 numbers, of eight columns each, takes column 2q for its q and 2q + 1 for
-// its q + 4, in the weights too.
+// Numbers of rows, four neighbours at a time, and the operands of tensor cores. A slice is 16 columns of a warp's 16
+// rows: with g = lane / 4 and q = lane % 4 a lane holds of rows g and g + 8 the columns 4q and 4q + 1, then of both
+// 4q + 2 and 4q + 3. The product takes the first two for its inputs 2q and 2q + 1, the others for 2q + 8 and 2q + 9,
+// and gives them as its columns 2q and 2q + 1 of two neighbouring tiles of sums; so weights are packed. Between two
+// layers no number leaves its lane. The product of TF32 numbers, of eight columns each, takes one of two for its q and
+// the other for its q + 4.
 namespace starling::interactionstep::cuda {
 namespace {
 
 using namespace starling::cuda;
 
-struct Pair {
-  float x = 0, y = 0;
-};
+/// The column of sum c (0 or 1) of a lane in tile j.
+__device__ __forceinline__ int column_of(int j, int quarter, int c) { return j / 2 * 16 + 4 * quarter + j % 2 * 2 + c; }
 
 /// How rows are stored, and whether they fill the columns of a kernel, as constants: asked once for many numbers.
 template <bool kBFloat16, bool kFull>
@@ -48,7 +48,7 @@ __device__ __forceinline__ void with_storage(const RowsOf<Data>& rows, bool is_f
 }
 
 /// Two numbers of bfloat16, that of the lower column in the lower half.
-__device__ __forceinline__ Pair widened(std::uint32_t both) {
+__device__ __forceinline__ float2 widened(std::uint32_t both) {
   return {__uint_as_float(both << 16), __uint_as_float(both & 0xFFFF0000U)};
 }
 /// The lower half holds x, rounded to bfloat16.
@@ -59,7 +59,7 @@ __device__ __forceinline__ std::uint32_t pack_bfloat16(float x, float y) {
   return bits;
 }
 
-/// A row, which must be there: numbers at columns `column` and `column + 1`, 0 beyond the width. No load depends on a
+/// A row, which must be there: numbers at columns `column` to `column + 3`, 0 beyond the width. No load depends on a
 /// condition: conditional ones would wait for each other. So who reads beyond the last row reads that one again.
 template <typename Stored>
 class Row {
@@ -69,52 +69,63 @@ class Row {
       : at_(static_cast<const Number*>(rows.data) + (row - rows.first) * rows.stride), last_(rows.width - 1) {}
 
   /// As they are stored, in bfloat16.
-  __device__ std::uint32_t both(int column) const {
+  __device__ uint2 packed(int column) const {
     static_assert(Stored::is_bfloat16);
     if constexpr (Stored::is_full) {
-      return *reinterpret_cast<const std::uint32_t*>(at_ + column);
+      return *reinterpret_cast<const uint2*>(at_ + column);
     } else {
-      const std::uint32_t low = at_[min(column, last_)], high = at_[min(column + 1, last_)];
-      return (column <= last_ ? low : 0U) | (column < last_ ? high << 16 : 0U);
+      std::uint32_t n[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) n[i] = number(column + i);
+      return {n[0] | n[1] << 16, n[2] | n[3] << 16};
     }
   }
-  __device__ Pair pair(int column) const {
+  __device__ float4 quad(int column) const {
     if constexpr (Stored::is_bfloat16) {
-      return widened(both(column));
+      const uint2 both = packed(column);
+      const float2 low = widened(both.x), high = widened(both.y);
+      return {low.x, low.y, high.x, high.y};
     } else if constexpr (Stored::is_full) {
-      const float2 numbers = *reinterpret_cast<const float2*>(at_ + column);
-      return {numbers.x, numbers.y};
+      return *reinterpret_cast<const float4*>(at_ + column);
     } else {
-      const float x = at_[min(column, last_)], y = at_[min(column + 1, last_)];
-      return {column <= last_ ? x : 0.f, column < last_ ? y : 0.f};
+      return {number(column), number(column + 1), number(column + 2), number(column + 3)};
     }
   }
 
  private:
+  __device__ Number number(int column) const {
+    const Number there = at_[min(column, last_)];
+    return column <= last_ ? there : Number(0);
+  }
+
   const Number* at_;
   int last_;
 };
 
 template <typename Stored>
-__device__ __forceinline__ void store_pair(const MutableRows& rows, std::int64_t row, int column, float x, float y) {
+__device__ __forceinline__ void store_quad(const MutableRows& rows, std::int64_t row, int column,
+                                           const float4& numbers) {
   const std::int64_t at = (row - rows.first) * rows.stride + column;
-  const bool has_x = Stored::is_full || column < rows.width, has_y = Stored::is_full || column + 1 < rows.width;
   if constexpr (Stored::is_bfloat16) {
     auto* const to = static_cast<std::uint16_t*>(rows.data) + at;
-    const std::uint32_t both = pack_bfloat16(x, y);
+    const uint2 packed{pack_bfloat16(numbers.x, numbers.y), pack_bfloat16(numbers.z, numbers.w)};
     if constexpr (Stored::is_full) {
-      *reinterpret_cast<std::uint32_t*>(to) = both;
+      *reinterpret_cast<uint2*>(to) = packed;
     } else {
-      if (has_x) to[0] = static_cast<std::uint16_t>(both);
-      if (has_y) to[1] = static_cast<std::uint16_t>(both >> 16);
+      if (column < rows.width) to[0] = static_cast<std::uint16_t>(packed.x);
+      if (column + 1 < rows.width) to[1] = static_cast<std::uint16_t>(packed.x >> 16);
+      if (column + 2 < rows.width) to[2] = static_cast<std::uint16_t>(packed.y);
+      if (column + 3 < rows.width) to[3] = static_cast<std::uint16_t>(packed.y >> 16);
     }
   } else {
     auto* const to = static_cast<float*>(rows.data) + at;
     if constexpr (Stored::is_full) {
-      *reinterpret_cast<float2*>(to) = {x, y};
+      *reinterpret_cast<float4*>(to) = numbers;
     } else {
-      if (has_x) to[0] = x;
-      if (has_y) to[1] = y;
+      if (column < rows.width) to[0] = numbers.x;
+      if (column + 1 < rows.width) to[1] = numbers.y;
+      if (column + 2 < rows.width) to[2] = numbers.z;
+      if (column + 3 < rows.width) to[3] = numbers.w;
     }
   }
 }

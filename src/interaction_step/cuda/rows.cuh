@@ -11,9 +11,10 @@
 // A warp takes tiles of 16 rows through all layers: sums stay in its registers, weights lie in shared memory where they
 // fit, else they are read through the cache. The blocks that the device holds at once go through all tiles.
 //
-// The gradient computes the layers anew, and then goes back through them. Between the two it writes what the gradient
-// of the weights needs too, normalised sums and the gradient of the last layer's, which the same lane reads back: so
-// shared memory holds the weights of one direction at a time, and registers two arrays of sums at most.
+// The gradient computes the layers anew, and then goes back through them. On the way it writes what the gradient of the
+// weights needs too, normalised sums and the gradients of each layer's, of which the same lane reads back what it
+// needs: so registers hold two arrays of sums at most, and where shared memory has no room for the weights of both
+// directions it holds those of one at a time.
 namespace starling::interactionstep::cuda {
 namespace {
 
@@ -50,6 +51,7 @@ __global__ void __launch_bounds__(threads_of(kTiles))
   using W = Warp<kProduct, kTiles>;
   extern __shared__ __align__(16) unsigned char memory[];
   using Fragment = typename W::Fragment;
+  after_previous();
   auto* const biases = reinterpret_cast<float*>(memory);
   auto* const shared = reinterpret_cast<Fragment*>(memory + kBiasBytes<kTiles>);
   bring_biases<kTiles>(mlp, biases);
@@ -73,80 +75,94 @@ __global__ void __launch_bounds__(threads_of(kTiles))
   });
 }
 
+/// `is_once`: shared memory has the weights of both directions, and a tile goes there and back at once. Else all tiles
+/// go there first, then back.
 template <Product kProduct, int kTiles>
 __global__ void __launch_bounds__(threads_of(kTiles))
-    gradient_kernel(const __grid_constant__ MlpKernel mlp, const __grid_constant__ MlpGradient gradient, bool is_shared,
-                    bool is_transposed_shared) {
+    gradient_kernel(const __grid_constant__ MlpKernel mlp, const __grid_constant__ MlpGradient gradient, bool is_once,
+                    bool is_shared, bool is_transposed_shared) {
   using W = Warp<kProduct, kTiles>;
   extern __shared__ __align__(16) unsigned char memory[];
   using Fragment = typename W::Fragment;
+  after_previous();
   auto* const biases = reinterpret_cast<float*>(memory);
   auto* const shared = reinterpret_cast<Fragment*>(memory + kBiasBytes<kTiles>);
   const int last = mlp.num_layers - 1;
   bring_biases<kTiles>(mlp, biases);
 
   const auto* const stored = static_cast<const Fragment*>(mlp.packed);
-  const Fragment* const packed = bring_weights(stored, mlp.packed_size, is_shared ? shared : nullptr);
-  W::for_tiles_of(mlp.first_row, mlp.end_row, [&](const W& warp) {
-    typename W::Sums sums, next;
-    warp.first_layer(mlp, packed, biases, sums);
+  const Fragment *packed = nullptr, *transposed = nullptr;
 #pragma unroll 1
-    for (int l = 0; l < last; ++l) {
-      const Layer& layer = mlp.layers[l];
-      if (layer.norm) {
-        float scale[2];
-        warp.normalise(sums, layer.out, scale);
+  for (int way = is_once ? 1 : 0; way < 2; ++way) {  // 0: there, 1: back
+    const bool goes_there = way == 0 || is_once;
+    if (is_once) {
+      packed = bring_weights(stored, mlp.packed_size + mlp.transposed_size, shared);
+      transposed = packed + mlp.packed_size;
+    } else if (way == 0) {
+      packed = bring_weights(stored, mlp.packed_size, is_shared ? shared : nullptr);
+    } else {
+      transposed =
+          bring_weights(stored + mlp.packed_size, mlp.transposed_size, is_transposed_shared ? shared : nullptr);
+    }
+    W::for_tiles_of(mlp.first_row, mlp.end_row, [&](const W& warp) {
+      typename W::Sums sums, next;
+      if (goes_there) {
+        warp.first_layer(mlp, packed, biases, sums);
+#pragma unroll 1
+        for (int l = 0; l < last; ++l) {
+          const Layer& layer = mlp.layers[l];
+          if (layer.norm) {
+            float scale[2];
+            warp.normalise(sums, layer.out, scale);
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          if (warp.quarter == 0 && warp.row(h) < warp.end)
-            gradient.scales[l][warp.row(h) - gradient.normalised[l].first] = scale[h];
+            for (int h = 0; h < 2; ++h) {
+              if (warp.quarter == 0 && warp.row(h) < warp.end)
+                gradient.scales[l][warp.row(h) - gradient.normalised[l].first] = scale[h];
+            }
+          }
+          warp.store(gradient.normalised[l], sums);
+          W::relu(sums);
+          warp.set_bias(biases + (l + 1) * 8 * kTiles, next);
+          warp.multiply_sums(sums, layer.out, packed + mlp.layers[l + 1].packed, next);
+          W::copy(next, sums);
         }
+        W::clear(next);
+        warp.add_rows(gradient.out_gradient, next);
+        warp.add_gathered(gradient.out_terms, next);
+        if (mlp.layers[last].relu) {
+#pragma unroll
+          for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) next[j][i] = sums[j][i] > 0 ? next[j][i] : 0.f;
+          }
+        }
+        warp.store(gradient.sums[last], next);
+        __syncwarp();  // all lanes of a row read its scale
+      } else {
+        W::clear(next);
+        warp.add_rows(constant(gradient.sums[last]), next);
       }
-      warp.store(gradient.normalised[l], sums);
-      W::relu(sums);
-      warp.set_bias(biases + (l + 1) * 8 * kTiles, next);
-      warp.multiply_sums(sums, layer.out, packed + mlp.layers[l + 1].packed, next);
-      W::copy(next, sums);
-    }
-    W::clear(next);
-    warp.add_rows(gradient.out_gradient, next);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) warp.add_gathered(gradient.out_terms[i], next);
-    if (mlp.layers[last].relu) {
-#pragma unroll
-      for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) next[j][i] = sums[j][i] > 0 ? next[j][i] : 0.f;
-      }
-    }
-    warp.store(gradient.sums[last], next);
-  });
-
-  const Fragment* const transposed =
-      bring_weights(stored + mlp.packed_size, mlp.transposed_size, is_transposed_shared ? shared : nullptr);
-  W::for_tiles_of(mlp.first_row, mlp.end_row, [&](const W& warp) {
-    typename W::Sums sums, next;
-    W::clear(next);
-    warp.add_rows(constant(gradient.sums[last]), next);
+      if (way == 0) return;
 #pragma unroll 1
-    for (int l = last - 1; l >= 0; --l) {
-      W::copy(next, sums);
-      W::clear(next);
-      warp.multiply_sums(sums, mlp.layers[l + 1].out, transposed + mlp.layers[l + 1].transposed, next);
-      warp.back_through(mlp.layers[l], constant(gradient.normalised[l]), gradient.scales[l], next);
-      warp.store(gradient.sums[l], next);
-    }
-    std::int64_t place = mlp.layers[0].transposed;
-#pragma unroll 1
-    for (int s = 0; s < mlp.num_sources; ++s) {
-      if (gradient.sources[s].data != nullptr) {
-        W::clear(sums);
-        warp.multiply_sums(next, mlp.layers[0].out, transposed + place, sums);
-        warp.store(gradient.sources[s], sums);
+      for (int l = last - 1; l >= 0; --l) {
+        W::copy(next, sums);
+        W::clear(next);
+        warp.multiply_sums(sums, mlp.layers[l + 1].out, transposed + mlp.layers[l + 1].transposed, next);
+        warp.back_through(mlp.layers[l], constant(gradient.normalised[l]), gradient.scales[l], next);
+        warp.store(gradient.sums[l], next);
       }
-      place += std::int64_t{(mlp.layers[0].out + 15) / 16} * W::kSliceFragments;
-    }
-  });
+      std::int64_t place = mlp.layers[0].transposed;
+#pragma unroll 1
+      for (int s = 0; s < mlp.num_sources; ++s) {
+        if (gradient.sources[s].data != nullptr) {
+          W::clear(sums);
+          warp.multiply_sums(next, mlp.layers[0].out, transposed + place, sums);
+          warp.store(gradient.sources[s], sums);
+        }
+        place += std::int64_t{(mlp.layers[0].out + 15) / 16} * W::kSliceFragments;
+      }
+    });
+  }
 }
 
 /// blockIdx.y: which of the outs.
@@ -156,6 +172,7 @@ __global__ void __launch_bounds__(threads_of(kTiles))
   using W = Warp<kProduct, kTiles>;
   extern __shared__ __align__(16) unsigned char memory[];
   using Fragment = typename W::Fragment;
+  after_previous();
   const int o = static_cast<int>(blockIdx.y);
   const Fragment* const packed =
       bring_weights(static_cast<const Fragment*>(linear.packed) + o * linear.out_size, linear.out_size,
@@ -186,11 +203,11 @@ __global__ void __launch_bounds__(kPackThreads) pack_kernel(const __grid_constan
   const int lane = static_cast<int>(at % 32), tile = static_cast<int>(at / 32 % tiles);
   const auto half = static_cast<int>(at / (32 * tiles) % O::kHalves);
   const auto slice = static_cast<int>(at / (32 * tiles * O::kHalves));
-  const int output = 8 * tile + lane / 4;
+  const int output = column_of(tile, lane / 8, lane / 4 % 2);
   float b[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int input = 16 * slice + i / 2 * 8 + lane % 4 * 2 + i % 2;
+    const int input = 16 * slice + lane % 4 * 4 + i;
     b[i] = input < job.inputs && output < job.outputs ? job.weight[input * job.by_input + output * job.by_output] : 0.f;
   }
   static_cast<typename O::Fragment*>(pack.packed)[job.place + at] = O::pack(b, half);
@@ -222,19 +239,18 @@ void launch_mlp(const MlpKernel& mlp, const MutableRows& out, cudaStream_t strea
   const std::int64_t bytes = shared_bytes<kProduct, kTiles>(mlp.packed_size);
   const auto kernel = mlp_kernel<kProduct, kTiles>;
   const int blocks = blocks_for<kTiles>(kernel, kBiasBytes<kTiles> + bytes, mlp.end_row - mlp.first_row);
-  kernel<<<blocks, threads_of(kTiles), kBiasBytes<kTiles> + bytes, stream>>>(mlp, out, bytes > 0);
-  call(cudaGetLastError());
+  launch_after(kernel, blocks, threads_of(kTiles), kBiasBytes<kTiles> + bytes, stream, mlp, out, bytes > 0);
 }
 
 template <Product kProduct, int kTiles>
 void launch_gradient(const MlpKernel& mlp, const MlpGradient& gradient, cudaStream_t stream) {
-  const std::int64_t there = shared_bytes<kProduct, kTiles>(mlp.packed_size),
+  const std::int64_t both = shared_bytes<kProduct, kTiles>(mlp.packed_size + mlp.transposed_size),
+                     there = shared_bytes<kProduct, kTiles>(mlp.packed_size),
                      back = shared_bytes<kProduct, kTiles>(mlp.transposed_size);
-  const std::int64_t bytes = kBiasBytes<kTiles> + std::max(there, back);
+  const std::int64_t bytes = kBiasBytes<kTiles> + (both > 0 ? both : std::max(there, back));
   const auto kernel = gradient_kernel<kProduct, kTiles>;
   const int blocks = blocks_for<kTiles>(kernel, bytes, mlp.end_row - mlp.first_row);
-  kernel<<<blocks, threads_of(kTiles), bytes, stream>>>(mlp, gradient, there > 0, back > 0);
-  call(cudaGetLastError());
+  launch_after(kernel, blocks, threads_of(kTiles), bytes, stream, mlp, gradient, both > 0, there > 0, back > 0);
 }
 
 template <Product kProduct, int kTiles>
@@ -243,8 +259,7 @@ void launch_linear(const LinearKernel& linear, cudaStream_t stream) {
   const auto kernel = linear_kernel<kProduct, kTiles>;
   const int blocks = std::max(1, blocks_for<kTiles>(kernel, bytes, linear.num_rows) / linear.num_outs);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(linear.num_outs));
-  kernel<<<grid, threads_of(kTiles), bytes, stream>>>(linear, bytes > 0);
-  call(cudaGetLastError());
+  launch_after(kernel, grid, threads_of(kTiles), bytes, stream, linear, bytes > 0);
 }
 
 }  // namespace

@@ -25,15 +25,15 @@ struct RowsOf {
   std::int64_t stride = 0, first = 0;
   int width = 0;
   bool is_bfloat16 = false;  ///< else float
-  bool whole = false;        ///< numbers can be read two at a time
+  bool whole = false;        ///< numbers can be read four at a time
 };
 using Rows = RowsOf<const void>;
 using MutableRows = RowsOf<void>;
 
 template <typename Data>
 RowsOf<Data> rows_of(Data* data, bool is_bfloat16, int width, std::int64_t stride, std::int64_t first = 0) {
-  const std::size_t pair = is_bfloat16 ? 4 : 8;
-  const bool whole = width % 2 == 0 && stride % 2 == 0 && reinterpret_cast<std::uintptr_t>(data) % pair == 0;
+  const std::size_t quad = is_bfloat16 ? 8 : 16;
+  const bool whole = width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(data) % quad == 0;
   return {data, stride, first, width, is_bfloat16, whole};
 }
 STARLING_HOST_DEVICE Rows constant(const MutableRows& rows) {
@@ -44,12 +44,12 @@ STARLING_HOST_DEVICE Rows constant(const MutableRows& rows) {
 struct Gathered {
   Rows table;
   const std::int32_t* index = nullptr;
-  std::int32_t num_rows = 0;  ///< of the table; 0: there is no such term
+  std::int32_t num_rows = 0;  ///< of the table; 0: there is no such term, nor the other of two
 };
 
 inline constexpr int kMaxSources = 4, kMaxLayers = 3;
 
-/// One layer; its weights start at fragment `packed` of MlpKernel::packed (pack.cuh).
+/// One layer; its weights start at fragment `packed` of MlpKernel::packed (rows.cuh).
 struct Layer {
   std::int64_t packed = 0, transposed = 0;
   const float* bias = nullptr;  ///< null: none
@@ -147,7 +147,7 @@ struct WeightKernel {
 };
 /// Products of bfloat16 where both are stored so; else `split`: operands are sums of two TF32 numbers.
 void weight_gradient(const WeightKernel& kernel, int tiles, bool split, cudaStream_t stream);
-/// out [size] = the sum of the parts in ascending order.
+/// out [size] = the sum of the parts: in eight stretches, each in ascending order, which are then added up.
 void add_parts(const float* parts, int num_parts, std::int64_t size, float* out, cudaStream_t stream);
 
 /// sums [num_nodes, 2 H]: of each node the sum of the rows of the edges that `first` lists, beside that of `second`.

@@ -51,10 +51,12 @@ struct Warp {
 #pragma unroll
       for (int s = 0; s < kSlices; ++s) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const Pair pair = lines[i % 2].pair(16 * s + i / 2 * 8 + 2 * quarter);
-          values[s][2 * i] = pair.x;
-          values[s][2 * i + 1] = pair.y;
+        for (int h = 0; h < 2; ++h) {
+          const float4 quad = lines[h].quad(16 * s + 4 * quarter);
+          values[s][2 * h] = quad.x;
+          values[s][2 * h + 1] = quad.y;
+          values[s][2 * h + 4] = quad.z;
+          values[s][2 * h + 5] = quad.w;
         }
       }
     });
@@ -67,7 +69,11 @@ struct Warp {
 #pragma unroll
       for (int s = 0; s < kSlices; ++s) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) values[s][i] = lines[i % 2].both(16 * s + i / 2 * 8 + 2 * quarter);
+        for (int h = 0; h < 2; ++h) {
+          const uint2 packed = lines[h].packed(16 * s + 4 * quarter);
+          values[s][h] = packed.x;
+          values[s][h + 2] = packed.y;
+        }
       }
     };
     if (is_full(rows)) {
@@ -103,7 +109,7 @@ struct Warp {
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             packed[s][i] = pack_bfloat16(values[s][2 * i], values[s][2 * i + 1]);
-            const Pair taken = widened(packed[s][i]);
+            const float2 taken = widened(packed[s][i]);
             values[s][2 * i] -= taken.x;
             values[s][2 * i + 1] -= taken.y;
           }
@@ -132,29 +138,39 @@ struct Warp {
   /// `bias`: of a layer, as bring_biases() leaves them.
   __device__ void set_bias(const float* bias, Sums& sums) const {
 #pragma unroll
-    for (int j = 0; j < kTiles; ++j) {
-      const float2 value = *reinterpret_cast<const float2*>(bias + 8 * j + 2 * quarter);
-      sums[j][0] = sums[j][2] = value.x;
-      sums[j][1] = sums[j][3] = value.y;
+    for (int s = 0; s < kSlices; ++s) {
+      const float4 value = *reinterpret_cast<const float4*>(bias + 16 * s + 4 * quarter);
+      sums[2 * s][0] = sums[2 * s][2] = value.x;
+      sums[2 * s][1] = sums[2 * s][3] = value.y;
+      sums[2 * s + 1][0] = sums[2 * s + 1][2] = value.z;
+      sums[2 * s + 1][1] = sums[2 * s + 1][3] = value.w;
     }
   }
 
-  /// Rows in float at these indices, for the lane's two rows.
-  __device__ void add_gathered(const Gathered& gathered, Sums& sums) const {
-    if (gathered.num_rows == 0) return;
-    std::int32_t index[2];
+  /// Rows of two tables of float at these indices, for the lane's two rows. No load waits for another term's.
+  __device__ void add_gathered(const Gathered (&terms)[2], Sums& sums) const {
+    if (terms[0].num_rows == 0) return;
+    std::int32_t index[2][2];
 #pragma unroll
-    for (int h = 0; h < 2; ++h) index[h] = __ldg(gathered.index + read_row(h));
-    with_storage<false>(gathered.table, is_full(gathered.table), [&](auto storage) {
+    for (int i = 0; i < 2; ++i) {
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const bool there = static_cast<std::uint32_t>(index[h]) < static_cast<std::uint32_t>(gathered.num_rows);
-        const Row<decltype(storage)> line(gathered.table, there ? index[h] : 0);
+      for (int h = 0; h < 2; ++h) index[i][h] = __ldg(terms[i].index + read_row(h));
+    }
+    with_storage<false>(terms[0].table, is_full(terms[0].table) && is_full(terms[1].table), [&](auto storage) {
 #pragma unroll
-        for (int j = 0; j < kTiles; ++j) {
-          const Pair pair = line.pair(8 * j + 2 * quarter);
-          sums[j][2 * h] += there ? pair.x : 0.f;
-          sums[j][2 * h + 1] += there ? pair.y : 0.f;
+      for (int i = 0; i < 2; ++i) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const bool there = static_cast<std::uint32_t>(index[i][h]) < static_cast<std::uint32_t>(terms[i].num_rows);
+          const Row<decltype(storage)> line(terms[i].table, there ? index[i][h] : 0);
+#pragma unroll
+          for (int s = 0; s < kSlices; ++s) {
+            const float4 quad = line.quad(16 * s + 4 * quarter);
+            sums[2 * s][2 * h] += there ? quad.x : 0.f;
+            sums[2 * s][2 * h + 1] += there ? quad.y : 0.f;
+            sums[2 * s + 1][2 * h] += there ? quad.z : 0.f;
+            sums[2 * s + 1][2 * h + 1] += there ? quad.w : 0.f;
+          }
         }
       }
     });
@@ -167,10 +183,12 @@ struct Warp {
       for (int h = 0; h < 2; ++h) {
         const Row<decltype(storage)> line(rows, read_row(h));
 #pragma unroll
-        for (int j = 0; j < kTiles; ++j) {
-          const Pair pair = line.pair(8 * j + 2 * quarter);
-          sums[j][2 * h] += pair.x;
-          sums[j][2 * h + 1] += pair.y;
+        for (int s = 0; s < kSlices; ++s) {
+          const float4 quad = line.quad(16 * s + 4 * quarter);
+          sums[2 * s][2 * h] += quad.x;
+          sums[2 * s][2 * h + 1] += quad.y;
+          sums[2 * s + 1][2 * h] += quad.z;
+          sums[2 * s + 1][2 * h + 1] += quad.w;
         }
       }
     });
@@ -182,8 +200,10 @@ struct Warp {
       for (int h = 0; h < 2; ++h) {
         if (row(h) >= end) continue;
 #pragma unroll
-        for (int j = 0; j < kTiles; ++j)
-          store_pair<decltype(storage)>(rows, row(h), 8 * j + 2 * quarter, sums[j][2 * h], sums[j][2 * h + 1]);
+        for (int s = 0; s < kSlices; ++s)
+          store_quad<decltype(storage)>(
+              rows, row(h), 16 * s + 4 * quarter,
+              {sums[2 * s][2 * h], sums[2 * s][2 * h + 1], sums[2 * s + 1][2 * h], sums[2 * s + 1][2 * h + 1]});
       }
     });
   }
@@ -231,7 +251,7 @@ struct Warp {
       for (int j = 0; j < kTiles; ++j) {
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
-          const float distance = 8 * j + 2 * quarter + c < width ? sums[j][2 * h + c] - mean : 0.f;
+          const float distance = column_of(j, quarter, c) < width ? sums[j][2 * h + c] - mean : 0.f;
           sums[j][2 * h + c] = distance;
           square += distance * distance;
         }
@@ -272,7 +292,7 @@ struct Warp {
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
           float& g = gradient[j][2 * h + c];
-          g = 8 * j + 2 * quarter + c < layer.out ? (g - mean - value[j][2 * h + c] * slope) * scale : 0.f;
+          g = column_of(j, quarter, c) < layer.out ? (g - mean - value[j][2 * h + c] * slope) * scale : 0.f;
         }
       }
     }
@@ -280,8 +300,7 @@ struct Warp {
 
   __device__ void first_layer(const MlpKernel& mlp, const Fragment* packed, const float* biases, Sums& sums) const {
     set_bias(biases, sums);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) add_gathered(mlp.gathered[i], sums);
+    add_gathered(mlp.gathered, sums);
     std::int64_t place = mlp.layers[0].packed;
 #pragma unroll 1
     for (int s = 0; s < mlp.num_sources; ++s) {

@@ -5,273 +5,305 @@
 
 // The gradient of a weight is a product over all rows. Rows are divided into parts, a function of the sizes alone; a
 // block of threads adds up one part of a square of the weight, each of its warps every fourth group of rows, and the
-// warps' sums are added in order. Then the parts are added in order. A lane reads two neighbouring columns, which it
-// takes for columns g and g + 8 of a tile of gradients, and for columns g of two tiles of inputs.
+// warps' sums are added in order. Then the parts are added up. A warp copies its groups of rows to shared memory while
+// it multiplies the ones before: a ring of its own, which no other warp waits for.
 namespace starling::interactionstep::cuda {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = 32 * kWarps;
+constexpr int kWarps = 4, kThreads = 32 * kWarps;
+constexpr int kStages = 4;  // of a ring
 
 /// A part of a square of a weight: rows `from` to `to` − 1. kTiles: of eight columns, per side of the square.
-template <int kTiles>
-struct Square {
+template <int kTiles, bool kSplit>
+class Square {
+ public:
   static constexpr int kSide = 8 * kTiles, kRowTiles = kTiles / 2;
-  using Sums = float[kRowTiles][kTiles][4];
-  using Biases = float[kRowTiles][2];
+  /// Numbers from row to row in shared memory: the lanes that read a fragment meet in no bank.
+  static constexpr int kPitch = kSide + 8;
+  /// An array of a group: eight rows of float, or 16 of bfloat16. The ring of a warp holds its square in the end.
+  static constexpr int kArrayBytes = 8 * kPitch * static_cast<int>(sizeof(float));
+  static constexpr int kRingBytes = kStages * 2 * kArrayBytes;
+  static_assert(kRingBytes >= kSide * kPitch * static_cast<int>(sizeof(float)));
+  static constexpr int kBytes = kWarps * (kRingBytes + kSide * static_cast<int>(sizeof(float)));
 
   /// blockIdx: part, square, job.
-  __device__ explicit Square(const WeightKernel& kernel) : job(kernel.jobs[blockIdx.z]) {
-    const int across = (job.inputs.width + kSide - 1) / kSide;
-    first_output = static_cast<int>(blockIdx.y) / across * kSide;
-    first_input = static_cast<int>(blockIdx.y) % across * kSide;
+  __device__ Square(const WeightKernel& kernel, unsigned char* memory)
+      : kernel_(kernel), job_(kernel.jobs[blockIdx.z]), memory_(memory), ring_(memory + warp_ * kRingBytes) {
+    const int across = (job_.inputs.width + kSide - 1) / kSide;
+    first_output_ = static_cast<int>(blockIdx.y) / across * kSide;
+    first_input_ = static_cast<int>(blockIdx.y) % across * kSide;
     const std::int64_t rows = kernel.end_row - kernel.first_row;
     const std::int64_t each = (rows + kernel.num_parts - 1) / kernel.num_parts;
-    from = kernel.first_row + blockIdx.x * each;
-    to = min(from + each, kernel.end_row);
+    from_ = kernel.first_row + blockIdx.x * each;
+    to_ = min(from_ + each, kernel.end_row);
   }
-  __device__ bool is_there() const { return first_output < job.gradients.width; }
-  __device__ static bool is_full(const Rows& rows, int first_column) {
-    return rows.whole && first_column + kSide <= rows.width;
+  __device__ bool is_there() const { return first_output_ < job_.gradients.width; }
+
+  __device__ void add_rows() {
+    if constexpr (kSplit) {
+      if (job_.gradients.is_bfloat16 && job_.inputs.is_bfloat16) return add_groups<16, std::uint16_t, std::uint16_t>();
+      if (job_.gradients.is_bfloat16) return add_groups<8, std::uint16_t, float>();
+      if (job_.inputs.is_bfloat16) return add_groups<8, float, std::uint16_t>();
+    }
+    add_groups<8, float, float>();
   }
 
   /// Adds up the warps' sums, in order, into the block's part.
-  __device__ void store(const WeightKernel& kernel, const Sums& sums, const Biases& bias) const {
-    __shared__ float square[kSide][kSide];
-    __shared__ float biases[kSide];
-    for (int w = 0; w < kWarps; ++w) {
-      if (w == warp) {
+  __device__ void store() {
+    auto* const own = reinterpret_cast<float*>(ring_);
 #pragma unroll
-        for (int i = 0; i < kRowTiles; ++i) {
+    for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
-          for (int c = 0; c < 2; ++c) {
-            float total = bias[i][c];
-            total += __shfl_xor_sync(0xFFFFFFFFU, total, 1);
-            total += __shfl_xor_sync(0xFFFFFFFFU, total, 2);
-            float& at = biases[16 * i + 2 * group + c];
-            if (quarter == 0) at = w == 0 ? total : at + total;
-          }
+      for (int h = 0; h < 2; ++h) {
+        float* const line = own + (16 * i + 8 * h + group_) * kPitch + 2 * quarter_;
 #pragma unroll
-          for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
-            for (int v = 0; v < 4; ++v) {
-              float& at = square[16 * i + 2 * group + v / 2][j / 2 * 16 + 2 * (2 * quarter + v % 2) + j % 2];
-              at = w == 0 ? sums[i][j][v] : at + sums[i][j][v];
-            }
-          }
-        }
+        for (int j = 0; j < kTiles; ++j)
+          *reinterpret_cast<float2*>(line + 8 * j) = {sums_[i][j][2 * h], sums_[i][j][2 * h + 1]};
+        if (quarter_ == 0) biases()[warp_ * kSide + 16 * i + 8 * h + group_] = bias_[i][h];
       }
-      __syncthreads();
     }
-    float* const part = kernel.parts + blockIdx.x * kernel.size;
+    __syncthreads();
+    float* const part = kernel_.parts + blockIdx.x * kernel_.size;
     for (int i = static_cast<int>(threadIdx.x); i < kSide * kSide; i += kThreads) {
-      const int output = first_output + i / kSide, input = first_input + i % kSide;
-      if (output >= job.gradients.width || input >= job.inputs.width) continue;
-      float& at = part[job.weight + output * job.stride + input];
-      at = kernel.adds ? at + square[i / kSide][i % kSide] : square[i / kSide][i % kSide];
+      const int output = i / kSide, input = i % kSide;
+      if (first_output_ + output >= job_.gradients.width || first_input_ + input >= job_.inputs.width) continue;
+      float total = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w)
+        total += reinterpret_cast<const float*>(memory_ + w * kRingBytes)[output * kPitch + input];
+      add(part + job_.weight + (first_output_ + output) * job_.stride + first_input_ + input, total);
     }
-    if (job.bias < 0 || first_input > 0) return;
-    for (int i = static_cast<int>(threadIdx.x); i < kSide && first_output + i < job.gradients.width; i += kThreads) {
-      float& at = part[job.bias + first_output + i];
-      at = kernel.adds ? at + biases[i] : biases[i];
+    if (job_.bias < 0 || first_input_ > 0) return;
+    for (int i = static_cast<int>(threadIdx.x); i < kSide && first_output_ + i < job_.gradients.width; i += kThreads) {
+      float total = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) total += biases()[w * kSide + i];
+      add(part + job_.bias + first_output_ + i, total);
     }
   }
 
-  const WeightJob& job;
-  int first_output, first_input;
-  std::int64_t from, to;
-  int warp = static_cast<int>(threadIdx.x) / 32, group = threadIdx.x % 32 / 4, quarter = threadIdx.x % 4;
+ private:
+  __device__ float* biases() const { return reinterpret_cast<float*>(memory_ + kWarps * kRingBytes); }
+  /// This block alone adds to the number: the operation is atomic so that nobody waits for what was there.
+  __device__ void add(float* at, float value) const {
+    if (kernel_.adds) {
+      atomicAdd(at, value);
+    } else {
+      *at = value;
+    }
+  }
+
+  template <typename Number>
+  __device__ static bool is_aligned(const Rows& rows) {
+    return (reinterpret_cast<std::uintptr_t>(rows.data) | rows.stride * sizeof(Number) | rows.width * sizeof(Number)) %
+               16 ==
+           0;
+  }
+  /// Starts to copy kCount rows from `row` on, columns first_column to first_column + kSide − 1; what is not there
+  /// becomes 0.
+  template <int kCount, typename Number>
+  __device__ void bring(const Rows& rows, bool is_aligned, std::int64_t row, int first_column, Number* to) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const auto* const from = static_cast<const Number*>(rows.data);
+    if (is_aligned) {
+      constexpr int kEach = 16 / static_cast<int>(sizeof(Number)), kAcross = kSide / kEach, kAll = kCount * kAcross;
+#pragma unroll
+      for (int i = 0; i < (kAll + 31) / 32; ++i) {
+        const int n = 32 * i + lane, r = n / kAcross, c = n % kAcross * kEach;
+        if (kAll % 32 != 0 && n >= kAll) break;
+        const bool there = row + r < to_ && first_column + c < rows.width;
+        copy_16(to + r * kPitch + c, from + (there ? (row + r - rows.first) * rows.stride + first_column + c : 0),
+                there);
+      }
+      return;
+    }
+    for (int n = lane; n < kCount * kSide; n += 32) {
+      const int r = n / kSide, c = n % kSide;
+      const bool there = row + r < to_ && first_column + c < rows.width;
+      to[r * kPitch + c] = there ? from[(row + r - rows.first) * rows.stride + first_column + c] : Number(0);
+    }
+  }
+
+  template <int kCount, typename Gradient, typename Input>
+  __device__ void add_groups() {
+    constexpr std::int64_t kStep = kWarps * kCount;
+    const bool aligned_gradients = is_aligned<Gradient>(job_.gradients),
+               aligned_inputs = is_aligned<Input>(job_.inputs);
+    const auto bring_group = [&](std::int64_t row, int stage) {
+      unsigned char* const at = ring_ + stage * 2 * kArrayBytes;
+      if (row < to_) {
+        bring<kCount>(job_.gradients, aligned_gradients, row, first_output_, reinterpret_cast<Gradient*>(at));
+        bring<kCount>(job_.inputs, aligned_inputs, row, first_input_, reinterpret_cast<Input*>(at + kArrayBytes));
+      }
+      commit_copies();
+    };
+    std::int64_t row = from_ + warp_ * kCount;
+#pragma unroll
+    for (int s = 0; s < kStages - 1; ++s) bring_group(row + s * kStep, s);
+#pragma unroll 1
+    for (int stage = 0; row < to_; row += kStep, stage = (stage + 1) % kStages) {
+      wait_for_copies<kStages - 2>();
+      __syncwarp();  // the others' copies are there, and all have read the stage that comes anew
+      bring_group(row + (kStages - 1) * kStep, (stage + kStages - 1) % kStages);
+      const unsigned char* const at = ring_ + stage * 2 * kArrayBytes;
+      multiply(reinterpret_cast<const Gradient*>(at), reinterpret_cast<const Input*>(at + kArrayBytes));
+    }
+    __syncwarp();
+    if constexpr (kCount == 8) {
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          bias_[i][h] += __shfl_xor_sync(0xFFFFFFFFU, bias_[i][h], 1);
+          bias_[i][h] += __shfl_xor_sync(0xFFFFFFFFU, bias_[i][h], 2);
+        }
+      }
+    }
+  }
+
+  __device__ static float read(float number) { return number; }
+  __device__ static float read(std::uint16_t number) { return __uint_as_float(std::uint32_t{number} << 16); }
+
+  /// Rows in float, or of both kinds: products of TF32 numbers, which those of bfloat16 are too, over eight rows.
+  template <typename Gradient, typename Input>
+  __device__ void multiply(const Gradient* gradients, const Input* inputs) {
+    gradients += quarter_ * kPitch + group_;
+    inputs += quarter_ * kPitch + group_;
+    std::uint32_t high[kRowTiles][4], low[kRowTiles][4];
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+      for (int v = 0; v < 4; ++v) {
+        const float g = read(gradients[v / 2 * 4 * kPitch + 16 * i + v % 2 * 8]);
+        bias_[i][v % 2] += g;
+        const Split parts = operand<kSplit>(g);
+        high[i][v] = parts.high;
+        low[i][v] = parts.low;
+      }
+    }
+    const float least = job_.relu ? 0.f : -INFINITY;  // NaN stays NaN
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+      Split b[2];
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const float x = read(inputs[h * 4 * kPitch + 8 * j]);
+        b[h] = operand<kSplit>(x < least ? least : x);
+      }
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        if constexpr (kSplit) {
+          multiply_add_tf32(sums_[i][j], low[i], b[0].high, b[1].high);
+          multiply_add_tf32(sums_[i][j], high[i], b[0].low, b[1].low);
+        }
+        multiply_add_tf32(sums_[i][j], high[i], b[0].high, b[1].high);
+      }
+    }
+  }
+
+  /// Of either half; NaN stays NaN.
+  __device__ static std::uint32_t at_least(std::uint32_t both, __nv_bfloat162 least) {
+    __nv_bfloat162 numbers;
+    memcpy(&numbers, &both, sizeof(both));
+    numbers = __hmax2_nan(numbers, least);
+    memcpy(&both, &numbers, sizeof(both));
+    return both;
+  }
+
+  /// Rows in bfloat16: products over 16 rows. The bias is the product with a column of ones.
+  __device__ void multiply(const std::uint16_t* gradients, const std::uint16_t* inputs) {
+    constexpr std::uint32_t kOnes = 0x3F803F80U;
+    const int lane = static_cast<int>(threadIdx.x) % 32, eight = lane / 8 % 2 * 8, sixteen = lane / 16 * 8;
+    std::uint32_t a[kRowTiles][4];
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+      load_transposed(a[i], gradients + (sixteen + lane % 8) * kPitch + 16 * i + eight);
+      float bias[4] = {bias_[i][0], 0, bias_[i][1], 0};
+      multiply_add(bias, a[i], kOnes, kOnes, __nv_bfloat16());
+      bias_[i][0] = bias[0];
+      bias_[i][1] = bias[2];
+    }
+    const __nv_bfloat162 least = __float2bfloat162_rn(job_.relu ? 0.f : -INFINITY);
+#pragma unroll
+    for (int j = 0; j < kTiles; j += 2) {
+      std::uint32_t b[4];
+      load_transposed(b, inputs + (eight + lane % 8) * kPitch + 8 * j + sixteen);
+#pragma unroll
+      for (std::uint32_t& both : b) both = at_least(both, least);
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        multiply_add(sums_[i][j], a[i], b[0], b[1], __nv_bfloat16());
+        multiply_add(sums_[i][j + 1], a[i], b[2], b[3], __nv_bfloat16());
+      }
+    }
+  }
+
+  const WeightKernel& kernel_;
+  const WeightJob& job_;
+  unsigned char* memory_;
+  const int warp_ = static_cast<int>(threadIdx.x) / 32, group_ = threadIdx.x % 32 / 4, quarter_ = threadIdx.x % 4;
+  unsigned char* ring_;
+  int first_output_, first_input_;
+  std::int64_t from_, to_;
+  float sums_[kRowTiles][kTiles][4] = {};
+  float bias_[kRowTiles][2] = {};
 };
 
-/// Rows in float, or of both kinds: products of TF32 numbers, which those of bfloat16 are too, over eight rows.
 template <int kTiles, bool kSplit>
 __global__ void __launch_bounds__(kThreads) weight_kernel(const __grid_constant__ WeightKernel kernel) {
-  using S = Square<kTiles>;
-  constexpr int kRows = 8;
-  const S square(kernel);
+  extern __shared__ __align__(16) unsigned char memory[];
+  after_previous();
+  Square<kTiles, kSplit> square(kernel, memory);
   if (!square.is_there()) return;
-  const WeightJob& job = square.job;
-  typename S::Sums sums = {};
-  typename S::Biases bias = {};
-  Pair gradients[S::kRowTiles][2], inputs[S::kRowTiles][2];
-  const auto load = [&](const Rows& rows, std::int64_t row, int first_column, Pair(&to)[S::kRowTiles][2]) {
-    with_storage(rows, S::is_full(rows, first_column), [&](auto storage) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const std::int64_t r = row + square.quarter + 4 * h;
-        const Row<decltype(storage)> line(rows, min(r, square.to - 1));
-#pragma unroll
-        for (int i = 0; i < S::kRowTiles; ++i) {
-          const Pair pair = line.pair(first_column + 16 * i + 2 * square.group);
-          to[i][h] = {r < square.to ? pair.x : 0.f, r < square.to ? pair.y : 0.f};
-        }
-      }
-    });
-  };
-  const auto load_rows = [&](std::int64_t row) {
-    load(job.gradients, row, square.first_output, gradients);
-    load(job.inputs, row, square.first_input, inputs);
-  };
-  const float least = job.relu ? 0.f : -INFINITY;  // NaN stays NaN
-  const std::int64_t first = square.from + square.warp * kRows;
-  if (first < square.to) load_rows(first);
-  for (std::int64_t row = first; row < square.to; row += kWarps * kRows) {
-    Split a[S::kRowTiles][4], b[kTiles][2];
-#pragma unroll
-    for (int i = 0; i < S::kRowTiles; ++i) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const Pair g = gradients[i][h];
-        bias[i][0] += g.x;
-        bias[i][1] += g.y;
-        a[i][2 * h] = operand<kSplit>(g.x);
-        a[i][2 * h + 1] = operand<kSplit>(g.y);
-        Pair x = inputs[i][h];
-        x = {x.x < least ? least : x.x, x.y < least ? least : x.y};
-        b[2 * i][h] = operand<kSplit>(x.x);
-        b[2 * i + 1][h] = operand<kSplit>(x.y);
-      }
-    }
-    load_rows(row + kWarps * kRows);
-#pragma unroll
-    for (int i = 0; i < S::kRowTiles; ++i) {
-      const std::uint32_t high[4] = {a[i][0].high, a[i][1].high, a[i][2].high, a[i][3].high};
-      const std::uint32_t low[4] = {a[i][0].low, a[i][1].low, a[i][2].low, a[i][3].low};
-#pragma unroll
-      for (int j = 0; j < kTiles; ++j) {
-        if constexpr (kSplit) {
-          multiply_add_tf32(sums[i][j], low, b[j][0].high, b[j][1].high);
-          multiply_add_tf32(sums[i][j], high, b[j][0].low, b[j][1].low);
-        }
-        multiply_add_tf32(sums[i][j], high, b[j][0].high, b[j][1].high);
-      }
-    }
-  }
-  square.store(kernel, sums, bias);
+  square.add_rows();
+  square.store();
 }
 
-/// Of two numbers of each of two rows, those of the lower column, then those of the upper one, that of the first row in
-/// the lower half.
-__device__ __forceinline__ std::uint32_t lower_of(std::uint32_t first, std::uint32_t second) {
-  return __byte_perm(first, second, 0x5410);
-}
-__device__ __forceinline__ std::uint32_t upper_of(std::uint32_t first, std::uint32_t second) {
-  return __byte_perm(first, second, 0x7632);
-}
-/// Of either half; NaN stays NaN.
-__device__ __forceinline__ std::uint32_t at_least(std::uint32_t both, __nv_bfloat162 least) {
-  __nv_bfloat162 numbers;
-  memcpy(&numbers, &both, sizeof(both));
-  numbers = __hmax2_nan(numbers, least);
-  memcpy(&both, &numbers, sizeof(both));
-  return both;
-}
+constexpr int kStretches = 8;
 
-/// Rows in bfloat16: products over 16 rows.
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) weight_kernel_bfloat16(const __grid_constant__ WeightKernel kernel) {
-  using S = Square<kTiles>;
-  constexpr int kRows = 16;
-  const S square(kernel);
-  if (!square.is_there()) return;
-  const WeightJob& job = square.job;
-  typename S::Sums sums = {};
-  typename S::Biases bias = {};
-  std::uint32_t gradients[S::kRowTiles][4], inputs[S::kRowTiles][4];  // of rows 2q, 2q + 1, 2q + 8 and 2q + 9
-  const auto load = [&](const Rows& rows, std::int64_t row, int first_column, std::uint32_t(&to)[S::kRowTiles][4]) {
-#pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      const std::int64_t r = row + 2 * square.quarter + n / 2 * 8 + n % 2;
-      const Row<Storage<true, true>> line(rows, min(r, square.to - 1));
-#pragma unroll
-      for (int i = 0; i < S::kRowTiles; ++i) {
-        const std::uint32_t both = line.both(first_column + 16 * i + 2 * square.group);
-        to[i][n] = r < square.to ? both : 0U;
-      }
-    }
-  };
-  const std::int64_t first = square.from + square.warp * kRows;
-  const __nv_bfloat162 least = __float2bfloat162_rn(job.relu ? 0.f : -INFINITY);
-  if (first < square.to) {
-    load(job.gradients, first, square.first_output, gradients);
-    load(job.inputs, first, square.first_input, inputs);
-  }
-  for (std::int64_t row = first; row < square.to; row += kWarps * kRows) {
-    std::uint32_t a[S::kRowTiles][4], b[kTiles][2];
-#pragma unroll
-    for (int i = 0; i < S::kRowTiles; ++i) {
-#pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        const Pair g = widened(gradients[i][n]);
-        bias[i][0] += g.x;
-        bias[i][1] += g.y;
-        inputs[i][n] = at_least(inputs[i][n], least);
-      }
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        a[i][2 * h] = lower_of(gradients[i][2 * h], gradients[i][2 * h + 1]);
-        a[i][2 * h + 1] = upper_of(gradients[i][2 * h], gradients[i][2 * h + 1]);
-        b[2 * i][h] = lower_of(inputs[i][2 * h], inputs[i][2 * h + 1]);
-        b[2 * i + 1][h] = upper_of(inputs[i][2 * h], inputs[i][2 * h + 1]);
-      }
-    }
-    load(job.gradients, row + kWarps * kRows, square.first_output, gradients);
-    load(job.inputs, row + kWarps * kRows, square.first_input, inputs);
-#pragma unroll
-    for (int i = 0; i < S::kRowTiles; ++i) {
-#pragma unroll
-      for (int j = 0; j < kTiles; ++j) multiply_add(sums[i][j], a[i], b[j][0], b[j][1], __nv_bfloat16());
-    }
-  }
-  square.store(kernel, sums, bias);
-}
-
-constexpr int kAddThreads = 128;
-
-__global__ void __launch_bounds__(kAddThreads)
+/// A warp takes 32 numbers of a stretch of the parts; the sums of the stretches are added in order.
+__global__ void __launch_bounds__(32 * kStretches)
     add_kernel(const float* parts, int count, std::int64_t size, float* out) {
   constexpr int kAtOnce = 16;
-  const std::int64_t i = std::int64_t{blockIdx.x} * kAddThreads + threadIdx.x;
-  if (i >= size) return;
+  __shared__ float of_stretches[kStretches][32];
+  after_previous();
+  const int lane = threadIdx.x % 32, stretch = threadIdx.x / 32;
+  const std::int64_t i = std::int64_t{blockIdx.x} * 32 + lane, read = min(i, size - 1);
+  const int each = (count + kStretches - 1) / kStretches;
+  const int from = stretch * each, to = min(from + each, count);
   float sum = 0;
-  for (int part = 0; part < count; part += kAtOnce) {
+  for (int part = from; part < to; part += kAtOnce) {
     float value[kAtOnce];
 #pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) value[n] = parts[min(part + n, count - 1) * size + i];
+    for (int n = 0; n < kAtOnce; ++n) value[n] = parts[min(part + n, to - 1) * size + read];
 #pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) sum = part + n < count ? sum + value[n] : sum;
+    for (int n = 0; n < kAtOnce; ++n) sum = part + n < to ? sum + value[n] : sum;
   }
+  of_stretches[stretch][lane] = sum;
+  __syncthreads();
+  if (stretch > 0 || i >= size) return;
+  for (int s = 1; s < kStretches; ++s) sum += of_stretches[s][lane];
   out[i] = sum;
 }
 
-/// Both in bfloat16, in full squares.
-bool is_bfloat16(const WeightJob& job, int side) {
-  const auto fits = [&](const Rows& rows) { return rows.is_bfloat16 && rows.whole && rows.width % side == 0; };
-  return fits(job.gradients) && fits(job.inputs);
+template <int kTiles, bool kSplit>
+void launch(const WeightKernel& kernel, cudaStream_t stream) {
+  using S = Square<kTiles, kSplit>;
+  int squares = 0;
+  for (int i = 0; i < kernel.num_jobs; ++i) {
+    const WeightJob& job = kernel.jobs[i];
+    squares = std::max(squares, blocks_of(job.gradients.width, S::kSide) * blocks_of(job.inputs.width, S::kSide));
+  }
+  const dim3 grid(static_cast<unsigned>(kernel.num_parts), static_cast<unsigned>(squares),
+                  static_cast<unsigned>(kernel.num_jobs));
+  const auto run = weight_kernel<kTiles, kSplit>;
+  call(cudaFuncSetAttribute(run, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes));
+  launch_after(run, grid, kThreads, S::kBytes, stream, kernel);
 }
 
 template <int kTiles>
 void launch(const WeightKernel& kernel, bool split, cudaStream_t stream) {
-  for (const bool bfloat16 : {false, true}) {
-    WeightKernel part = kernel;
-    part.num_jobs = 0;
-    int squares = 0;
-    for (int i = 0; i < kernel.num_jobs; ++i) {
-      const WeightJob& job = kernel.jobs[i];
-      constexpr int kSide = Square<kTiles>::kSide;
-      if (is_bfloat16(job, kSide) != bfloat16) continue;
-      part.jobs[part.num_jobs++] = job;
-      squares = std::max(squares, blocks_of(job.gradients.width, kSide) * blocks_of(job.inputs.width, kSide));
-    }
-    if (part.num_jobs == 0) continue;
-    const dim3 grid(static_cast<unsigned>(part.num_parts), static_cast<unsigned>(squares),
-                    static_cast<unsigned>(part.num_jobs));
-    const auto run = bfloat16 ? weight_kernel_bfloat16<kTiles>
-                     : split  ? weight_kernel<kTiles, true>
-                              : weight_kernel<kTiles, false>;
-    run<<<grid, kThreads, 0, stream>>>(part);
-    call(cudaGetLastError());
-  }
+  split ? launch<kTiles, true>(kernel, stream) : launch<kTiles, false>(kernel, stream);
 }
 
 }  // namespace
@@ -284,8 +316,7 @@ void weight_gradient(const WeightKernel& kernel, int tiles, bool split, cudaStre
 }
 
 void add_parts(const float* parts, int num_parts, std::int64_t size, float* out, cudaStream_t stream) {
-  add_kernel<<<blocks_of(size, kAddThreads), kAddThreads, 0, stream>>>(parts, num_parts, size, out);
-  call(cudaGetLastError());
+  launch_after(add_kernel, blocks_of(size, 32), 32 * kStretches, 0, stream, parts, num_parts, size, out);
 }
 
 }  // namespace starling::interactionstep::cuda
