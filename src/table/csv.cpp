@@ -50,29 +50,31 @@ class Lines {
   std::int64_t number_ = 0;
 };
 
-// Takes the first field off a line, trimmed and without its quotes; `more` tells whether a comma followed it.
-std::string_view take_field(std::string_view& line, bool& more, const std::string& name, std::int64_t number) {
+// The field at `at`, trimmed and without its quotes, on a line that ends at `end`; moves `at` behind the comma, to
+// nullptr where there is none.
+std::string_view take_field(const char*& at, const char* end, const std::string& name, std::int64_t number) {
+  const std::string_view line(at, static_cast<std::size_t>(end - at));
   const std::size_t start = std::min(line.find_first_not_of(" \t"), line.size());
   std::size_t comma = 0;
   std::string_view field;
   if (start < line.size() && line[start] == '"') {
-    const std::size_t end = line.find('"', start + 1);
-    if (end == std::string_view::npos) fail(name, number, "a quoted field does not end on its line");
-    field = line.substr(start + 1, end - start - 1);
-    comma = std::min(line.find_first_not_of(" \t", end + 1), line.size());
+    const std::size_t quote = line.find('"', start + 1);
+    if (quote == std::string_view::npos) fail(name, number, "a quoted field does not end on its line");
+    field = line.substr(start + 1, quote - start - 1);
+    comma = std::min(line.find_first_not_of(" \t", quote + 1), line.size());
     if (comma < line.size() && line[comma] != ',') fail(name, number, "expected a comma behind a quoted field");
   } else {
     comma = std::min(line.find(',', start), line.size());
     field = line.substr(start, comma - start);
   }
-  more = comma < line.size();
-  line.remove_prefix(more ? comma + 1 : line.size());
+  at = comma < line.size() ? at + comma + 1 : nullptr;
   return trimmed(field);
 }
 
 std::vector<std::string_view> fields_of(std::string_view line, const std::string& name, std::int64_t number) {
   std::vector<std::string_view> fields;
-  for (bool more = true; more;) fields.push_back(take_field(line, more, name, number));
+  const char* const end = line.data() + line.size();
+  for (const char* at = line.data(); at != nullptr;) fields.push_back(take_field(at, end, name, number));
   return fields;
 }
 
@@ -128,20 +130,18 @@ bool parse_loose_id(std::string_view field, const Column& column, std::int64_t& 
   return value >= column.least;
 }
 
-// Takes the next field off the line as a number.
+// The number in the field at `at`, on a line that ends at `end`; moves `at` as take_field() does.
 template <class Number>
-Number take_number(std::string_view& line, bool& more, const Column& column, const std::string& name,
+Number take_number(const char*& at, const char* end, const Column& column, const std::string& name,
                    std::int64_t number) {
   Number value = 0;
-  const char* p = line.data();
-  const char* const end = p + line.size();
+  const char* p = at;
   if (parse(p, end, column.least, value) && (p == end || *p == ',')) {
-    more = p != end;
-    line.remove_prefix(static_cast<std::size_t>(p - line.data()) + more);
+    at = p == end ? nullptr : p + 1;
     return value;
   }
   // Blanks, quotes, a plus sign or an error.
-  const std::string_view field = take_field(line, more, name, number);
+  const std::string_view field = take_field(at, end, name, number);
   const bool plus = field.size() > 1 && field[0] == '+' && field[1] != '-';
   p = field.data() + plus;
   if (parse(p, field.data() + field.size(), column.least, value) && p == field.data() + field.size()) return value;
@@ -207,23 +207,23 @@ std::int32_t read(std::string_view text, const std::string& name, std::span<cons
 
   std::int64_t rows = 0;
   for (; lines.next(); ++rows) {
-    std::string_view line = lines.line();
-    bool more = true;
+    const char* at = lines.line().data();
+    const char* const end = at + lines.line().size();
     std::size_t count = 0;
-    for (; count < fields.size() && more; ++count) {
+    for (; count < fields.size() && at != nullptr; ++count) {
       const std::vector<Column>& field = fields[count];
-      if (field.empty()) take_field(line, more, name, lines.number());
-      std::string_view rest = line;
+      const char* next = at;
+      if (field.empty()) take_field(next, end, name, lines.number());
       for (const Column& column : field) {
-        rest = line;
+        next = at;
         for_vector(column, [&](auto& into) {
           using Number = typename std::remove_reference_t<decltype(into)>::value_type;
-          into.push_back(take_number<Number>(rest, more, column, name, lines.number()));
+          into.push_back(take_number<Number>(next, end, column, name, lines.number()));
         });
       }
-      line = rest;
+      at = next;
     }
-    if (more || count < fields.size()) {
+    if (at != nullptr || count < fields.size()) {
       fail(name, lines.number(),
            "the row has " + std::to_string(fields_of(lines.line(), name, lines.number()).size()) +
                " fields, expected " + std::to_string(fields.size()));
