@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -90,7 +91,7 @@ STARLING_HOST_DEVICE bool search_region(const Point& a, const HitLayout::Layer& 
 }
 
 /// The terms of two tests that let every partner b of a pass which the exact ones let pass, and need no root and no
-/// division: most hits of a search region fail them.
+/// division: most hits of a search region fail them. For devices: the host tests several at a time.
 struct DoubletBounds {
   float z0, k2, curvature;
 };
@@ -110,20 +111,62 @@ STARLING_HOST_DEVICE bool may_pass(const DoubletBounds& bounds, const Point& a, 
   return !(cross * cross > most && most > 1e-30f);  // below, a float has lost too much of it
 }
 
+/// Fits a → b. Whether it is inside the widest window of its pair, k_max and z0_max.
+STARLING_HOST_DEVICE bool passes_widest(float k_max, float z0_max, const Point& a, const Point& b, DoubletFit& fit) {
+  const bool fits = fit_doublet(a, b, fit);
+  const float k = std::fabs(fit.k), z0 = std::fabs(fit.z0);
+  return fits & (k <= k_max) & (z0 <= z0_max);
+}
+
 /// Whether a → b passes the window of its cell, of a pair whose widest window is k_max and z0_max.
 template <class Tables>
 STARLING_HOST_DEVICE bool passes_doublet(const Tables& w, std::int32_t pair, float k_max, float z0_max, const Point& a,
                                          const Point& b, DoubletFit& fit, std::int32_t& cell) {
-  if (!fit_doublet(a, b, fit)) return false;
-  if (!(std::fabs(fit.k) <= k_max) || !(std::fabs(fit.z0) <= z0_max)) return false;
+  if (!passes_widest(k_max, z0_max, a, b, fit)) return false;
   cell = find_cell(w.pair_cot, w.pair_cells[pair], w.pair_cells[pair + 1], std::fabs(fit.cot));
   return std::fabs(fit.k) <= w.pair_k[cell] && std::fabs(fit.z0) <= w.pair_z0[cell];
 }
 
-/// Calls visit(position of b, pair, fit, cell) for every doublet a → b that passes its window, a at `source`; partners
-/// in ascending order of pair, then of the search.
+/// Partners of one hit on one layer, tested together: in loops without branches, which compilers turn into vectors.
+class DoubletCandidates {
+ public:
+  /// Adds the positions from `first` on, as many of `count`, if any, as there is room for: returns how many.
+  int add(std::int32_t first, int count) {
+    const int added = std::clamp(count, 0, kMost - count_);
+    std::int32_t* const to = position_ + count_;
+    for (int i = 0; i < kStep; ++i) to[i] = first + i;  // most rows of bins have no more
+    for (int i = kStep; i < added; ++i) to[i] = first + i;
+    count_ += added;
+    return added;
+  }
+  bool empty() const { return count_ == 0; }
+
+  /// Finds those that passes_doublet() lets pass with `a`, and empties the set: the next add() begins anew.
+  void test(const HitLayout& hits, const Windows::Content& w, std::int32_t pair, float k_max, float z0_max,
+            const Point& a);
+  /// Calls visit(position, fit) for those that passed, in the order in which they were added.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (int n = 0; n < passed_; ++n) {
+      const int i = passing_[n];
+      visit(position_[i], DoubletFit{k_[i], cot_[i], z0_[i]});
+    }
+  }
+
+ private:
+  static constexpr int kMost = 64, kStep = 4;  // kStep divides kMost
+  int count_ = 0, passed_ = 0;
+  std::int32_t position_[kMost + kStep];
+  float x_[kMost], y_[kMost], z_[kMost], r_[kMost];
+  float k_[kMost], cot_[kMost], z0_[kMost];
+  std::int32_t widest_[kMost], cell_[kMost], passing_[kMost];
+};
+
+/// Calls visit(position of b, pair, fit) for every doublet a → b that passes its window, a at `source`; partners in
+/// ascending order of pair, then of the search. `candidates` is scratch.
 template <class Visit>
-void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int32_t source, Visit&& visit) {
+void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int32_t source,
+                      DoubletCandidates& candidates, Visit&& visit) {
   const Point a = hits.points[source];
   const std::int32_t layer = hits.layer[source];
   const float phi = hits.phi[source];
@@ -132,20 +175,20 @@ void for_each_doublet(const HitLayout& hits, const Windows::Content& w, std::int
     float k_max, z0_max;
     SearchRegion region;
     if (!widest_window(w, pair, a, k_max, z0_max) || !search_region(a, target, k_max, z0_max, region)) continue;
+    const auto test = [&] {
+      candidates.test(hits, w, pair, k_max, z0_max, a);
+      candidates.for_each([&](std::int32_t b, const DoubletFit& fit) { visit(b, pair, fit); });
+    };
     const int low = long_bin(target, region.low), high = long_bin(target, region.high);
     const int last_row = phi_bin(phi + region.half_phi);
-    const DoubletBounds bounds = doublet_bounds(a, k_max, z0_max);
     for (int row = phi_bin(phi - region.half_phi); row <= last_row; ++row) {
       const int wrapped = row & (HitLayout::kPhiBins - 1);
       const std::int32_t* const bins = hits.bins.data() + target.first_bin + wrapped * HitLayout::kLongBins;
+      std::int32_t b = bins[low];
       const std::int32_t end = bins[high + 1];
-      for (std::int32_t b = bins[low]; b < end; ++b) {
-        if (!may_pass(bounds, a, hits.points[b])) continue;
-        DoubletFit fit;
-        std::int32_t cell;
-        if (passes_doublet(w, pair, k_max, z0_max, a, hits.points[b], fit, cell)) visit(b, pair, fit, cell);
-      }
+      for (b += candidates.add(b, end - b); b < end; b += candidates.add(b, end - b)) test();
     }
+    if (!candidates.empty()) test();
   }
 }
 

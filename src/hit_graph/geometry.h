@@ -49,7 +49,7 @@ STARLING_HOST_DEVICE bool fit_doublet(const Point& a, const Point& b, DoubletFit
   const float sa = arc_length(a.r, fit.k), sb = arc_length(b.r, fit.k);
   fit.cot = (b.z - a.z) / (sb - sa);
   fit.z0 = a.z - sa * fit.cot;
-  return b.r > a.r && sb > sa && dot > 0.f;
+  return (b.r > a.r) & (sb > sa) & (dot > 0.f);  // without branches: the host fits several at a time
 }
 
 /// The step from one hit to the next, as triplets use it.

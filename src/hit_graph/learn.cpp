@@ -204,11 +204,12 @@ class Learner {
       std::atomic<std::int64_t> total{0};
       tbb::parallel_for(
           tbb::blocked_range<std::int32_t>(0, layout.size() / kSourceStride, 256), [&](const auto& range) {
+            DoubletCandidates candidates;
             for (std::int32_t i = range.begin(); i < range.end(); ++i) {
               std::int64_t added = 0;
               for_each_doublet(
-                  layout, content_, i * kSourceStride,
-                  [&](std::int32_t, std::int32_t pair, const DoubletFit& fit, std::int32_t) {
+                  layout, content_, i * kSourceStride, candidates,
+                  [&](std::int32_t, std::int32_t pair, const DoubletFit& fit) {
                     search.add_background(pair, {{std::fabs(fit.k), std::fabs(fit.z0), 0.f}, std::fabs(fit.cot)});
                     ++added;
                   });
