@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -11,18 +13,6 @@
 namespace starling::dense::cuda {
 
 inline constexpr float kWholes = 12582912.f;  ///< 1.5 · 2^23: a float from there on has its whole number in low bits
-
-/// a · b rounded once, from 0 to 1; NaN gives 0.
-STARLING_HOST_DEVICE float part_of(float a, float b) {
-#ifdef __CUDA_ARCH__
-  float result;
-  asm("mul.rn.sat.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
-  return result;
-#else
-  const float product = a * b;
-  return product > 0.f ? (product < 1.f ? product : 1.f) : 0.f;
-#endif
-}
 
 /// Bits of which the lowest 22 are rint(part · highest), part from 0 to 1 and highest below 2^21. The product is exact.
 STARLING_HOST_DEVICE std::uint32_t whole_bits(float part, float highest) {
@@ -43,8 +33,9 @@ struct Requantizer {
   float factor = 0.f;  ///< requantized_by(code, factor, grid.highest) is the code for each; 0 where there is none
 };
 
-STARLING_HOST_DEVICE std::uint32_t requantized_by(float code, float factor, float highest) {
-  return whole_bits(part_of(code, factor), highest) & 0x3fffff;
+/// A device has the product from a fused operation on bits of 2^23 + code.
+inline std::uint32_t requantized_by(float code, float factor, float highest) {
+  return whole_bits(std::min(code * factor, 1.f), highest) & 0x3fffff;
 }
 
 /// Where a column of a row of codes or sums stands in memory: in the order of the registers of tensor cores. Of each 16
@@ -64,20 +55,25 @@ constexpr int matrix_index(int input, int output, int sixteens) {
   return sixteens / 2 * sixteens * 512 + (tile / 2 * 32 + lane) * 8 + tile % 2 * 4 + input % 4;
 }
 
+/// Sums from -2^22 to 2^22 - 1 that began at the bits of kWholes are the bits of kWholes + sum: floats at no cost.
+inline constexpr std::int32_t kShift = 0x4b400000;
+inline constexpr std::int64_t kMostShifted = (std::int64_t{1} << 22) - 2;  ///< sums whose mean is one, too
+
 /// What follows the sums of a layer of at most 8 bits, up to its codes: IntegerQuantize for a device. Arrays are in its
 /// memory.
 struct QuantizeSums {
+  std::int32_t shift = 0;         ///< that sums began at: kShift, or 0
   const double* ratio = nullptr;  ///< [columns] of rescaled(), or null
   const float* scale = nullptr;   ///< [columns] of value_of(), without normalisation
   CodeGrid grid;
   std::int32_t width = 0;  ///< outputs; columns behind them are padding
-  bool normalise = false;
-  double floor = 0.;  ///< of integer_deviation()
+  bool normalise = false;  ///< more than 4 outputs, and width times a sum is below 2^31
+  double floor = 0.;       ///< of integer_deviation()
   /// Whether the fast form holds; without it all codes are computed by the definition.
   bool bounded = false;
-  bool wide = false;  ///< width · sum - sum of the row is beyond 32 bits
   // Of the fast form: fast_form() sets them.
-  const float* factor = nullptr;  ///< [columns] without normalisation
+  const float* factor = nullptr;               ///< [columns] without normalisation
+  std::int32_t inverse = 0, inverse_bits = 0;  ///< sum · inverse / 2^(32 + inverse_bits): sum / width
   float step = 0.f, share = 0.f, float_floor = 0.f;
   float highest = 0.f, beyond = 0.f;
 };
@@ -86,22 +82,28 @@ struct QuantizeSums {
 /// part · beyond are the ends of an interval that holds what the definition rounds. With u = 2^-24, the largest
 /// relative error of one operation:
 ///
-/// - Layer normalisation: part = d · (step / √(Σd² · share + float_floor)), d = width · sum - sum of the row, whose
-///   squares add up to width times the spread. A square is off by 2u, as d in float is by u, the sum of them by u per
-///   addition, columns / 4 in a thread and 2 between threads; share, float_floor and their fused addition add 2u; half
-///   of all that is left after the root, which adds 2.2u of its own. step, its product, d and the last product add 4u,
-///   the definition 2u and what its float64 loses: (columns / 8 + 11.2)u in all.
-/// - Without: part = sum · factor. factor and the product add 2u, the definition another 2u.
+/// - Layer normalisation: part = x · step / √(V · share + float_floor), where y = sum - m, m the whole number next to
+///   the mean, x = y - r · share, r = sum of the row - width · m, and V = Σy² - r² · share. |r| <= 0.63 width, so that
+///   V >= 0.37 Σy² and, where y is not 0, |x| >= 0.37. y is off by u, or exact where sums are shifted; a square by 2u,
+///   the sum of them by u per addition, columns / 8 in each of two chains of a thread and 3 between these and between
+///   threads; what V takes away by 2u of at most 1.7 V, and V by u; share, float_floor and their fused addition add 2u;
+///   half of all that is left after the root, which adds 2.2u of its own. step and its product add 2u; x adds 1.7 · 3u
+///   for its second part and u, the definition 2u and what its float64 loses: (columns / 16 + 19.1)u in all.
+/// - Without: part = sum · factor. factor and the product add 2u, the sum in float another u, the definition 2u.
 ///
 /// So the lower end is that many u, and some more, below the value, and the upper end 2.5 times as many above the lower
 /// one. Both are at most the highest code where the lower one is cut to it.
 inline float fast_form(QuantizeSums& q, int columns) {
-  const double width = q.normalise ? columns / 8 + 16 : 8, off = width * 0x1p-24;
+  const double width = q.normalise ? columns / 16 + 20 : 8, off = width * 0x1p-24;
   q.highest = static_cast<float>(q.grid.highest);
   q.beyond = static_cast<float>(q.grid.highest * (1. + 2.5 * off));
   q.share = static_cast<float>(1. / q.width);
-  q.float_floor = static_cast<float>(q.floor);
+  q.float_floor = static_cast<float>(q.floor / q.width / q.width);
   q.step = static_cast<float>((1. - off) / (double{q.grid.scale} * q.grid.highest));
+  if (q.normalise) {
+    q.inverse_bits = std::bit_width(static_cast<unsigned>(q.width - 1)) - 2;
+    q.inverse = static_cast<std::int32_t>(std::lround(std::ldexp(1., 32 + q.inverse_bits) / q.width));
+  }
   return static_cast<float>(1. - off);
 }
 

@@ -87,33 +87,33 @@ class TilePacker {
     return content.add(values);
   }
   const std::int32_t* start(const Layer& of) {
-    if (of.codes->bias.empty()) return nullptr;
-    return vector<std::int32_t>([&](int c) { return of.bias_at(c); });
+    return vector<std::int32_t>([&](int c) { return of.bias_at(c) + shift_of(of); });
+  }
+
+  static std::int32_t shift_of(const Layer& of) {
+    if (of.dense.norm != Norm::layer || !of.ratio.empty()) return 0;
+    const dense::CodeGrid codes = of.reachable();
+    for (int out = 0; out < of.dense.out; ++out) {
+      std::int64_t most = of.bias_at(out), least = most;
+      for (int in = 0; in < of.dense.in; ++in) {
+        const std::int64_t weight = of.weight_at(out, in);
+        most += std::max(weight * codes.lowest, weight * codes.highest);
+        least += std::min(weight * codes.lowest, weight * codes.highest);
+      }
+      if (std::max(most, -least) > dense::cuda::kMostShifted) return 0;
+    }
+    return dense::cuda::kShift;
   }
 
   QuantizeSums quantize(const Layer& of) {
     QuantizeSums q;
+    q.shift = shift_of(of);
     q.grid = of.output;
     q.width = of.dense.out;
     q.normalise = of.dense.norm == Norm::layer;
     q.floor = of.floor;
     q.bounded = of.bounded();
     if (!of.ratio.empty()) q.ratio = vector<double>([&](int c) { return of.ratio[static_cast<std::size_t>(c)]; });
-    // No two sums of a row are farther apart.
-    std::int64_t above = 0, below = 0;
-    for (int out = 0; out < of.dense.out; ++out) {
-      std::int64_t most = of.bias_at(out), least = most;
-      for (int in = 0; in < of.dense.in; ++in) {
-        const std::int64_t weight = of.weight_at(out, in);
-        const dense::CodeGrid codes = of.reachable();
-        most += std::max(weight * codes.lowest, weight * codes.highest);
-        least += std::min(weight * codes.lowest, weight * codes.highest);
-      }
-      const double ratio = of.ratio.empty() ? 1. : of.ratio[static_cast<std::size_t>(out)];
-      above = std::max(above, dense::rescaled(most, ratio) + 1);
-      below = std::min(below, dense::rescaled(least, ratio) - 1);
-    }
-    q.wide = (above - below) * of.dense.out >= std::int64_t{1} << 31;
     const float off = dense::cuda::fast_form(q, columns_);
     if (!q.normalise) {
       q.scale = vector<float>([&](int c) { return of.scale_of(c); });
@@ -404,9 +404,12 @@ class TileNetwork : public DeviceNetwork {
 }  // namespace
 
 bool is_tiled(const QuantizedNetwork& network) {
-  if (network.shape.hidden > kMostTiled || network.shape.norm == Norm::batch) return false;
+  const InteractionNetworkShape& shape = network.shape;
+  if (shape.hidden < 5 || shape.hidden > kMostTiled || shape.norm == Norm::batch) return false;
   for (const Layer& layer : arithmetic(network)) {
-    if (layer.bound >= std::int64_t{1} << 31) return false;
+    // Normalised sums of a row add up in 32 bits, and squares of their differences in 64.
+    const std::int64_t added = layer.dense.norm == Norm::layer ? layer.dense.out : 1;
+    if (layer.bound * added >= std::int64_t{1} << 31) return false;
     if (layer.dense.relu && layer.output.highest > 255) return false;
     if (!layer.reads_features() && (layer.codes->weight_bits > 8 || layer.input.highest > 255)) return false;
   }

@@ -18,10 +18,14 @@ using interaction_network::cuda::Counts;
 constexpr int kThreads = 256, kWarps = kThreads / 32, kSumThreads = 256;
 constexpr std::uint32_t kAhead = 8;  // messages on their way
 
-/// One program of layers for every warp, which takes tile after tile. Warps are independent of each other: some wait
-/// for memory while others multiply. Wide rows take the registers of more threads.
+/// Blocks per processor, at least: wide rows take the registers of more threads.
 template <int kSixteens>
-__global__ void __launch_bounds__(kThreads, kSixteens > 4 ? 1 : 2) tile_kernel(const __grid_constant__ TilePass pass) {
+inline constexpr int kBlocks = kSixteens > 4 ? 1 : 2;
+
+/// One program of layers for every warp, which takes tile after tile. Warps are independent of each other: some wait
+/// for memory while others multiply.
+template <int kSixteens>
+__global__ void __launch_bounds__(kThreads, kBlocks<kSixteens>) tile_kernel(const __grid_constant__ TilePass pass) {
   using Tile = dense::cuda::IntegerTile<kSixteens>;
   using Codes = typename Tile::Codes;
   extern __shared__ uint4 matrices[];
@@ -33,69 +37,63 @@ __global__ void __launch_bounds__(kThreads, kSixteens > 4 ? 1 : 2) tile_kernel(c
   starling::cuda::wait_for_copies<0>();
   __syncthreads();
 
-  const std::int32_t rows = *pass.rows;
-  const auto first_row = [](std::int64_t turn) {
-    return ((turn * gridDim.x + blockIdx.x) * kWarps + threadIdx.x / 32) * Tile::kRows;
-  };
+  const auto rows = static_cast<std::uint32_t>(*pass.rows);
+  if (rows == 0) return;
   // Which rows of nodes are gathered is asked for one turn ahead.
-  std::int32_t src[2] = {-1, -1}, dst[2] = {-1, -1};
-  const auto ask = [&](std::int64_t first) {
+  std::int32_t src[2], dst[2];
+  const auto ask = [&](const dense::cuda::TileRows& edges) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const std::int64_t edge = first + Tile::row() + 8 * half;
-      src[half] = edge < rows ? pass.src[edge] : -1;
-      dst[half] = edge < rows ? pass.dst[edge] : -1;
+      src[half] = pass.src[edges.row[half]];
+      dst[half] = pass.dst[edges.row[half]];
     }
   };
-  if (pass.src != nullptr) ask(first_row(0));
-  for (std::int64_t turn = 0;; ++turn) {
-    const std::int64_t first = first_row(turn);
-    if (first >= rows) break;
-    const int count = static_cast<int>(min(std::int64_t{Tile::kRows}, rows - first));
+  const std::uint32_t stride = gridDim.x * kWarps * Tile::kRows;
+  std::uint32_t first = (blockIdx.x * kWarps + threadIdx.x / 32) * Tile::kRows;
+  if (pass.src != nullptr) ask({first, rows});
+  for (; first < rows; first += stride) {
+    const dense::cuda::TileRows at(first, rows);
     const uint4* matrix = matrices;
     Tile tile;
     Codes codes{};
 #pragma unroll 1
     for (int l = 0; l < pass.num_layers; ++l) {
       const TileLayer& layer = pass.layers[l];
-      // Two parts are on their way before the sums begin, whose loads take long.
-      const auto load = [&](int part) {
-        Codes loaded = codes;
-        if (part < layer.num_parts && layer.parts[part].rows != nullptr)
-          loaded.load(layer.parts[part].rows + first * Tile::kColumns, count);
-        return loaded;
-      };
-      Codes input = load(0), next = load(1);
       if (layer.by_src != nullptr) {
         tile.begin_gathered(layer.by_src, layer.by_dst, src, dst);
-        ask(first_row(turn + 1));
       } else {
         tile.begin(layer.start);
       }
+      // Two parts are on their way at a time.
+      Codes input = codes, next;
+      if (layer.parts[0].rows != nullptr) input.load(layer.parts[0].rows, at);
+      if (layer.parts[1].rows != nullptr) next.load(layer.parts[1].rows, at);
+      if (layer.by_src != nullptr) ask({first + stride, rows});
       if (layer.features != nullptr)
-        tile.multiply_features(layer.features, layer.places + first, count, layer.inputs, layer.grid, layer.weights);
+        tile.multiply_features(layer.features, layer.places, at, layer.inputs, layer.grid, layer.weights);
 #pragma unroll 1
       for (int part = 0; part < layer.num_parts; ++part) {
-        if (layer.parts[part].requantizes) input = input.read_by(layer.parts[part].reader);
+        if (layer.parts[part].requantizes) input.requantize(layer.parts[part].reader);
         tile.multiply(input, matrix);
         matrix += Tile::kMatrix;
-        input = next;
-        next = load(part + 2);
+        if (part + 1 == layer.num_parts) break;
+        input = layer.parts[part + 1].rows != nullptr ? next : codes;
+        if (part + 2 < layer.num_parts && layer.parts[part + 2].rows != nullptr)
+          next.load(layer.parts[part + 2].rows, at);
       }
       if (layer.sums != nullptr) {
-        tile.store(layer.sums + first * Tile::kColumns, count);
+        tile.store(layer.sums, at);
         continue;
       }
       tile.quantize(layer.quantize, codes);
-      if (layer.codes != nullptr) codes.store(layer.codes + first * Tile::kColumns, count);
+      if (layer.codes != nullptr) codes.store(layer.codes, at);
     }
     if (pass.logits == nullptr) continue;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::int32_t sum = Tile::product(codes, pass.output_weights, pass.output_start, half);
-      const int r = Tile::row() + 8 * half;
-      if (r < count && Tile::first_column() == 0)
-        pass.logits[pass.edge[first + r]] = dense::value_of(sum, pass.output_scale);
+      if (at.there[half] && Tile::first_column() == 0)
+        pass.logits[pass.edge[at.row[half]]] = dense::value_of(sum, pass.output_scale);
     }
   }
 }
