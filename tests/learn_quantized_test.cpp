@@ -1,17 +1,24 @@
 // The network with fake quantisation: Brevitas' numbers, and the integers that it becomes.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <limits>
 #include <map>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "data.h"
 #include "expect_error.h"
 #include "interaction_network_cases.h"
+#include "learn/nn/operators.h"
 #include "learn/nn/quantized_interaction_network.h"
 #include "starling/error.h"
 #include "starling/safetensors.h"
@@ -47,19 +54,27 @@ QuantizationSettings bits(int all) {
   return settings;
 }
 
-class Golden : public testing::TestWithParam<int> {};
+using torch::DeviceType;
+
+/// Skips a test of the GPU where there is none.
+#define STARLING_NEEDS(device) \
+  if ((device) == DeviceType::CUDA && !torch::cuda::is_available()) GTEST_SKIP() << "needs a CUDA device"
+
+class Golden : public testing::TestWithParam<std::tuple<int, DeviceType>> {};
 
 TEST_P(Golden, NetworkHasBrevitasCodesAndGradients) {
   STARLING_NEEDS_DATA("quantisation/gnn.safetensors");
+  const auto [all_bits, device] = GetParam();
+  STARLING_NEEDS(device);
   const TensorFile file = read_safetensors(data_folder() / "quantisation/gnn.safetensors");
-  const std::string prefix = 'b' + std::to_string(GetParam()) + '/';
+  const std::string prefix = 'b' + std::to_string(all_bits) + '/';
   const auto golden = [&](const std::string& name) { return tensor(file.at(prefix + name)); };
 
   InteractionNetworkShape shape;
   shape.hidden = 8;
   shape.steps = 2;
-  QuantizationSettings settings = bits(GetParam());
-  settings.biases = GetParam();
+  QuantizationSettings settings = bits(all_bits);
+  settings.biases = all_bits;
   starling::InteractionNetwork values{shape, {}};
   LearnedQuantization learned;
   for (const DenseLayer& layer : layers(shape)) {
@@ -72,22 +87,24 @@ TEST_P(Golden, NetworkHasBrevitasCodesAndGradients) {
   QuantizedInteractionNetwork network(shape, settings);
   network->begin_with(values, &learned);
 
-  const torch::Tensor ends = golden("edge_index");
-  GraphTensors graph{golden("x").requires_grad_(), golden("edge_attr").requires_grad_(), ends[0].contiguous(),
-                     ends[1].contiguous()};
+  network->to(device);
+
+  const torch::Tensor ends = golden("edge_index").to(device);
+  GraphTensors graph{golden("x").to(device).requires_grad_(), golden("edge_attr").to(device).requires_grad_(),
+                     ends[0].contiguous(), ends[1].contiguous()};
   std::map<std::string, torch::Tensor> codes;
   const torch::Tensor logits = network->forward(graph, &codes);
-  EXPECT_LE(largest(logits - golden("logits")), 1e-6);
+  EXPECT_LE(largest(logits.cpu() - golden("logits")), 1e-6);
   int compared = 0;
   for (const auto& [name, of_site] : codes) {
     const std::string there = "codes/" + name + (name.ends_with(".in") ? "" : ".out");
-    EXPECT_TRUE(of_site.equal(golden(there))) << name;
+    EXPECT_TRUE(of_site.cpu().equal(golden(there))) << name;
     ++compared;
   }
   EXPECT_EQ(compared, 26);
 
-  (logits * golden("g")).sum().backward();
-  const auto gradients = network->weights()->split(network->weights()->flat().grad());
+  (logits * golden("g").to(device)).sum().backward();
+  const auto gradients = network->weights()->split(network->weights()->flat().grad().cpu());
   for (const DenseLayer& layer : layers(shape)) {
     const torch::Tensor expected = golden("grad/" + layer.name + ".weight");
     EXPECT_LE(largest(gradients.at(layer.name + ".weight") - expected), 1e-5 * std::max(largest(expected), 1e-6))
@@ -97,10 +114,237 @@ TEST_P(Golden, NetworkHasBrevitasCodesAndGradients) {
   }
   for (const auto& [name, given] : {std::pair{"x", graph.nodes}, std::pair{"edge_attr", graph.edges}}) {
     const torch::Tensor expected = golden(std::string("grad/") + name);
-    EXPECT_LE(largest(given.grad() - expected), 1e-5 * largest(expected)) << name;
+    EXPECT_LE(largest(given.grad().cpu() - expected), 1e-5 * largest(expected)) << name;
   }
 }
-INSTANTIATE_TEST_SUITE_P(Bits, Golden, testing::Values(4, 6, 8));
+INSTANTIATE_TEST_SUITE_P(Bits, Golden,
+                         testing::Combine(testing::Values(4, 6, 8),
+                                          testing::Values(DeviceType::CPU, DeviceType::CUDA)));
+
+// The operators of quantised layers, on a GPU kernels of their own, beside the same written with plain operators on the
+// CPU. What a normalisation gives differs in its last bits, so that few codes may differ by one.
+class Operators : public testing::TestWithParam<DeviceType> {
+ protected:
+  void SetUp() override {
+    STARLING_NEEDS(GetParam());
+    torch::manual_seed(1);
+  }
+
+  /// Results and gradients of one way to compute: `call` gets tensors that need gradients, and gives values and a
+  /// scale.
+  using Call = std::function<std::pair<torch::Tensor, torch::Tensor>(const std::vector<torch::Tensor>&)>;
+  static std::vector<torch::Tensor> run(const std::vector<torch::Tensor>& inputs, DeviceType device, const Call& call) {
+    std::vector<torch::Tensor> leaves;
+    for (const torch::Tensor& input : inputs) leaves.push_back(input.detach().to(device).clone().requires_grad_());
+    const auto [values, scale] = call(leaves);
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
+    const torch::Tensor g = torch::randn(values.sizes(), generator).to(device);
+    torch::Tensor loss = (values * g).sum();
+    if (scale.defined()) loss = loss + 0.5 * scale.sum();
+    loss.backward();
+    std::vector<torch::Tensor> results{values.detach().cpu()};
+    if (scale.defined()) results.push_back(scale.detach().cpu());
+    for (const torch::Tensor& leaf : leaves)
+      results.push_back(leaf.grad().defined() ? leaf.grad().cpu() : torch::zeros(leaf.sizes()));
+    return results;
+  }
+
+  /// `outliers`: the fraction of numbers that may differ by more.
+  static void expect_same(const std::vector<torch::Tensor>& ours, const std::vector<torch::Tensor>& plain,
+                          double tolerance, double outliers, const std::string& name) {
+    ASSERT_EQ(ours.size(), plain.size());
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      ASSERT_EQ(ours[i].sizes(), plain[i].sizes()) << name << ", result " << i;
+      const torch::Tensor finite = plain[i].nan_to_num(0, 0, 0).abs();
+      const double size = finite.numel() > 0 ? finite.max().item<double>() : 0.;
+      const torch::Tensor same = torch::isclose(ours[i], plain[i], 0, tolerance * size, /*equal_nan=*/true);
+      const auto wrong = same.numel() - same.sum().item<std::int64_t>();
+      EXPECT_LE(static_cast<double>(wrong), outliers * static_cast<double>(same.numel()))
+          << name << ", result " << i << ": " << wrong << " of " << same.numel() << ", largest difference "
+          << (ours[i] - plain[i]).nan_to_num().abs().max().item<double>() << " of " << size;
+    }
+  }
+  void compare(const std::vector<torch::Tensor>& inputs, const Call& ours, const Call& plain, double tolerance,
+               double outliers, const std::string& name) const {
+    const auto first = run(inputs, GetParam(), ours), second = run(inputs, GetParam(), ours);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      EXPECT_TRUE(torch::isclose(first[i], second[i], 0, 0, /*equal_nan=*/true).all().item<bool>())
+          << name << ", result " << i << ": other bytes";
+    }
+    expect_same(first, run(inputs, DeviceType::CPU, plain), tolerance, outliers, name);
+  }
+
+  /// Edges among `nodes` nodes: node 1 has none, node 0 most of those that go out.
+  static learn::Ends ends(std::int64_t nodes, std::int64_t edges, DeviceType device) {
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
+    const auto random = [&] { return torch::randint(2, nodes, {edges}, generator, torch::kInt); };
+    learn::Ends result{random(), random(), {}};
+    result.first.slice(0, 0, edges / 2).fill_(0);
+    for (torch::Tensor* end : {&result.first, &result.second}) {
+      *end = end->to(device);
+      auto [begin, edge] = edges_of_nodes(*end, nodes);
+      result.lists.insert(result.lists.end(), {begin, edge});
+    }
+    return result;
+  }
+};
+
+TEST_P(Operators, RowsOfALayer) {
+  struct {
+    std::int64_t rows, width;
+    bool norm;
+    int scales;  // of the bias: 0 none, 1 one, 2 one per output
+    bool nodes;
+    int bits, bias_bits;
+    bool bad = false, powers_of_two = false;
+  } const table[] = {
+      {700, 48, true, 1, true, 8, 32},
+      {701, 48, true, 2, true, 6, 8},
+      {33, 16, true, 1, false, 2, 4},
+      {300, 96, true, 1, true, 12, 16},
+      {90, 128, true, 2, true, 8, 32},
+      {50, 129, true, 1, true, 8, 32},
+      {40, 1, true, 1, true, 8, 8},
+      {1, 48, true, 1, false, 8, 32},
+      {9000, 33, true, 0, true, 4, 8},
+      {500, 48, false, 1, true, 8, 2},
+      {500, 31, false, 2, false, 12, 12},
+      {500, 48, false, 0, false, 2, 8},
+      {300, 48, true, 1, true, 8, 8, false, true},
+      {64, 48, false, 1, false, 8, 32, true},
+      {0, 48, true, 1, true, 8, 32},
+  };
+  for (const auto& one : table) {
+    const std::int64_t nodes = 20;
+    std::vector<torch::Tensor> inputs{torch::randn({one.rows, one.width}) * 3,
+                                      torch::tensor(1.7f),
+                                      torch::randn({nodes, 2 * one.width}),
+                                      torch::randn({one.width}),
+                                      one.scales == 2 ? torch::rand({one.width}) * 0.1f : torch::tensor(0.05f),
+                                      torch::tensor(0.03f)};
+    if (one.bad) {
+      inputs[0][3][4] = std::numeric_limits<float>::quiet_NaN();
+      inputs[0][5] = std::numeric_limits<float>::infinity();
+      inputs[0][6] = -std::numeric_limits<float>::infinity();
+    }
+    const auto rows_of = [&](const std::vector<torch::Tensor>& of) {
+      LayerRows rows;
+      rows.sums = of[0];
+      if (one.scales > 0) {
+        rows.bias = of[3];
+        rows.weight_scale = of[4];
+        rows.input_scale = of[5];
+        rows.bias_bits = one.bias_bits;
+      }
+      if (one.nodes) {
+        rows.nodes = of[2];
+        rows.ends = ends(nodes, one.rows, of[0].device().type());
+      }
+      rows.norm = one.norm;
+      return rows;
+    };
+    const auto plain = [&](const std::vector<torch::Tensor>& of) {
+      torch::Tensor z = of[0];
+      if (one.scales > 0) z = z + quantize_bias(of[3], of[4] * of[5], one.bias_bits);
+      if (one.nodes) {
+        const learn::Ends at = ends(nodes, one.rows, DeviceType::CPU);
+        z = z + of[2].slice(1, 0, one.width).index_select(0, at.first) +
+            of[2].slice(1, one.width).index_select(0, at.second);
+      }
+      if (one.norm) z = torch::layer_norm(z, {one.width}, {}, {}, kLayerNormEpsilon);
+      return quantize_activation(z, of[1], one.bits, false, one.powers_of_two);
+    };
+    std::string name;
+    for (const std::int64_t number : {one.rows, one.width, std::int64_t{one.bits}})
+      name += std::to_string(number) + ' ';
+    compare(
+        inputs, [&](const auto& of) { return quantize_rows(rows_of(of), of[1], one.bits, one.powers_of_two); }, plain,
+        2e-3, one.rows == 0 ? 0 : 0.01, name);
+  }
+}
+
+TEST_P(Operators, PartsSideBySide) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  for (const std::vector<std::int64_t>& widths :
+       std::vector<std::vector<std::int64_t>>{{48}, {48, 48}, {96, 48, 48}, {1, 16}, {3}, {96, 128}}) {
+    for (const std::int64_t rows : {0, 1, 37, 3000}) {
+      for (const int bits : {2, 8, 12}) {
+        std::vector<torch::Tensor> inputs{torch::tensor(2.3f)};
+        for (const std::int64_t width : widths) inputs.push_back(torch::randn({rows, width}));
+        if (rows == 37) inputs[1].slice(0, 0, 3).copy_(torch::tensor({nan, infinity, -infinity}).view({3, 1}));
+        const auto parts = [](const auto& of) { return std::vector<torch::Tensor>(of.begin() + 1, of.end()); };
+        compare(
+            inputs, [&](const auto& of) { return quantize_parts(parts(of), of[0], bits, bits == 2); },
+            [&](const auto& of) { return quantize_activation(torch::cat(parts(of), 1), of[0], bits, true, bits == 2); },
+            1e-6, 0, std::to_string(rows) + " rows, " + std::to_string(bits) + " bits");
+      }
+    }
+  }
+}
+
+TEST_P(Operators, WeightsOfANetwork) {
+  const std::vector<std::int64_t> sizes{288 * 48, 48, 16, 5, 12, 1, 36, 0}, outputs{48, 0, 1, 0, 12, 1, 6, 0},
+      bits{8, 0, 12, 0, 2, 4, 6, 0};
+  std::int64_t count = 0;
+  for (const std::int64_t size : sizes) count += size;
+  torch::Tensor parameters = torch::randn({count});
+  parameters.slice(0, count - 36).fill_(0.f);                     // a weight of zeros
+  parameters[1] = -parameters.slice(0, 0, sizes[0]).abs().max();  // two share the largest size
+  parameters[2] = parameters.slice(0, 0, sizes[0]).abs().max();
+  for (const int way : {0, 1, 2, 3}) {
+    const bool per_channel = way % 2 == 1, powers_of_two = way > 1;
+    const auto plain = [&](const std::vector<torch::Tensor>& of) {
+      std::vector<torch::Tensor> values = of[0].split_with_sizes(sizes), scales;
+      static const auto op =
+          c10::Dispatcher::singleton()
+              .findSchemaOrThrow("starling::quantize_weight", "")
+              .typed<std::tuple<torch::Tensor, torch::Tensor>(const torch::Tensor&, std::int64_t, bool, bool)>();
+      for (std::size_t i = 0; i < sizes.size(); ++i) {
+        if (outputs[i] == 0) continue;
+        const auto [rounded, scale] = op.call(values[i].view({outputs[i], -1}), bits[i], per_channel, powers_of_two);
+        values[i] = rounded.flatten();
+        scales.push_back(scale.flatten());
+      }
+      return std::pair{torch::cat(values), torch::cat(scales)};
+    };
+    compare(
+        {parameters},
+        [&](const auto& of) { return quantize_weights(of[0], sizes, outputs, bits, per_channel, powers_of_two); },
+        plain, 1e-6, 0, per_channel ? "per channel" : "per weight");
+  }
+}
+
+TEST_P(Operators, EndsOfEdges) {
+  for (const std::int64_t width : {1, 16, 48, 65, 128, 200}) {
+    const learn::Ends here = ends(50, 2000, GetParam()), there = ends(50, 2000, DeviceType::CPU);
+    const std::string name = "width " + std::to_string(width);
+    compare(
+        {torch::randn({50, 2 * width})},
+        [&](const auto& of) {
+          return std::pair{gather_ends(of[0], here), torch::Tensor()};
+        },
+        [&](const auto& of) {
+          const torch::Tensor first = of[0].slice(1, 0, width).index_select(0, there.first);
+          return std::pair{first + of[0].slice(1, width).index_select(0, there.second), torch::Tensor()};
+        },
+        1e-5, 0, "gather, " + name);
+    compare(
+        {torch::randn({2000, width})},
+        [&](const auto& of) {
+          return std::pair{sum_ends(of[0], here), torch::Tensor()};
+        },
+        [&](const auto& of) {
+          const torch::Tensor zero = torch::zeros({50, width});
+          const torch::Tensor first = zero.index_add(0, there.first, of[0]);
+          return std::pair{torch::cat({first, zero.index_add(0, there.second, of[0])}, 1), torch::Tensor()};
+        },
+        1e-5, 0, "sum, " + name);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Devices, Operators, testing::Values(DeviceType::CPU, DeviceType::CUDA),
+                         [](const auto& tested) {
+                           return std::string(tested.param == DeviceType::CPU ? "cpu" : "cuda");
+                         });
 
 struct Case {
   std::string name;
@@ -267,6 +511,35 @@ TEST(QuantizedInteractionNetwork, CollectsThresholdsThenLearnsThem) {
   torch::NoGradGuard guard;
   network->weights()->split(network->weights()->flat()).at("thresholds").fill_(5.f);
   EXPECT_EQ(threshold(), 5.f);
+}
+
+// In the steps that collect thresholds and in those that learn them.
+TEST(QuantizedInteractionNetwork, TrainsOnAGpuWithTheSameBytes) {
+  STARLING_NEEDS(DeviceType::CUDA);
+  for (const Case& one : cases()) {
+    const GraphTensors host = tensors_of(random_graph(one.shape, 60, 300, 5), one.shape);
+    const auto trained = [&](DeviceType device) {
+      const GraphTensors graph{host.nodes.to(device), host.edges.to(device), host.src.to(device), host.dst.to(device)};
+      QuantizedInteractionNetwork network(one.shape, one.settings, 3);
+      network->to(device);
+      std::vector<torch::Tensor> results;
+      for (int step = 0; step < 4; ++step) {
+        network->start_step();
+        results.push_back(network->forward(graph).detach());
+        network->forward(graph).square().sum().backward();
+        results.push_back(network->weights()->flat().grad().clone());
+      }
+      return results;
+    };
+    const auto first = trained(DeviceType::CUDA), second = trained(DeviceType::CUDA), plain = trained(DeviceType::CPU);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      EXPECT_TRUE(first[i].equal(second[i])) << one.name << ", result " << i;
+      // An untrained network passes a code that differs on to all behind.
+      const double apart = (first[i].cpu() - plain[i]).norm().item<double>() / plain[i].norm().item<double>();
+      std::printf("%s, result %zu: apart by %.2g\n", one.name.c_str(), i, apart);
+      EXPECT_LE(apart, 0.2) << one.name << ", result " << i;
+    }
+  }
 }
 
 TEST(QuantizedInteractionNetwork, IsTheSameAfterItWasInCodes) {

@@ -130,4 +130,22 @@ void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, c
                                const S* nodes_gradient, const InteractionStepGradients<S>& gradients,
                                std::span<std::byte> workspace, const Execution& execution = {});
 
+/// The nodes at both ends of edges: rows of nodes [num_nodes, 2 W] gathered to edges [num_edges, W], the first W
+/// columns from one end and the others from the other, and rows of edges summed to nodes; each is the gradient of the
+/// other.
+struct EdgeEnds {
+  std::int32_t num_nodes = 0, num_edges = 0;
+  int width = 0;                                           ///< W, at least 1
+  const std::int32_t *first = nullptr, *second = nullptr;  ///< [num_edges] nodes, which must be there
+  Holders at_first, at_second;                             ///< first and second turned round, as in InteractionStep
+};
+
+/// edges[e] = nodes[first[e], :W] + nodes[second[e], W:]. Throws ErrorKind::usage naming sizes and rule for wrong
+/// arguments.
+void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges, const Execution& execution = {});
+
+/// nodes[v] = the sum of the edges whose first node is v, beside that of those whose second node it is; in float, in
+/// the order of docs/definitions.md, Training step. Errors as gather_ends().
+void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes, const Execution& execution = {});
+
 }  // namespace starling

@@ -35,8 +35,10 @@ std::vector<std::uint8_t> FlatParametersImpl::kept(const std::string& name) cons
   return {from, from + mask.numel()};
 }
 
-std::vector<Tensor> FlatParametersImpl::unpack(torch::ScalarType type) const {
-  std::vector<Tensor> tensors = masked().to(type).split_with_sizes(sizes_);
+std::vector<Tensor> FlatParametersImpl::unpack(torch::ScalarType type) const { return views(masked().to(type)); }
+
+std::vector<Tensor> FlatParametersImpl::views(const Tensor& flat) const {
+  std::vector<Tensor> tensors = flat.split_with_sizes(sizes_);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (shapes_[i].size() != 1) tensors[i] = tensors[i].view(shapes_[i]);
   }

@@ -36,7 +36,15 @@ class FlatParametersImpl : public torch::nn::Module {
   /// `type`.
   std::vector<torch::Tensor> unpack(torch::ScalarType type) const;
 
-  /// The same in turn `counts` of them joined as they lie in flat(), a tensor of one dimension per count.
+  /// As unpack(), of an array laid out as masked().
+  std::vector<torch::Tensor> views(const torch::Tensor& flat) const;
+  /// flat() as it counts: 0 where masks say so. Differentiable.
+  torch::Tensor masked() const { return mask_.defined() ? flat_ * mask_ : flat_; }
+  /// Numbers of values, in the order of the constructor's list.
+  const std::vector<std::int64_t>& sizes() const { return sizes_; }
+
+  /// The tensors to compute with, in turn `counts` of them joined as they lie in flat(), a tensor of one dimension per
+  /// count.
   std::vector<torch::Tensor> unpack_joined(torch::ScalarType type, const std::vector<std::size_t>& counts) const;
 
   /// Splits an array laid out as flat() by name: parameters, or their gradient.
@@ -48,8 +56,6 @@ class FlatParametersImpl : public torch::nn::Module {
   void set_values(const std::map<std::string, std::vector<float>>& values);
 
  private:
-  torch::Tensor masked() const { return mask_.defined() ? flat_ * mask_ : flat_; }
-
   std::vector<std::string> names_;
   std::vector<std::vector<std::int64_t>> shapes_;
   std::vector<std::int64_t> sizes_;

@@ -54,18 +54,53 @@ Tensor mlp_rows(const Tensor& inputs, const Tensor& parameters, const MlpShape& 
                  type, /*tf32=*/std::nullopt);
 }
 
-std::pair<Tensor, Tensor> quantize_weight(const Tensor& weight, int bits, bool per_channel, bool powers_of_two) {
-  static const auto op =
-      find<std::tuple<Tensor, Tensor>(const Tensor&, std::int64_t, bool, bool)>("starling::quantize_weight");
-  auto [values, scale] = op.call(weight, bits, per_channel, powers_of_two);
-  return {std::move(values), std::move(scale)};
-}
-
 std::pair<Tensor, Tensor> quantize_activation(const Tensor& x, const Tensor& threshold, int bits, bool is_signed,
                                               bool powers_of_two) {
   static const auto op = find<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, std::int64_t, bool, bool, bool)>(
       "starling::quantize_activation");
   auto [values, scale] = op.call(x, threshold, bits, is_signed, powers_of_two, /*bound_scale=*/false);
+  return {std::move(values), std::move(scale)};
+}
+
+std::pair<Tensor, Tensor> quantize_parts(const std::vector<Tensor>& parts, const Tensor& threshold, int bits,
+                                         bool powers_of_two) {
+  static const auto op =
+      find<std::tuple<Tensor, Tensor>(at::TensorList, const Tensor&, std::int64_t, bool)>("starling::quantize_parts");
+  auto [values, scale] = op.call(parts, threshold, bits, powers_of_two);
+  return {std::move(values), std::move(scale)};
+}
+
+std::pair<Tensor, Tensor> quantize_weights(const Tensor& parameters, const std::vector<std::int64_t>& sizes,
+                                           const std::vector<std::int64_t>& outputs,
+                                           const std::vector<std::int64_t>& bits, bool per_channel,
+                                           bool powers_of_two) {
+  static const auto op =
+      find<std::tuple<Tensor, Tensor>(const Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, bool, bool)>(
+          "starling::quantize_weights");
+  auto [values, scales] = op.call(parameters, sizes, outputs, bits, per_channel, powers_of_two);
+  return {std::move(values), std::move(scales)};
+}
+
+Tensor gather_ends(const Tensor& nodes, const Ends& ends) {
+  static const auto op =
+      find<Tensor(const Tensor&, const Tensor&, const Tensor&, at::TensorList)>("starling::gather_ends");
+  return op.call(nodes, ends.first, ends.second, ends.lists);
+}
+
+Tensor sum_ends(const Tensor& edges, const Ends& ends) {
+  static const auto op =
+      find<Tensor(const Tensor&, const Tensor&, const Tensor&, at::TensorList)>("starling::sum_ends");
+  return op.call(edges, ends.first, ends.second, ends.lists);
+}
+
+std::pair<Tensor, Tensor> quantize_rows(const LayerRows& rows, const Tensor& threshold, int bits, bool powers_of_two) {
+  static const auto op = find<std::tuple<Tensor, Tensor>(
+      const Tensor&, const MaybeTensor&, const MaybeTensor&, const MaybeTensor&, std::int64_t, const MaybeTensor&,
+      const MaybeTensor&, const MaybeTensor&, at::TensorList, bool, const Tensor&, std::int64_t, bool)>(
+      "starling::quantize_rows");
+  auto [values, scale] = op.call(rows.sums, maybe(rows.bias), maybe(rows.weight_scale), maybe(rows.input_scale),
+                                 rows.bias_bits, maybe(rows.nodes), maybe(rows.ends.first), maybe(rows.ends.second),
+                                 rows.ends.lists, rows.norm, threshold, bits, powers_of_two);
   return {std::move(values), std::move(scale)};
 }
 

@@ -42,12 +42,42 @@ std::pair<torch::Tensor, torch::Tensor> interaction_step(const StepInputs& input
 torch::Tensor mlp_rows(const torch::Tensor& inputs, const torch::Tensor& parameters, const MlpShape& shape,
                        torch::ScalarType type);
 
-/// Fake quantisation (docs/definitions.md): values rounded to codes times a scale, and the scale, [] or per output.
-std::pair<torch::Tensor, torch::Tensor> quantize_weight(const torch::Tensor& weight, int bits, bool per_channel,
-                                                        bool powers_of_two);
+/// Fake quantisation (docs/definitions.md): values rounded to codes times a scale, and the scale, [].
 std::pair<torch::Tensor, torch::Tensor> quantize_activation(const torch::Tensor& x, const torch::Tensor& threshold,
                                                             int bits, bool is_signed, bool powers_of_two);
+/// Arrays [rows, width] side by side, signed.
+std::pair<torch::Tensor, torch::Tensor> quantize_parts(const std::vector<torch::Tensor>& parts,
+                                                       const torch::Tensor& threshold, int bits, bool powers_of_two);
+/// Parameters with all weights among them rounded, and the scales of these, one after the other: `sizes` of segments,
+/// their `outputs`, 0 for what is no weight, and their `bits`.
+std::pair<torch::Tensor, torch::Tensor> quantize_weights(const torch::Tensor& parameters,
+                                                         const std::vector<std::int64_t>& sizes,
+                                                         const std::vector<std::int64_t>& outputs,
+                                                         const std::vector<std::int64_t>& bits, bool per_channel,
+                                                         bool powers_of_two);
 torch::Tensor quantize_bias(const torch::Tensor& bias, const torch::Tensor& scale, int bits);
+/// The nodes at both ends of edges, and what edges_of_nodes() gives of each.
+struct Ends {
+  torch::Tensor first, second;
+  std::vector<torch::Tensor> lists;
+};
+/// nodes[first, :W] + nodes[second, W:] of nodes [N, 2 W], and its gradient: rows of edges [E, W] summed to [N, 2 W].
+torch::Tensor gather_ends(const torch::Tensor& nodes, const Ends& ends);
+torch::Tensor sum_ends(const torch::Tensor& edges, const Ends& ends);
+
+/// What follows the products of a dense layer: the rounded bias, rows of nodes, layer normalisation, ReLU, rounding.
+/// What is undefined is not there.
+struct LayerRows {
+  torch::Tensor sums;                             ///< [rows, width]
+  torch::Tensor bias, weight_scale, input_scale;  ///< the bias in float, its scale being weight_scale · input_scale
+  int bias_bits = 0;
+  torch::Tensor nodes;  ///< gathered by `ends`
+  Ends ends;
+  bool norm = false;
+};
+std::pair<torch::Tensor, torch::Tensor> quantize_rows(const LayerRows& rows, const torch::Tensor& threshold, int bits,
+                                                      bool powers_of_two);
+
 /// The value that `percentile` percent of |x| do not exceed, [].
 torch::Tensor calibrated_threshold(const torch::Tensor& x, double percentile);
 

@@ -4,7 +4,6 @@
 #include <tuple>
 #include <utility>
 
-#include "learn/nn/ends.h"
 #include "learn/nn/operators.h"
 #include "starling/error.h"
 
@@ -16,10 +15,6 @@ using torch::Tensor;
 constexpr const char* kThresholds = "thresholds";
 
 std::string mlp_of(const std::string& layer) { return layer.substr(0, layer.rfind('.')); }
-
-Tensor linear(const Tensor& inputs, const Tensor& weight, const Tensor& bias) {
-  return bias.defined() ? torch::addmm(bias, inputs, weight.t()) : torch::mm(inputs, weight.t());
-}
 
 }  // namespace
 
@@ -37,6 +32,15 @@ QuantizedInteractionNetworkImpl::QuantizedInteractionNetworkImpl(const Interacti
     sites_.push_back({bits_.layers.at(layers_[i].name).output_bits, false, settings.percentile});
   }
   const auto count = static_cast<std::int64_t>(sites_.size());
+  for (const DenseLayer& layer : layers_) {
+    for (const ArrayShape& array : arrays(layer)) {
+      const bool is_weight = array.name == layer.name + ".weight";
+      outputs_.push_back(is_weight ? layer.out : 0);
+      weight_bits_.push_back(is_weight ? bits_.layers.at(layer.name).weight_bits : 0);
+    }
+  }
+  outputs_.push_back(0);  // the thresholds
+  weight_bits_.push_back(0);
   std::vector<FlatParametersImpl::Named> values = initial_values(layers_, seed);
   values.push_back({kThresholds, torch::ones({count})});
   weights_ = register_module("weights", FlatParameters(values));
@@ -66,18 +70,25 @@ void QuantizedInteractionNetworkImpl::start_step() {
 class QuantizedInteractionNetworkImpl::Pass {
  public:
   Pass(QuantizedInteractionNetworkImpl& network, const GraphTensors& graph, std::map<std::string, Tensor>* codes)
-      : net_(network),
-        graph_(graph),
-        src_(graph.src, graph.nodes.size(0)),
-        dst_(graph.dst, graph.nodes.size(0)),
-        kept_(codes),
-        collects_(network.collects()) {
-    const std::vector<Tensor> parts = net_.weights_->unpack(torch::kFloat);
+      : net_(network), graph_(graph), kept_(codes), collects_(network.collects()) {
+    const auto lists_of = [&](const Tensor& ends) { return edges_of_nodes(ends, graph.nodes.size(0)); };
+    const auto [out_begin, out_edge] = lists_of(graph.src);
+    const auto [in_begin, in_edge] = lists_of(graph.dst);
+    outgoing_ = {graph.src, graph.dst, {out_begin, out_edge, in_begin, in_edge}};
+    incoming_ = {graph.dst, graph.src, {in_begin, in_edge, out_begin, out_edge}};
+
+    const bool per_channel = net_.settings_.per_channel;
+    const auto [rounded, scales] = quantize_weights(net_.weights_->masked(), net_.weights_->sizes(), net_.outputs_,
+                                                    net_.weight_bits_, per_channel, net_.settings_.powers_of_two);
+    std::vector<std::int64_t> outputs;
+    for (const DenseLayer& layer : net_.layers_) outputs.push_back(layer.out);
+    const std::vector<Tensor> scale_of = per_channel ? scales.split_with_sizes(outputs) : scales.unbind();
+    const std::vector<Tensor> parts = net_.weights_->views(rounded);
     const bool learned = net_.steps_done() > net_.settings_.collect_steps;
     thresholds_ = (learned ? parts.back() : torch::where(net_.ranges_ > 0, net_.ranges_, 1.f)).unbind();
     std::size_t part = 0;
     for (const DenseLayer& layer : net_.layers_) {
-      Weights weights{{parts[part++], {}}, {}, {}, {}};
+      Weights weights{{parts[part++], scale_of[weights_.size()]}, {}, {}, {}};
       if (layer.bias) weights.bias = parts[part++];
       if (layer.norm == Norm::batch) {
         weights.norm_weight = parts[part++];
@@ -89,17 +100,20 @@ class QuantizedInteractionNetworkImpl::Pass {
 
   Tensor logits() {
     const InteractionNetworkShape& shape = net_.shape_;
-    const Tensor x0 = mlp("node_encoder", graph_.nodes), e0 = mlp("edge_encoder", graph_.edges);
+    const Tensor x0 = mlp("node_encoder", {graph_.nodes}), e0 = mlp("edge_encoder", {graph_.edges});
     Tensor x = x0, e = e0;
     for (int step = 0; step < shape.steps; ++step) {
       const std::string number = std::to_string(shape.recurrent ? 0 : step);
-      const Tensor states = shape.concat ? torch::cat({x, x0}, 1) : x;
-      e = edge_network("edge_network." + number, states,
-                       shape.concat ? std::vector<Tensor>{e, e0} : std::vector<Tensor>{e});
+      const auto with_first = [&](const Tensor& now, const Tensor& first) {
+        return shape.concat ? std::vector<Tensor>{now, first} : std::vector<Tensor>{now};
+      };
+      std::vector<Tensor> states = with_first(x, x0);
+      e = edge_network("edge_network." + number, states, with_first(e, e0));
       if (step + 1 == shape.steps) break;  // the last node network feeds nothing
-      x = mlp("node_network." + number, torch::cat({dst_.sum(e), src_.sum(e), states}, 1));
+      states.insert(states.begin(), sum_ends(e, incoming_));
+      x = mlp("node_network." + number, states);
     }
-    return mlp("edge_output", mlp("edge_decoder", e)).squeeze(1);
+    return mlp("edge_output", {mlp("edge_decoder", {e})}).squeeze(1);
   }
 
  private:
@@ -115,90 +129,100 @@ class QuantizedInteractionNetworkImpl::Pass {
     return own;
   }
 
-  Codes rounded(const Tensor& values, std::size_t site, const Tensor& threshold) const {
-    auto [result, scale] = quantize_activation(values, threshold, net_.sites_[site].bits, net_.sites_[site].is_signed,
-                                               net_.settings_.powers_of_two);
-    return {std::move(result), std::move(scale)};
-  }
-
   void keep(const std::string& name, const Codes& codes) {
     if (kept_ == nullptr) return;
     (*kept_)[name] = (codes.values.detach() / codes.scale.detach()).round().to(torch::kInt);
   }
 
-  // The weights of a layer, rounded at its first use in this pass.
-  const Codes& weight(std::size_t layer) {
-    Codes& codes = weights_[layer].weight;
-    if (codes.scale.defined()) return codes;
-    const LearnedQuantization::Layer& bits = net_.bits_.layers.at(net_.layers_[layer].name);
-    std::tie(codes.values, codes.scale) =
-        quantize_weight(codes.values, bits.weight_bits, bits.per_channel, net_.settings_.powers_of_two);
-    return codes;
+  // What an MLP reads: arrays side by side.
+  Codes read(std::size_t site, const std::vector<Tensor>& parts, const Tensor& threshold) const {
+    auto [values, scale] = quantize_parts(parts, threshold, net_.sites_[site].bits, net_.settings_.powers_of_two);
+    return {std::move(values), std::move(scale)};
   }
 
-  Tensor bias(std::size_t layer, const Tensor& input_scale) {
-    if (!weights_[layer].bias.defined()) return {};
-    return quantize_bias(weights_[layer].bias, weight(layer).scale * input_scale,
-                         net_.bits_.layers.at(net_.layers_[layer].name).bias_bits);
-  }
-
-  Tensor dense(const Codes& inputs, std::size_t layer) {
-    return linear(inputs.values, weight(layer).values, bias(layer, inputs.scale));
-  }
-
-  Tensor mlp(const std::string& name, const Tensor& inputs) {
+  Tensor mlp(const std::string& name, const std::vector<Tensor>& parts) {
     const std::size_t site = net_.input_site(name), layer = net_.first_layer(name);
-    const Codes codes = rounded(inputs, site, threshold(site, [&] { return inputs; }));
+    const Codes codes = read(site, parts, threshold(site, [&] { return torch::cat(parts, 1); }));
     keep(name + ".in", codes);
-    return finish(dense(codes, layer), layer);
+    return finish(torch::mm(codes.values, weights_[layer].weight.values.t()), codes.scale, {}, layer);
   }
 
   // One scale serves the whole input, so nodes are rounded and multiplied before they are gathered.
-  Tensor edge_network(const std::string& name, const Tensor& states, const std::vector<Tensor>& own) {
+  Tensor edge_network(const std::string& name, const std::vector<Tensor>& states, const std::vector<Tensor>& own) {
     const std::size_t site = net_.input_site(name), layer = net_.first_layer(name);
+    // The threshold alone has a gradient through this, from one number, which has no order to be added up in.
     const auto joined = [&](std::vector<Tensor> parts, const Tensor& of_nodes) {
-      parts.push_back(src_.gather(of_nodes));
-      parts.push_back(dst_.gather(of_nodes));
+      for (const Tensor& end : {graph_.src, graph_.dst})
+        parts.push_back(of_nodes.index_select(0, end.to(torch::kLong)));
       return torch::cat(parts, 1);
     };
-    const Tensor limit = threshold(site, [&] { return joined(own, states); });
-    const Codes nodes = rounded(states, site, limit);
-    std::vector<Tensor> edges;
-    for (const Tensor& part : own) edges.push_back(rounded(part, site, limit).values);
-    if (kept_ != nullptr) keep(name + ".in", {joined(edges, nodes.values), nodes.scale});
+    const Tensor limit = threshold(site, [&] { return joined(own, torch::cat(states, 1)); });
+    const Codes nodes = read(site, states, limit), edges = read(site, own, limit);
+    if (kept_ != nullptr) keep(name + ".in", {joined({edges.values}, nodes.values), nodes.scale});
 
     // Columns of the first layer's weights: [e, e0, x_src, x0_src, x_dst, x0_dst], or [e, x_src, x_dst].
-    const std::vector<Tensor> parts = weight(layer).values.split(states.size(1), 1);
-    const std::vector<Tensor> of_edges = parts[0].split(net_.shape_.hidden, 1);
-    Tensor sums = linear(edges[0], of_edges[0], bias(layer, nodes.scale));
-    for (std::size_t i = 1; i < edges.size(); ++i) sums = torch::addmm(sums, edges[i], of_edges[i].t());
-    sums = sums + src_.gather(torch::mm(nodes.values, parts[1].t()));
-    return finish(sums + dst_.gather(torch::mm(nodes.values, parts[2].t())), layer);
+    const std::vector<Tensor> parts = weights_[layer].weight.values.split(edges.values.size(1), 1);
+    return finish(torch::mm(edges.values, parts[0].t()), nodes.scale,
+                  torch::mm(nodes.values, torch::cat({parts[1], parts[2]}).t()), layer);
   }
 
-  // The rest of an MLP after the products of its first layer.
-  Tensor finish(Tensor sums, std::size_t layer) {
-    const std::string name = mlp_of(net_.layers_[layer].name);
-    for (;; ++layer) {
-      const DenseLayer& shape = net_.layers_[layer];
+  // The sums of a layer with its bias, and with the products of nodes.
+  static Tensor completed(const LayerRows& rows) {
+    Tensor sums = rows.sums;
+    if (rows.bias.defined())
+      sums = sums + quantize_bias(rows.bias, rows.weight_scale * rows.input_scale, rows.bias_bits);
+    return rows.nodes.defined() ? sums + gather_ends(rows.nodes, rows.ends) : sums;
+  }
+
+  // What leaves the ReLU of a layer.
+  Codes activated(const LayerRows& rows, std::size_t layer) {
+    const DenseLayer& shape = net_.layers_[layer];
+    const std::size_t site = net_.output_site(layer);
+    const int bits = net_.sites_[site].bits;
+    std::pair<Tensor, Tensor> codes;
+    if (shape.norm != Norm::batch && !collects_) {
+      codes = quantize_rows(rows, thresholds_[site], bits, net_.settings_.powers_of_two);
+    } else {
+      Tensor sums = completed(rows);
       if (shape.norm == Norm::layer) {
         sums = torch::layer_norm(sums, {sums.size(1)}, {}, {}, kLayerNormEpsilon);
       } else if (shape.norm == Norm::batch) {
         sums = torch::batch_norm(sums, weights_[layer].norm_weight, weights_[layer].norm_bias, {}, {},
                                  /*training=*/true, /*momentum=*/0, kBatchNormEpsilon, /*cudnn_enabled=*/false);
       }
-      if (!shape.relu) return sums;
-      const std::size_t site = net_.output_site(layer);
-      const Codes codes = rounded(sums, site, threshold(site, [&] { return sums.relu(); }));
+      codes = quantize_activation(sums, threshold(site, [&] { return sums.relu(); }), bits, /*is_signed=*/false,
+                                  net_.settings_.powers_of_two);
+    }
+    return {std::move(codes.first), std::move(codes.second)};
+  }
+
+  // The rest of an MLP after the products of its first layer. `nodes`, where they are defined, are gathered to edges.
+  Tensor finish(const Tensor& sums, const Tensor& input_scale, const Tensor& nodes, std::size_t layer) {
+    const std::string name = mlp_of(net_.layers_[layer].name);
+    LayerRows rows;
+    rows.sums = sums;
+    rows.input_scale = input_scale;
+    rows.nodes = nodes;
+    rows.ends = outgoing_;
+    for (;; ++layer) {
+      const DenseLayer& shape = net_.layers_[layer];
+      rows.bias = weights_[layer].bias;
+      rows.weight_scale = weights_[layer].weight.scale;
+      rows.bias_bits = net_.bits_.layers.at(shape.name).bias_bits;
+      rows.norm = shape.norm == Norm::layer;
+      if (!shape.relu) return completed(rows);
+      const Codes codes = activated(rows, layer);
       keep(shape.name, codes);
       if (layer + 1 == net_.layers_.size() || mlp_of(net_.layers_[layer + 1].name) != name) return codes.values;
-      sums = dense(codes, layer + 1);
+      rows.sums = torch::mm(codes.values, weights_[layer + 1].weight.values.t());
+      rows.input_scale = codes.scale;
+      rows.nodes = Tensor();
     }
   }
 
   QuantizedInteractionNetworkImpl& net_;
   const GraphTensors& graph_;
-  Ends src_, dst_;
+  Ends outgoing_, incoming_;
   std::map<std::string, Tensor>* kept_;
   bool collects_;
   std::vector<Tensor> thresholds_;

@@ -54,7 +54,7 @@ class QuantizedInteractionNetworkImpl : public torch::nn::Module {
   struct Codes {
     torch::Tensor values, scale;
   };
-  /// One layer for this forward pass; an absent bias is undefined.
+  /// One layer for this forward pass; an absent bias is undefined, and in float.
   struct Weights {
     Codes weight;
     torch::Tensor bias, norm_weight, norm_bias;
@@ -74,8 +74,9 @@ class QuantizedInteractionNetworkImpl : public torch::nn::Module {
   std::map<std::string, std::size_t> inputs_, first_;  ///< by MLP: its site, its first layer
   std::vector<Site> sites_;
   FlatParameters weights_{nullptr};
-  torch::Tensor ranges_;  ///< [sites], 0 where nothing was met yet
-  torch::Tensor steps_;   ///< [], training steps begun
+  std::vector<std::int64_t> outputs_, weight_bits_;  ///< by tensor of weights_: of weights, 0 for others
+  torch::Tensor ranges_;                             ///< [sites], 0 where nothing was met yet
+  torch::Tensor steps_;                              ///< [], training steps begun
   std::int64_t known_steps_ = -1;
 };
 TORCH_MODULE(QuantizedInteractionNetwork);

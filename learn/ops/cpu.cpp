@@ -114,6 +114,13 @@ class Host {
     starling::mlp_rows_gradient(rows, out_gradient, inputs_gradient, parameters_gradient, {});
   }
 
+  void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges) const {
+    starling::gather_ends(ends, nodes, edges);
+  }
+  void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes) const {
+    starling::sum_ends(ends, edges, nodes);
+  }
+
   template <typename T>
   at::Tensor condensation_loss(const CondensationHits<T>& hits, const CondensationOptions& options,
                                const CondensationTerms<T>& terms) const {
@@ -174,6 +181,8 @@ TORCH_LIBRARY_IMPL(starling, CPU, m) {
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Host>));
   m.impl("condense", TORCH_FN(condense<Host>));
   m.impl("check_edges", TORCH_FN(check_edges<Host>));
+  m.impl("gather_ends", TORCH_FN(gather_ends<Host>));
+  m.impl("sum_ends", TORCH_FN(sum_ends<Host>));
 }
 
 }  // namespace starling::ops

@@ -7,6 +7,7 @@
 #include "learn/ops/condense_kernels.h"
 #include "learn/ops/edge_conv_kernels.h"
 #include "learn/ops/edges_kernels.h"
+#include "learn/ops/fake_quantization_kernels.h"
 #include "learn/ops/gravnet_kernels.h"
 #include "learn/ops/interaction_step_kernels.h"
 #include "learn/ops/message_kernels.h"
@@ -161,6 +162,47 @@ class Cuda {
     return bad_row;
   }
 
+  void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges) const {
+    starling::gather_ends(ends, nodes, edges, on_stream());
+  }
+  void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes) const {
+    starling::sum_ends(ends, edges, nodes, on_stream());
+  }
+
+  void fake_quantize(const FakeQuantization& quantization, float* values, float* scale) const {
+    starling::fake_quantize(quantization, values, scale, on_stream());
+  }
+  void fake_quantize_gradient(const FakeQuantization& quantization, const float* values_gradient,
+                              const float* scale_gradient, float* const (&parts_gradient)[kMaxQuantizedParts],
+                              float* magnitude_gradient) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace =
+        make_workspace(fake_quantize_gradient_workspace_bytes(quantization, execution), points_);
+    starling::fake_quantize_gradient(quantization, values_gradient, scale_gradient, parts_gradient, magnitude_gradient,
+                                     bytes(workspace), execution);
+  }
+
+  void quantize_rows(const QuantizedRows& rows, float* values, float* scale) const {
+    starling::quantize_rows(rows, values, scale, on_stream());
+  }
+  void quantize_rows_gradient(const QuantizedRows& rows, const float* values_gradient, const float* scale_gradient,
+                              const QuantizedRowsGradients& gradients) const {
+    const Execution execution = on_stream();
+    const at::Tensor workspace = make_workspace(quantize_rows_gradient_workspace_bytes(rows, execution), points_);
+    starling::quantize_rows_gradient(rows, values_gradient, scale_gradient, gradients, bytes(workspace), execution);
+  }
+
+  void quantize_weights(std::span<const QuantizedWeight> weights, bool per_channel, bool power_of_two,
+                        const float* parameters, float* values, float* scales) const {
+    starling::quantize_weights(weights, per_channel, power_of_two, parameters, values, scales, on_stream());
+  }
+  void quantize_weights_gradient(std::span<const QuantizedWeight> weights, bool per_channel, bool power_of_two,
+                                 const float* parameters, const float* values_gradient, const float* scales_gradient,
+                                 float* gradient) const {
+    starling::quantize_weights_gradient(weights, per_channel, power_of_two, parameters, values_gradient,
+                                        scales_gradient, gradient, on_stream());
+  }
+
   /// Waits for the stream, unless it is captured: then the row cannot be reported.
   std::int64_t read_bad_row(const at::Tensor& bad_row) const { return capturing_ ? -1 : bad_row.item<std::int32_t>(); }
   void check_bad_row(const at::Tensor& bad_row, std::int64_t num_points) const {
@@ -217,6 +259,14 @@ TORCH_LIBRARY_IMPL(starling, CUDA, m) {
   m.impl("_condensation_gradient", TORCH_FN(condensation_gradient<Cuda>));
   m.impl("condense", TORCH_FN(condense<Cuda>));
   m.impl("check_edges", TORCH_FN(check_edges<Cuda>));
+  m.impl("gather_ends", TORCH_FN(gather_ends<Cuda>));
+  m.impl("sum_ends", TORCH_FN(sum_ends<Cuda>));
+  m.impl("_quantize_values", TORCH_FN(fake_quantize_values<Cuda>));
+  m.impl("_quantize_values_gradient", TORCH_FN(fake_quantize_values_gradient<Cuda>));
+  m.impl("_quantize_rows", TORCH_FN(fake_quantize_rows<Cuda>));
+  m.impl("_quantize_rows_gradient", TORCH_FN(fake_quantize_rows_gradient<Cuda>));
+  m.impl("_quantize_weights", TORCH_FN(fake_quantize_weights<Cuda>));
+  m.impl("_quantize_weights_gradient", TORCH_FN(fake_quantize_weights_gradient<Cuda>));
 }
 
 }  // namespace starling::ops

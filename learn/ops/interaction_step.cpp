@@ -47,6 +47,19 @@ void check_ends(const char* op, const at::Tensor& ends, std::int64_t num_nodes) 
                     kMaxRows);
 }
 
+void check(const char* op, const char* name, const at::Tensor& rows, const at::Tensor& first, const at::Tensor& second,
+           at::TensorList lists) {
+  TORCH_CHECK_VALUE(rows.dim() == 2 && rows.scalar_type() == at::kFloat && rows.size(1) > 0, op, ": ", name, " is ",
+                    rows.scalar_type(), " ", rows.sizes(), ": expected float32 [", name, ", width]");
+  check_ends(op, first, 0);
+  check_indices(op, "first", first, rows, first.size(0));
+  check_indices(op, "second", second, rows, first.size(0));
+  TORCH_CHECK_VALUE(lists.size() == 4 && lists[0].dim() == 1 && lists[0].size(0) > 0, op,
+                    ": lists: expected the two of edges_of_nodes(first), then the two of edges_of_nodes(second)");
+  for (std::size_t i = 0; i < 4; ++i)
+    check_indices(op, "lists", lists[i], rows, i % 2 == 0 ? lists[0].size(0) : first.size(0));
+}
+
 void check(const char* op, const StepInputs& inputs) {
   const at::Tensor &x = inputs.x, &e = inputs.e;
   check_state_type(op, "x", x);

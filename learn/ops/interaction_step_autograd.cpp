@@ -178,9 +178,52 @@ std::tuple<at::Tensor, at::Tensor> once_differentiable_mlp_gradient(const at::Te
   return gradients;
 }
 
+using EndsSignature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::TensorList);
+
+at::Tensor call_ends(const char* name, const at::Tensor& rows, const variable_list& ends) {
+  return find<EndsSignature>(name).call(rows, ends[0], ends[1], at::TensorList(ends).slice(2));
+}
+
+/// Each of gather_ends and sum_ends is the gradient of the other, and so on. Saved are first, second and the lists.
+struct EndsBackward : SavingNode {
+  const char* gradient = "";
+  variable_list apply(variable_list&& gradients) override {
+    return {gradients[0].defined() ? call_ends(gradient, gradients[0], saved()) : at::Tensor()};
+  }
+};
+
+at::Tensor differentiable_ends(const char* name, const char* gradient, const at::Tensor& rows, const at::Tensor& first,
+                               const at::Tensor& second, at::TensorList lists) {
+  variable_list ends{first, second};
+  ends.insert(ends.end(), lists.begin(), lists.end());
+  at::Tensor out;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    out = call_ends(name, rows, ends);
+  }
+  if (compute_requires_grad(rows)) {
+    const auto node = make_node<EndsBackward>({rows}, ends);
+    static_cast<EndsBackward&>(*node).gradient = gradient;
+    set_history(out, node);
+  }
+  if (moves(rows)) set_tangent(out, call_ends(name, tangent(rows), ends));
+  return out;
+}
+
+at::Tensor differentiable_gather_ends(const at::Tensor& nodes, const at::Tensor& first, const at::Tensor& second,
+                                      at::TensorList lists) {
+  return differentiable_ends("starling::gather_ends", "starling::sum_ends", nodes, first, second, lists);
+}
+at::Tensor differentiable_sum_ends(const at::Tensor& edges, const at::Tensor& first, const at::Tensor& second,
+                                   at::TensorList lists) {
+  return differentiable_ends("starling::sum_ends", "starling::gather_ends", edges, first, second, lists);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(starling, Autograd, m) {
+  m.impl("gather_ends", TORCH_FN(differentiable_gather_ends));
+  m.impl("sum_ends", TORCH_FN(differentiable_sum_ends));
   m.impl("interaction_step", TORCH_FN(differentiable_step));
   m.impl("_interaction_step_gradient", TORCH_FN(once_differentiable_step_gradient));
   m.impl("mlp_rows", TORCH_FN(differentiable_mlp));

@@ -46,6 +46,11 @@ struct MlpInputs {
 };
 void check(const char* op, const MlpInputs& inputs);
 
+/// Throws ValueError with the shapes and the rule unless `rows` is float32 [rows, width] and `first`, `second` and
+/// `lists` are those of edges between nodes: `lists` is what edges_of_nodes gives of `first`, then of `second`.
+void check(const char* op, const char* name, const at::Tensor& rows, const at::Tensor& first, const at::Tensor& second,
+           at::TensorList lists);
+
 /// Throws ValueError unless `ends` is int32 [E].
 void check_ends(const char* op, const at::Tensor& ends, std::int64_t num_nodes);
 
@@ -270,6 +275,59 @@ std::tuple<at::Tensor, at::Tensor> mlp_rows_gradient(const at::Tensor& inputs, c
     });
   });
   return {of_inputs, of_parameters};
+}
+
+/// action(ends of edges), whose arrays are whole while it runs.
+template <typename Action>
+void with_ends(std::int64_t width, const at::Tensor& first, const at::Tensor& second, at::TensorList lists,
+               const Action& action) {
+  const at::Tensor whole[] = {first.contiguous(),    second.contiguous(),   lists[0].contiguous(),
+                              lists[1].contiguous(), lists[2].contiguous(), lists[3].contiguous()};
+  const auto list = [&](int i) { return static_cast<const std::uint32_t*>(whole[i].const_data_ptr()); };
+  EdgeEnds ends;
+  ends.num_nodes = static_cast<std::int32_t>(lists[0].size(0) - 1);
+  ends.num_edges = static_cast<std::int32_t>(first.size(0));
+  ends.width = static_cast<int>(width);
+  ends.first = whole[0].const_data_ptr<std::int32_t>();
+  ends.second = whole[1].const_data_ptr<std::int32_t>();
+  ends.at_first = {list(2), list(3)};
+  ends.at_second = {list(4), list(5)};
+  action(ends);
+}
+
+template <typename Backend>
+at::Tensor gather_ends(const at::Tensor& nodes, const at::Tensor& first, const at::Tensor& second,
+                       at::TensorList lists) {
+  const char* const op = "starling::gather_ends";
+  const Backend backend(op, nodes);
+  check(op, "nodes", nodes, first, second, lists);
+  TORCH_CHECK_VALUE(nodes.size(0) == lists[0].size(0) - 1 && nodes.size(1) % 2 == 0, op, ": nodes has shape ",
+                    nodes.sizes(), ": expected [", lists[0].size(0) - 1, ", an even number]");
+  const at::Tensor whole = nodes.contiguous();
+  at::Tensor edges = at::empty({first.size(0), nodes.size(1) / 2}, nodes.options());
+  translating_errors(op, [&] {
+    with_ends(edges.size(1), first, second, lists, [&](const EdgeEnds& ends) {
+      backend.gather_ends(ends, whole.const_data_ptr<float>(), edges.mutable_data_ptr<float>());
+    });
+  });
+  return edges;
+}
+
+template <typename Backend>
+at::Tensor sum_ends(const at::Tensor& edges, const at::Tensor& first, const at::Tensor& second, at::TensorList lists) {
+  const char* const op = "starling::sum_ends";
+  const Backend backend(op, edges);
+  check(op, "edges", edges, first, second, lists);
+  TORCH_CHECK_VALUE(edges.size(0) == first.size(0), op, ": edges has shape ", edges.sizes(), ": expected [",
+                    first.size(0), ", width]");
+  const at::Tensor whole = edges.contiguous();
+  at::Tensor nodes = at::empty({lists[0].size(0) - 1, 2 * edges.size(1)}, edges.options());
+  translating_errors(op, [&] {
+    with_ends(edges.size(1), first, second, lists, [&](const EdgeEnds& ends) {
+      backend.sum_ends(ends, whole.const_data_ptr<float>(), nodes.mutable_data_ptr<float>());
+    });
+  });
+  return nodes;
 }
 
 }  // namespace starling::ops

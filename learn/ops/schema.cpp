@@ -124,6 +124,48 @@ TORCH_LIBRARY(starling, m) {
       "_fake_quantize(Tensor x, Tensor magnitude, float divisor, float low, float high, float least, "
       "bool bound_scale, bool passes_outside, bool power_of_two) -> (Tensor values, Tensor scale)",
       {at::Tag::pt2_compliant_tag});
+  // The same for training as a whole, on CUDA in few kernels. quantize_parts: arrays [rows, width] side by side,
+  // signed, at one threshold. quantize_rows: z = sums [R, W] + quantize_bias(bias, weight_scale · input_scale) +
+  // gather_ends(nodes), its layer normalisation, its ReLU, of `bits`. quantize_weights: of parameters, segments of
+  // `sizes` one after the other, those that have outputs, the others as they are; all scales one after the other.
+  m.def(
+      "quantize_parts(Tensor[] parts, Tensor threshold, int bits, bool power_of_two) -> (Tensor values, Tensor scale)");
+  m.def(
+      "quantize_rows(Tensor sums, Tensor? bias, Tensor? weight_scale, Tensor? input_scale, int bias_bits, "
+      "Tensor? nodes, Tensor? first, Tensor? second, Tensor[] lists, bool norm, Tensor threshold, int bits, "
+      "bool power_of_two) -> "
+      "(Tensor values, Tensor scale)");
+  m.def(
+      "quantize_weights(Tensor parameters, int[] sizes, int[] outputs, int[] bits, bool per_channel, bool "
+      "power_of_two) -> "
+      "(Tensor values, Tensor scales)");
+  // The kernels of these, in float32, and their gradients.
+  m.def(
+      "_quantize_values(Tensor[] parts, Tensor magnitude, float divisor, float low, float high, float least, "
+      "bool bound_scale, bool passes_outside, bool power_of_two) -> (Tensor values, Tensor scale)");
+  m.def(
+      "_quantize_values_gradient(Tensor[] parts, Tensor magnitude, float divisor, float low, float high, float least, "
+      "bool bound_scale, bool passes_outside, bool power_of_two, Tensor values_gradient, Tensor? scale_gradient, "
+      "int wanted) -> (Tensor[] parts_gradient, Tensor magnitude_gradient)");
+  m.def(
+      "_quantize_rows(Tensor sums, Tensor? bias, Tensor? weight_scale, Tensor? input_scale, int bias_bits, "
+      "Tensor? nodes, Tensor? first, Tensor? second, Tensor[] lists, bool norm, Tensor threshold, int bits, "
+      "bool power_of_two) -> "
+      "(Tensor values, Tensor scale)");
+  m.def(
+      "_quantize_rows_gradient(Tensor sums, Tensor? bias, Tensor? weight_scale, Tensor? input_scale, int bias_bits, "
+      "Tensor? nodes, Tensor? first, Tensor? second, bool norm, Tensor threshold, int bits, bool power_of_two, "
+      "Tensor values_gradient, "
+      "Tensor? scale_gradient) -> (Tensor sums_gradient, Tensor bias_gradient, Tensor weight_scale_gradient, "
+      "Tensor input_scale_gradient, Tensor threshold_gradient)");
+  m.def(
+      "_quantize_weights(Tensor parameters, int[] sizes, int[] outputs, int[] bits, bool per_channel, bool "
+      "power_of_two) -> "
+      "(Tensor values, Tensor scales)");
+  m.def(
+      "_quantize_weights_gradient(Tensor parameters, int[] sizes, int[] outputs, int[] bits, bool per_channel, "
+      "bool power_of_two, "
+      "Tensor values_gradient, Tensor? scales_gradient) -> Tensor");
 
   // Masks of weights [outputs, inputs], true where a weight is kept. prune: the blocks of least mean |w| go, over all
   // matrices, round(amount · remaining weights) in all, but each matrix keeps its floor, a fraction of its weights.
@@ -136,6 +178,10 @@ TORCH_LIBRARY(starling, m) {
   // For training on the interaction network (interaction_step.h). The edges that end at each node, ascending: those of
   // node v are edge[begin[v]:begin[v + 1]]. All int32: ends [E], begin [num_nodes + 1], edge [E].
   m.def("edges_of_nodes(Tensor ends, SymInt num_nodes) -> (Tensor begin, Tensor edge)", {at::Tag::pt2_compliant_tag});
+  // Of the nodes at both ends of edges, int32 [E], lists: edges_of_nodes of first, then of second. gather_ends: float32
+  // nodes [N, 2 W] to nodes[first, :W] + nodes[second, W:], [E, W]. sum_ends, its gradient: edges [E, W] to [N, 2 W].
+  m.def("gather_ends(Tensor nodes, Tensor first, Tensor second, Tensor[] lists) -> Tensor");
+  m.def("sum_ends(Tensor edges, Tensor first, Tensor second, Tensor[] lists) -> Tensor");
   // What starling::interaction_step gives of x and x0 [N, H], e and e0 [E, H], float32 or bfloat16, and of src and dst
   // [E], int32: edges [E, H], nodes [N, H], or [0, H] without node_parameters. lists: edges_of_nodes of src, then of
   // dst. Parameters are float32, one after the other. float64 on the CPU, which computes all in it, row by row.

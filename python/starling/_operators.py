@@ -33,6 +33,7 @@ def load(file: Path | str) -> None:
         ("gather_rows", _gather_rows),
         ("sum_rows", _sum_rows),
         ("_fake_quantize", _fake_quantize),
+        ("_quantize_values_gradient", _quantize_values_gradient),
     ):
         torch.library.register_fake(f"starling::{name}", fake)
     _vmap.register()
@@ -365,3 +366,21 @@ def _fake_quantize(
     power_of_two: bool,
 ) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(magnitude)
+
+
+def _quantize_values_gradient(
+    parts: list[Tensor],
+    magnitude: Tensor,
+    divisor: float,
+    low: float,
+    high: float,
+    least: float,
+    bound_scale: bool,
+    passes_outside: bool,
+    power_of_two: bool,
+    values_gradient: Tensor,
+    scale_gradient: Tensor | None,
+    wanted: int,
+) -> tuple[list[Tensor], Tensor]:
+    of_parts = [part.new_empty(part.shape if wanted >> i & 1 else (0,)) for i, part in enumerate(parts)]
+    return of_parts, torch.empty_like(magnitude)

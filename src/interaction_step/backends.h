@@ -68,6 +68,9 @@ template <typename S>
 void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, const S* edges_gradient,
                                const S* nodes_gradient, const InteractionStepGradients<S>& gradients);
 
+void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges);
+void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes);
+
 }  // namespace host
 
 namespace cuda {
@@ -94,6 +97,9 @@ template <typename S>
 void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, const S* edges_gradient,
                                const S* nodes_gradient, const InteractionStepGradients<S>& gradients,
                                std::span<std::byte> workspace, const Execution& execution);
+
+void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges, const Execution& execution);
+void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes, const Execution& execution);
 
 }  // namespace cuda
 }  // namespace starling::interactionstep

@@ -74,6 +74,12 @@ void check_arrays(const InteractionStep<S>& step, const char* function) {
   check_holders(step.incoming, "incoming", step.num_edges, function);
 }
 
+void check(const EdgeEnds& ends, const char* function) {
+  check_count(function, "num_nodes", ends.num_nodes, 0, kMostRows);
+  check_count(function, "num_edges", ends.num_edges, 0, kMostRows);
+  check_count(function, "width", ends.width, 1, kMostRows);
+}
+
 }  // namespace
 
 std::int64_t parameter_count(const MlpShape& shape) {
@@ -203,6 +209,28 @@ void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, c
                                                               workspace, execution);
   }
   interactionstep::host::interaction_step_gradient(step, edges, edges_gradient, nodes_gradient, gradients);
+}
+
+void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges, const Execution& execution) {
+  const char* const function = "gather_ends";
+  check(ends, function);
+  check_there(function, "first", ends.first, ends.num_edges);
+  check_there(function, "second", ends.second, ends.num_edges);
+  check_there(function, "nodes", nodes, ends.num_edges);
+  check_there(function, "edges", edges, ends.num_edges);
+  if (execution.device == Device::cuda) return interactionstep::cuda::gather_ends(ends, nodes, edges, execution);
+  interactionstep::host::gather_ends(ends, nodes, edges);
+}
+
+void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes, const Execution& execution) {
+  const char* const function = "sum_ends";
+  check(ends, function);
+  check_holders(ends.at_first, "at_first", ends.num_edges, function);
+  check_holders(ends.at_second, "at_second", ends.num_edges, function);
+  check_there(function, "edges", edges, ends.num_edges);
+  check_there(function, "nodes", nodes, ends.num_nodes);
+  if (execution.device == Device::cuda) return interactionstep::cuda::sum_ends(ends, edges, nodes, execution);
+  interactionstep::host::sum_ends(ends, edges, nodes);
 }
 
 #define STARLING_INSTANTIATE(In, Out)                                                                                \

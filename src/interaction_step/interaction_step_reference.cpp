@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -276,6 +277,30 @@ void interaction_step_gradient(const InteractionStep<S>& step, const S* edges, c
   narrow(edge_network.parameters_gradient(), gradients.edge_parameters);
   narrow(of_x, gradients.x);
   if (step.concat) narrow(of_x0, gradients.x0);
+}
+
+void gather_ends(const EdgeEnds& ends, const float* nodes, float* edges) {
+  const std::int64_t width = ends.width;
+  for (std::int64_t e = 0; e < ends.num_edges; ++e) {
+    const float* const first = nodes + 2 * width * ends.first[e];
+    const float* const second = nodes + 2 * width * ends.second[e] + width;
+    for (std::int64_t c = 0; c < width; ++c) edges[e * width + c] = first[c] + second[c];
+  }
+}
+
+void sum_ends(const EdgeEnds& ends, const float* edges, float* nodes) {
+  const std::int64_t width = ends.width;
+  std::fill_n(nodes, 2 * width * ends.num_nodes, 0.f);
+  for (std::int64_t node = 0; node < ends.num_nodes; ++node) {
+    float* sums = nodes + 2 * width * node;
+    for (const Holders& holders : {ends.at_first, ends.at_second}) {
+      for (std::uint32_t i = holders.begin[node]; i < holders.begin[node + 1]; ++i) {
+        const float* const edge = edges + width * holders.entry[i];
+        for (std::int64_t c = 0; c < width; ++c) sums[c] += edge[c];
+      }
+      sums += width;
+    }
+  }
 }
 
 #define STARLING_INSTANTIATE(In, Out)                    \

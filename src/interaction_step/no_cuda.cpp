@@ -45,6 +45,9 @@ void interaction_step_gradient(const InteractionStep<S>&, const S*, const S*, co
   absent();
 }
 
+void gather_ends(const EdgeEnds&, const float*, float*, const Execution&) { absent(); }
+void sum_ends(const EdgeEnds&, const float*, float*, const Execution&) { absent(); }
+
 #define STARLING_INSTANTIATE(In, Out)                                                                                \
   template std::size_t workspace_bytes(const MlpRows<In, Out>&);                                                     \
   template std::size_t gradient_workspace_bytes(const MlpRows<In, Out>&);                                            \
