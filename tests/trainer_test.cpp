@@ -378,22 +378,24 @@ std::vector<int> numbers(const TrainerSettings& settings, std::uint64_t first, s
 
 TEST(KeptBatches, AreMadeOnceAsLongAsThereIsRoom) {
   int made = 0;
-  KeptBatches kept(/*most=*/3 * 4);  // three batches of one float
+  constexpr std::size_t kMost = 3 * 4;  // three batches of one float
+  KeptBatches kept;
   const auto get = [&](std::uint64_t number) {
     const Batch batch = kept.get(number, [&] { return ++made, Batch{{torch::full({1}, static_cast<float>(number))}}; });
     EXPECT_EQ(batch.tensors[0].item<float>(), static_cast<float>(number));
   };
-  kept.made_of("these");
-  for (const std::uint64_t number : {5, 6, 7, 8, 5, 6, 7}) get(number);
-  EXPECT_EQ(made, 4);
-  get(8);  // no room was left for it
-  EXPECT_EQ(made, 5);
-  kept.made_of("these");
   get(5);
+  kept.made_of("these", kMost);
+  for (const std::uint64_t number : {5, 6, 7, 8, 5, 6, 7}) get(number);
   EXPECT_EQ(made, 5);
-  kept.made_of("others");
+  get(8);  // no room was left for it
+  EXPECT_EQ(made, 6);
+  kept.made_of("these", kMost);
+  get(5);
+  EXPECT_EQ(made, 6);
+  kept.made_of("others", kMost);
   for (const std::uint64_t number : {8, 8, 5}) get(number);
-  EXPECT_EQ(made, 7);
+  EXPECT_EQ(made, 8);
 }
 
 TEST(BatchStream, GivesNewBatchesInOrder) {

@@ -22,7 +22,8 @@ class Group {
  public:
   struct Limits {
     std::chrono::milliseconds meeting{std::chrono::minutes(5)};  ///< until all processes are there
-    /// Of a process, after which it counts as lost: before torchrun, which sees it end, kills the others without a line.
+    /// Of a process, after which it counts as lost: before torchrun, which sees it end, kills the others without a
+    /// line.
     std::chrono::milliseconds silence{std::chrono::seconds(20)};
     std::chrono::milliseconds leaving{std::chrono::seconds(5)};  ///< of this one, after another one was lost
   };

@@ -11,8 +11,9 @@ std::size_t KeptBatches::eighth_of_memory() {
   return static_cast<std::size_t>(std::max(pages, 0L)) * static_cast<std::size_t>(std::max(page, 0L)) / 8;
 }
 
-void KeptBatches::made_of(const std::string& content) {
+void KeptBatches::made_of(const std::string& content, std::size_t most) {
   const std::lock_guard lock(mutex_);
+  most_ = most;
   if (content == content_) return;
   content_ = content;
   kept_.clear();

@@ -16,11 +16,9 @@ namespace starling::learn {
 /// threads.
 class KeptBatches {
  public:
-  /// Room for `most` bytes of tensors.
-  explicit KeptBatches(std::size_t most = eighth_of_memory()) : most_(most) {}
-
-  /// Says all that the next batches are a function of, beside their numbers: kept ones of anything else are forgotten.
-  void made_of(const std::string& content);
+  /// Says all that the next batches are a function of, beside their numbers, and that there is room for `most` bytes of
+  /// tensors: kept ones of anything else are forgotten. Until then nothing is kept.
+  void made_of(const std::string& content, std::size_t most);
 
   /// Batch `number`, which `make` makes where it is not kept. Two threads that ask at once for one that is not kept may
   /// both make it.
@@ -32,7 +30,7 @@ class KeptBatches {
   std::mutex mutex_;
   std::string content_;
   std::map<std::uint64_t, Batch> kept_;
-  std::size_t most_, bytes_ = 0;
+  std::size_t most_ = 0, bytes_ = 0;
 };
 
 }  // namespace starling::learn

@@ -122,7 +122,7 @@ void TrackingTask::prepare(const RunContext& run) {
   } else {
     share_windows(run);
   }
-  kept_->made_of(graph_key());
+  kept_->made_of(graph_key(), KeptBatches::eighth_of_memory() / static_cast<std::size_t>(run.group.local_world()));
   hold_out(run);
 }
 
