@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "expect_error.h"
 #include "network_on_device.h"
 #include "same_bytes.h"
 
@@ -184,6 +185,37 @@ TEST_F(InteractionNetworkCudaTest, ScoresHaveTheSameBytesAsOnTheHost) {
   std::copy_n(expected.begin(), 100, logits.begin());
   EXPECT_TRUE(same_bytes(there.get(), logits));
   edge_scores(nullptr, 0, nullptr, nullptr, execution);
+}
+
+// One node has all edges as its first, another all as its second: sums of five million messages.
+TEST_F(InteractionNetworkCudaTest, MillionsOfEdgesOfOneNode) {
+  const InteractionNetwork network = random_network(plain(16, 2), 1);
+  constexpr std::size_t kEdges = 5'000'000;
+  Graph graph = random_graph({}, 4, static_cast<int>(kEdges), 2);
+  graph.src.assign(kEdges, 1);
+  graph.dst.assign(kEdges, 2);
+  graph.order.clear();
+  EXPECT_TRUE(same_bytes(run_on_device(network, graph, NumberType::float32).logits, run(Plan(network), graph)));
+}
+
+TEST_F(InteractionNetworkCudaTest, AStreamOfAnotherDeviceIsRefused) {
+  int devices = 0;
+  expect_ok(cudaGetDeviceCount(&devices));
+  if (devices < 2) GTEST_SKIP() << "one CUDA device: expected two";
+  const InteractionNetwork network = random_network(plain(8, 2), 1);
+  const OnDevice<std::byte> weights(InteractionNetworkCudaPlan::weights_bytes(network.shape));
+  const InteractionNetworkCudaPlan plan(network, NumberType::float32, weights.span());
+  const DeviceGraph there(random_graph({}, 10, 20, 1), network.shape, 0);
+  const OnDevice<float> logits(20);
+  const OnDevice<std::int32_t> bad_row(1);
+  const OnDevice<std::byte> workspace(plan.workspace_bytes(10, 20));
+  expect_ok(cudaSetDevice(1));
+  const Stream other;
+  expect_ok(cudaSetDevice(0));
+  expect_error(ErrorKind::device, "CUDA device: ", [&] {
+    plan.run(there.view(false), logits.data(), workspace.span(),
+             {.device = Device::cuda, .stream = other, .bad_row = bad_row.data()});
+  });
 }
 
 TEST_F(InteractionNetworkCudaTest, WrongArgumentsAreNamed) {
