@@ -26,6 +26,24 @@ struct Rounding {
   bool power_of_two = false;    ///< the scale is rounded up to one
 };
 
+inline constexpr double kLeastMagnitude = 1e-10;  ///< of a maximum and of a threshold
+
+/// Of weights of `bits`, their magnitude being the largest |w|; of activations, a threshold; of biases, their scale.
+inline Rounding weight_rounding(std::int64_t bits, bool power_of_two) {
+  const auto most = static_cast<double>((std::int64_t{1} << (bits - 1)) - 1);
+  return {most, -most, most, kLeastMagnitude, /*bound_scale=*/false, /*passes_outside=*/true, power_of_two};
+}
+inline Rounding activation_rounding(std::int64_t bits, bool is_signed, bool power_of_two) {
+  const auto half = static_cast<double>(std::int64_t{1} << (bits - 1)), most = 2 * half - 1;
+  return {is_signed ? half : most, is_signed ? -half : 0.,   is_signed ? half - 1 : most,
+          kLeastMagnitude,
+          /*bound_scale=*/false,   /*passes_outside=*/false, power_of_two};
+}
+inline Rounding bias_rounding(std::int64_t bits) {
+  const auto half = static_cast<double>(std::int64_t{1} << (bits - 1));
+  return {1., -half, half - 1};
+}
+
 inline constexpr int kMaxQuantizedParts = 4;
 
 /// Arrays side by side, rounded at one scale. One row may have any width; with more, rows · width is below 2³¹.

@@ -17,12 +17,15 @@
 namespace starling::ops {
 namespace {
 
-constexpr double kLeast = 1e-10;  ///< of a maximum and of a threshold
-
 /// Whether the kernels of fake_quantization_kernels.h take the values and the number that their scale is of.
 bool has_kernels(const at::Tensor& values, const at::Tensor& magnitude) {
   return values.is_cuda() && values.scalar_type() == at::kFloat && magnitude.is_cuda() &&
          magnitude.scalar_type() == at::kFloat && magnitude.dim() == 0;
+}
+
+/// Of a gradient that has none of its own.
+void check_once(const char* op) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(), op, ": the second derivative is not there");
 }
 
 /// [rows] as [rows, 1, ...], to go with x.
@@ -58,10 +61,10 @@ Quantized call_quantize_values(at::TensorList parts, const at::Tensor& magnitude
 }
 std::tuple<std::vector<at::Tensor>, at::Tensor> call_quantize_values_gradient(
     at::TensorList parts, const at::Tensor& magnitude, const Rounding& r, const at::Tensor& values_gradient,
-    const at::Tensor& scale_gradient, std::int64_t wanted) {
+    const MaybeTensor& scale_gradient, std::int64_t wanted) {
   static const auto op = find<ValuesGradientSignature>("starling::_quantize_values_gradient");
   return op.call(parts, magnitude, r.divisor, r.low, r.high, r.least, r.bound_scale, r.passes_outside, r.power_of_two,
-                 values_gradient, scale_gradient.defined() ? MaybeTensor(scale_gradient) : std::nullopt, wanted);
+                 values_gradient, scale_gradient, wanted);
 }
 
 Quantized fake_quantize(const at::Tensor& x, const at::Tensor& magnitude, double divisor, double low, double high,
@@ -84,16 +87,15 @@ struct FakeQuantizeBackward : SavingNode {
   Rounding rounding;
 
   variable_list apply(variable_list&& gradients) override {
-    TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(),
-                                "starling::fake quantisation: the second derivative is not there");
+    check_once("starling::fake quantisation");
     const variable_list tensors = saved();
     const at::Tensor &x = tensors[0], &magnitude = tensors[1], &scale = tensors[2];
     variable_list result(2);
     if (has_kernels(x, magnitude)) {
       if (!gradients[0].defined() && !gradients[1].defined()) return result;
-      auto [of_x, of_magnitude] = call_quantize_values_gradient(x.reshape({1, -1}), magnitude, rounding,
-                                                                or_zeros(gradients[0], x).reshape({1, -1}),
-                                                                gradients[1], task_should_compute_output(0) ? 1 : 0);
+      auto [of_x, of_magnitude] = call_quantize_values_gradient(
+          x.reshape({1, -1}), magnitude, rounding, or_zeros(gradients[0], x).reshape({1, -1}), maybe(gradients, 1),
+          task_should_compute_output(0) ? 1 : 0);
       if (task_should_compute_output(0)) result[0] = of_x[0].view_as(x);
       if (task_should_compute_output(1)) result[1] = of_magnitude;
       return result;
@@ -159,26 +161,9 @@ Quantized quantize_weight(const at::Tensor& weight, std::int64_t bits, bool per_
   check_floating(kOp, "weight", weight);
   check_bits(kOp, "bits", bits, 12);
   TORCH_CHECK_VALUE(weight.dim() >= 2, kOp, ": weight has shape ", weight.sym_sizes(), ": expected [outputs, inputs]");
-  const double most = std::exp2(bits - 1) - 1;
   const at::Tensor w = computed(weight), size = w.abs();
   const at::Tensor largest = per_channel ? size.flatten(1).amax(1) : size.amax();
-  return call_fake_quantize(w, largest,
-                            {.divisor = most,
-                             .low = -most,
-                             .high = most,
-                             .least = kLeast,
-                             .passes_outside = true,
-                             .power_of_two = powers_of_two});
-}
-
-/// Of quantize_activation.
-Rounding rounding_of(std::int64_t bits, bool is_signed, bool power_of_two) {
-  const double half = std::exp2(bits - 1), most = 2 * half - 1;
-  return {.divisor = is_signed ? half : most,
-          .low = is_signed ? -half : 0,
-          .high = is_signed ? half - 1 : most,
-          .least = kLeast,
-          .power_of_two = power_of_two};
+  return call_fake_quantize(w, largest, weight_rounding(bits, powers_of_two));
 }
 
 Quantized quantize_activation(const at::Tensor& x, const at::Tensor& threshold, std::int64_t bits, bool is_signed,
@@ -188,7 +173,7 @@ Quantized quantize_activation(const at::Tensor& x, const at::Tensor& threshold, 
   check_computed_alike(kOp, "threshold", threshold, "x", x);
   check_bits(kOp, "bits", bits, 12);
   TORCH_CHECK_VALUE(threshold.dim() == 0, kOp, ": threshold has shape ", threshold.sym_sizes(), ": expected []");
-  Rounding rounding = rounding_of(bits, is_signed, powers_of_two);
+  Rounding rounding = activation_rounding(bits, is_signed, powers_of_two);
   rounding.bound_scale = bound_scale;
   return call_fake_quantize(is_signed ? computed(x) : computed(x).relu(), computed(threshold), rounding);
 }
@@ -201,9 +186,7 @@ at::Tensor quantize_bias(const at::Tensor& bias, const at::Tensor& scale, std::i
   TORCH_CHECK_VALUE(bias.dim() == 1, kOp, ": bias has shape ", bias.sym_sizes(), ": expected [outputs]");
   TORCH_CHECK_VALUE(scale.dim() == 0 || (scale.dim() == 1 && scale.sym_size(0) == bias.sym_size(0)), kOp,
                     ": scale has shape ", scale.sym_sizes(), ": expected [] or that of the bias, ", bias.sym_sizes());
-  const double half = std::exp2(bits - 1);
-  return std::get<0>(
-      call_fake_quantize(computed(bias), computed(scale), {.divisor = 1, .low = -half, .high = half - 1}));
+  return std::get<0>(call_fake_quantize(computed(bias), computed(scale), bias_rounding(bits)));
 }
 
 /// Saved are the parts and the magnitude.
@@ -211,8 +194,7 @@ struct QuantizeValuesBackward : SavingNode {
   Rounding rounding;
 
   variable_list apply(variable_list&& gradients) override {
-    TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(),
-                                "starling::fake quantisation: the second derivative is not there");
+    check_once("starling::fake quantisation");
     const variable_list tensors = saved();
     const at::TensorList parts = at::TensorList(tensors).slice(0, tensors.size() - 1);
     variable_list result(tensors.size());
@@ -222,7 +204,7 @@ struct QuantizeValuesBackward : SavingNode {
     at::Tensor of_values = gradients[0];
     if (!of_values.defined()) of_values = at::zeros_like(at::cat(parts, 1));
     auto [of_parts, of_magnitude] =
-        call_quantize_values_gradient(parts, tensors.back(), rounding, of_values, gradients[1], wanted);
+        call_quantize_values_gradient(parts, tensors.back(), rounding, of_values, maybe(gradients, 1), wanted);
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if ((wanted >> i & 1) != 0) result[i] = of_parts[i];
     }
@@ -256,7 +238,7 @@ Quantized quantize_parts(at::TensorList parts, const at::Tensor& threshold, std:
   check_bits(kOp, "bits", bits, 12);
   const auto is_ours = [&](const at::Tensor& part) { return has_kernels(part, threshold); };
   if (parts.size() <= kMaxQuantizedParts && std::all_of(parts.begin(), parts.end(), is_ours))
-    return call_quantize_values(parts, threshold, rounding_of(bits, true, power_of_two));
+    return call_quantize_values(parts, threshold, activation_rounding(bits, /*is_signed=*/true, power_of_two));
   return quantize_activation(parts.size() == 1 ? parts[0] : at::cat(parts, 1), threshold, bits, true, power_of_two,
                              false);
 }
@@ -276,17 +258,15 @@ struct QuantizeRowsBackward : SavingNode {
   bool norm = false, power_of_two = false;
 
   variable_list apply(variable_list&& gradients) override {
-    TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(),
-                                "starling::quantize_rows: the second derivative is not there");
+    check_once("starling::quantize_rows");
     if (!gradients[0].defined() && !gradients[1].defined()) return variable_list(6);
     static const auto op = find<RowsGradientSignature>("starling::_quantize_rows_gradient");
     static const auto sum = find<EndsSignature>("starling::sum_ends");
     const variable_list tensors = saved();
     const MaybeTensor bias = maybe(tensors, 1), nodes = maybe(tensors, 4);
-    auto [of_sums, of_bias, of_weight, of_input, of_threshold] =
-        op.call(tensors[0], bias, maybe(tensors, 2), maybe(tensors, 3), bias_bits, nodes, maybe(tensors, 6),
-                maybe(tensors, 7), norm, tensors[5], bits, power_of_two, or_zeros(gradients[0], tensors[0]),
-                gradients[1].defined() ? MaybeTensor(gradients[1]) : std::nullopt);
+    auto [of_sums, of_bias, of_weight, of_input, of_threshold] = op.call(
+        tensors[0], bias, maybe(tensors, 2), maybe(tensors, 3), bias_bits, nodes, maybe(tensors, 6), maybe(tensors, 7),
+        norm, tensors[5], bits, power_of_two, or_zeros(gradients[0], tensors[0]), maybe(gradients, 1));
     const at::Tensor none;
     const at::Tensor of_nodes = nodes && task_should_compute_output(4)
                                     ? sum.call(of_sums, tensors[6], tensors[7], at::TensorList(tensors).slice(8))
@@ -360,13 +340,12 @@ struct QuantizeWeightsBackward : SavingNode {
   bool per_channel = false, power_of_two = false;
 
   variable_list apply(variable_list&& gradients) override {
-    TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(),
-                                "starling::quantize_weights: the second derivative is not there");
+    check_once("starling::quantize_weights");
     if (!gradients[0].defined() && !gradients[1].defined()) return variable_list(1);
     static const auto op = find<WeightsGradientSignature>("starling::_quantize_weights_gradient");
     const at::Tensor parameters = saved()[0];
     return {op.call(parameters, sizes, outputs, bits, per_channel, power_of_two, or_zeros(gradients[0], parameters),
-                    gradients[1].defined() ? MaybeTensor(gradients[1]) : std::nullopt)};
+                    maybe(gradients, 1))};
   }
 };
 

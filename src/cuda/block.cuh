@@ -10,17 +10,16 @@ namespace starling::cuda {
 /// Entries of a scan per block; the sums of so many are added up by the kernel before.
 inline constexpr int kScanned = 1024;
 
-/// The sum over all threads, in thread 0.
-__device__ inline unsigned long long block_sum(unsigned long long value) {
-  __shared__ unsigned long long of_warps[32];
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWarp, value, step);
+/// The sum over all threads, in each of them: of the lanes of a warp, then of the warps in order.
+template <typename T>
+__device__ T block_sum(T value) {
+  __shared__ T of_warps[32];
+  value = warp_sum(value);
   __syncthreads();  // an earlier call has been read
   if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = value;
   __syncthreads();
-  unsigned long long sum = 0;
-  if (threadIdx.x == 0) {
-    for (unsigned warp = 0; warp < blockDim.x / 32; ++warp) sum += of_warps[warp];
-  }
+  T sum = of_warps[0];
+  for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) sum += of_warps[warp];
   return sum;
 }
 
@@ -52,13 +51,9 @@ __device__ inline unsigned long long take_places(std::uint32_t value, unsigned l
 
 /// The sum of `sums[0..count)`, in all threads.
 __device__ inline std::uint32_t sum_of(const std::int32_t* sums, int count) {
-  __shared__ std::uint32_t all;
   unsigned long long sum = 0;
   for (int i = threadIdx.x; i < count; i += blockDim.x) sum += static_cast<std::uint32_t>(sums[i]);
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) all = static_cast<std::uint32_t>(sum);
-  __syncthreads();
-  return all;
+  return static_cast<std::uint32_t>(block_sum(sum));
 }
 
 }  // namespace starling::cuda

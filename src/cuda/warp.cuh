@@ -46,6 +46,14 @@ __device__ inline float from_ordered(std::uint32_t bits) {
   return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
 }
 
+/// The sum over the lanes of a warp, in each of them.
+template <typename T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kWarp, value, step);
+  return value;
+}
+
 __device__ inline unsigned lanes_before(int lane) { return (1u << lane) - 1; }
 
 /// Sorts each `length` values of a warp, one per lane, in ascending order (bitonic). Each merge begins with mirror

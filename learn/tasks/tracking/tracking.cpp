@@ -224,10 +224,9 @@ void TrackingTask::hold_out(const RunContext& run) {
 // All that the graphs to train on depend on, beside the files that the settings name.
 std::string TrackingTask::graph_key() const {
   std::string key = select_keys(configuration_, [](std::string_view name) {
-    for (const char* const start :
-         {"simulation.", "target.", "training.data", "training.events", "training.fake_weight", "training.other_weight",
-          "training.overlap_fraction", "training.pileup", "training.seed", "training.subset_", "training.target_weight",
-          "training.validation_events"}) {
+    for (const char* const start : {"simulation.", "target.", "training.data", "training.fake_weight",
+                                    "training.other_weight", "training.overlap_fraction", "training.pileup",
+                                    "training.seed", "training.subset_", "training.target_weight"}) {
       if (name.starts_with(start)) return true;
     }
     return false;

@@ -8,6 +8,7 @@
 
 #include "condensation/backends.h"
 #include "condensation/object.h"
+#include "cuda/block.cuh"
 #include "cuda/call.h"
 #include "cuda/launch.cuh"
 #include "cuda/rows.cuh"
@@ -183,19 +184,6 @@ __global__ void __launch_bounds__(kThreads) event_kernel(const __grid_constant__
   }
   event.noise_hits = event.last_hit - low;
   problem.arrays.events[e] = event;
-}
-
-/// The sum of a value of each thread of the block, in every thread. All threads must call it.
-template <typename T>
-__device__ T block_sum(T value) {
-  __shared__ T sums[kThreads / 32];
-  for (int half = 16; half > 0; half /= 2) value += __shfl_xor_sync(kWarp, value, half);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;
-  __syncthreads();
-  T sum = sums[0];
-  for (int warp = 1; warp < kThreads / 32; ++warp) sum += sums[warp];
-  return sum;
 }
 
 template <typename T>

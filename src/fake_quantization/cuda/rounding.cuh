@@ -2,15 +2,12 @@
 
 #include <cuda_runtime.h>
 
-#include "cuda/warp.cuh"
 #include "starling/fake_quantization.h"
 
 // The arithmetic of fake quantisation, one operation of docs/definitions.md per line, and sums in a fixed order. What
 // is not a number stays so: comparisons are written for it.
 namespace starling::fakequantization::cuda {
 namespace {
-
-constexpr double kLeast = 1e-10;  ///< of a maximum and of a threshold
 
 /// Rounding in the numbers that it is done with.
 struct Codes {
@@ -65,24 +62,6 @@ __device__ inline float gradient_of_magnitude(float of_scale, float magnitude, c
   if (codes.power_of_two) result *= scale_of(magnitude, codes) / exact_scale(magnitude, codes);
   const float sign = magnitude > 0.f ? 1.f : magnitude < 0.f ? -1.f : magnitude;
   return sign * result;
-}
-
-template <typename T>
-__device__ T warp_sum(T value) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(starling::cuda::kWarp, value, step);
-  return value;
-}
-
-/// The sum over a block of kWarps warps, in all threads. `parts` may be used again behind the next barrier.
-template <int kWarps>
-__device__ double block_sum(double value, double (&parts)[kWarps]) {
-  value = warp_sum(value);
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0.;
-  for (int w = 0; w < kWarps; ++w) sum += parts[w];
-  return sum;
 }
 
 }  // namespace

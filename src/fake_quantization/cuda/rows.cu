@@ -1,3 +1,4 @@
+#include "cuda/block.cuh"
 #include "cuda/launch.cuh"
 #include "fake_quantization/backends.h"
 #include "fake_quantization/cuda/rounding.cuh"
@@ -10,7 +11,9 @@
 namespace starling::fakequantization::cuda {
 namespace {
 
+using starling::cuda::block_sum;
 using starling::cuda::call;
+using starling::cuda::warp_sum;
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
@@ -162,7 +165,6 @@ __global__ void __launch_bounds__(kFinishThreads)
     finish_kernel(const __grid_constant__ Kernel kernel, const double* sums, int num_blocks,
                   const float* scale_gradient, const QuantizedRowsGradients gradients) {
   __shared__ double columns[kFinishWarps][kMostColumns];
-  __shared__ double parts[2][kFinishWarps];
   const QuantizedRows& rows = kernel.rows;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   for (int c = lane; c <= rows.width; c += 32) {
@@ -195,18 +197,16 @@ __global__ void __launch_bounds__(kFinishThreads)
     of_scale = of_magnitude;
     of_input = of_magnitude * weight_scale;
   }
-  of_scale = block_sum<kFinishWarps>(of_scale, parts[0]);
-  of_input = block_sum<kFinishWarps>(of_input, parts[1]);
+  of_scale = block_sum(of_scale);
+  of_input = block_sum(of_input);
   if (threadIdx.x > 0) return;
   if (!rows.per_channel) *gradients.weight_scale = static_cast<float>(of_scale) * *rows.input_scale;
   *gradients.input_scale = static_cast<float>(of_input);
 }
 
 Kernel kernel_of(const QuantizedRows& rows) {
-  const double most = (std::int64_t{1} << rows.bits) - 1;
-  const double half = rows.bias == nullptr ? 1. : static_cast<double>(std::int64_t{1} << (rows.bias_bits - 1));
-  return {rows, codes_of({.divisor = most, .low = 0, .high = most, .least = kLeast, .power_of_two = rows.power_of_two}),
-          codes_of({.divisor = 1, .low = -half, .high = half - 1})};
+  return {rows, codes_of(activation_rounding(rows.bits, /*is_signed=*/false, rows.power_of_two)),
+          codes_of(rows.bias == nullptr ? Rounding{} : bias_rounding(rows.bias_bits))};
 }
 
 int blocks_of(const QuantizedRows& rows) { return static_cast<int>(parts_of(rows.num_rows, kRowsPerBlock)); }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cuda/block.cuh"
 #include "cuda/launch.cuh"
 #include "fake_quantization/backends.h"
 #include "fake_quantization/cuda/rounding.cuh"
@@ -9,11 +10,11 @@
 namespace starling::fakequantization::cuda {
 namespace {
 
+using starling::cuda::block_sum;
 using starling::cuda::blocks_of;
 using starling::cuda::call;
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
 
 template <int kVector>
 struct alignas(4 * kVector) Vector {
@@ -69,7 +70,6 @@ template <int kVector>
 __global__ void __launch_bounds__(kThreads)
     gradient_kernel(const __grid_constant__ Kernel kernel, const float* values_gradient, double* sums) {
   using V = Vector<kVector>;
-  __shared__ double parts[kWarps];
   const float step = scale_of(*kernel.magnitude, kernel.codes);
   const Part& part = kernel.parts[blockIdx.y];
   double sum = 0.;
@@ -85,17 +85,16 @@ __global__ void __launch_bounds__(kThreads)
     }
     if (part.gradient != nullptr) reinterpret_cast<V*>(part.gradient)[i] = result;
   });
-  sum = block_sum<kWarps>(sum, parts);
+  sum = block_sum(sum);
   if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 __global__ void __launch_bounds__(kThreads)
     finish_kernel(const Codes codes, const float* magnitude, const double* sums, int count, const float* scale_gradient,
                   float* magnitude_gradient) {
-  __shared__ double parts[kWarps];
   double sum = 0.;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) sum += sums[i];
-  sum = block_sum<kWarps>(sum, parts);
+  sum = block_sum(sum);
   if (threadIdx.x > 0) return;
   const float of_scale = static_cast<float>(sum) + (scale_gradient == nullptr ? 0.f : *scale_gradient);
   *magnitude_gradient = gradient_of_magnitude(of_scale, *magnitude, codes);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cuda/block.cuh"
 #include "cuda/launch.cuh"
 #include "fake_quantization/backends.h"
 #include "fake_quantization/cuda/rounding.cuh"
@@ -8,6 +9,7 @@
 namespace starling::fakequantization::cuda {
 namespace {
 
+using starling::cuda::block_sum;
 using starling::cuda::call;
 
 constexpr int kThreads = 512;
@@ -35,7 +37,8 @@ struct Group {
   __device__ explicit Group(const Kernel& kernel) {
     const auto& weight = kernel.weights[blockIdx.y];
     const auto most = static_cast<float>(weight.most);
-    codes = {most, -most, most, static_cast<float>(kLeast), false, /*passes_outside=*/true, kernel.power_of_two};
+    codes = {
+        most, -most, most, static_cast<float>(kLeastMagnitude), false, /*passes_outside=*/true, kernel.power_of_two};
     begin = weight.begin;
     count = std::int64_t{weight.outputs} * weight.inputs;
     scale = kernel.first_scale + blockIdx.y;
@@ -78,7 +81,6 @@ __global__ void __launch_bounds__(kThreads)
     gradient_kernel(const __grid_constant__ Kernel kernel, const float* parameters, const float* values_gradient,
                     const float* scales_gradient, float* gradient) {
   __shared__ float sizes[kWarps];
-  __shared__ double sums[kWarps], counts[kWarps];
   const Group group(kernel);
   if (group.count == 0) return;
   const float* const weight = parameters + group.begin;
@@ -89,8 +91,8 @@ __global__ void __launch_bounds__(kThreads)
     sum += Rounded(weight[i], scale, group.codes).of_scale(of_values[i], scale);
     sharing += fabsf(weight[i]) == size ? 1. : 0.;
   }
-  sum = block_sum<kWarps>(sum, sums);
-  sharing = block_sum<kWarps>(sharing, counts);
+  sum = block_sum(sum);
+  sharing = block_sum(sharing);
   const float of_scale = static_cast<float>(sum) + (scales_gradient == nullptr ? 0.f : scales_gradient[group.scale]);
   const float share = gradient_of_magnitude(of_scale, size, group.codes) / static_cast<float>(sharing);
   for (std::int64_t i = threadIdx.x; i < group.count; i += kThreads) {
@@ -113,7 +115,8 @@ void for_launches(std::span<const QuantizedWeight> weights, bool per_channel, bo
     std::int32_t outputs = 1;
     for (int i = 0; i < kernel.num_weights; ++i) {
       const QuantizedWeight& weight = weights[first + static_cast<std::size_t>(i)];
-      kernel.weights[i] = {weight.begin, weight.outputs, weight.inputs, (1 << (weight.bits - 1)) - 1};
+      kernel.weights[i] = {weight.begin, weight.outputs, weight.inputs,
+                           static_cast<std::int32_t>(weight_rounding(weight.bits, power_of_two).high)};
       if (per_channel) outputs = std::max(outputs, weight.outputs);
       scale += per_channel ? weight.outputs : 1;
     }
